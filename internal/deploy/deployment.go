@@ -1,0 +1,144 @@
+package deploy
+
+import "time"
+
+// Release is what runs: an image digest and the configuration it runs with.
+type Release struct {
+	ID        string    `json:"id"`
+	Project   string    `json:"project"`
+	Stage     string    `json:"stage"`
+	Reference string    `json:"reference"` // how it was found: "shop:1.4"
+	Digest    string    `json:"digest"`    // "sha256:…" of the image manifest for this platform
+	Spec      StageSpec `json:"spec"`
+	SpecHash  string    `json:"spec_hash"`
+	CreatedAt time.Time `json:"created_at"`
+	// Live says that it is what the stage serves now, Available that its
+	// image is still in the engine, so that a roll back needs no registry.
+	Live      bool `json:"live"`
+	Available bool `json:"available"`
+}
+
+// Deployment is one attempt to make a release live in a stage.
+type Deployment struct {
+	ID         string    `json:"id"`
+	Project    string    `json:"project"`
+	Stage      string    `json:"stage"`
+	Generation int64     `json:"generation"` // only grows within a stage
+	Reference  string    `json:"reference"`  // as asked for
+	Digest     string    `json:"digest,omitempty"`
+	Release    string    `json:"release,omitempty"` // its id, once resolved
+	Kind       Kind      `json:"kind"`
+	Trigger    Trigger   `json:"trigger"`
+	Actor      string    `json:"actor"`
+	State      State     `json:"state"`
+	Error      string    `json:"error,omitempty"` // what went wrong, for a person
+	FailedStep StepName  `json:"failed_step,omitempty"`
+	Steps      []Step    `json:"steps"`
+	CreatedAt  time.Time `json:"created_at"`
+	StartedAt  time.Time `json:"started_at,omitzero"`
+	FinishedAt time.Time `json:"finished_at,omitzero"`
+}
+
+// Kind is what a deployment does.
+type Kind string
+
+// The kinds of deployments.
+const (
+	KindDeploy   Kind = "deploy"   // an image as asked for
+	KindRedeploy Kind = "redeploy" // the live image again, with today's configuration
+	KindRollback Kind = "rollback" // an earlier release, image and configuration
+)
+
+// Trigger is what asked for a deployment.
+type Trigger string
+
+// The triggers.
+const (
+	TriggerPush   Trigger = "push" // to the built-in registry
+	TriggerAPI    Trigger = "api"
+	TriggerPerson Trigger = "person" // from the dashboard
+)
+
+// State is where a deployment stands.
+type State string
+
+// The states. Waiting and Running are the only ones that change.
+const (
+	Waiting    State = "waiting"
+	Running    State = "running"
+	Live       State = "live"       // it serves its stage
+	Replaced   State = "replaced"   // it was live until a later one was
+	Failed     State = "failed"     // the old release was not touched
+	Canceled   State = "canceled"   // a person stopped it
+	Superseded State = "superseded" // a newer request came before it began
+)
+
+// Finished says that the attempt is over.
+func (s State) Finished() bool { return s != Waiting && s != Running }
+
+// StepName names a step of the journal.
+type StepName string
+
+// The steps, in their order.
+const (
+	Preflight   StepName = "preflight"
+	PullImage   StepName = "pull"
+	CreateStep  StepName = "create"
+	StartStep   StepName = "start"
+	ProbeStep   StepName = "probe"
+	SwitchRoute StepName = "switch"
+	DrainOld    StepName = "drain"
+	StopOld     StepName = "stop"
+)
+
+// Steps are the steps of every deployment, in their order.
+var Steps = []StepName{Preflight, PullImage, CreateStep, StartStep, ProbeStep, SwitchRoute, DrainOld, StopOld}
+
+// StepState is where a step stands.
+type StepState string
+
+// The states of a step.
+const (
+	StepPending StepState = "pending"
+	StepRunning StepState = "running"
+	StepDone    StepState = "done"
+	StepFailed  StepState = "failed"
+	StepSkipped StepState = "skipped"
+)
+
+// Step is one step of a deployment's journal.
+type Step struct {
+	Name       StepName  `json:"name"`
+	State      StepState `json:"state"`
+	Detail     string    `json:"detail,omitempty"`
+	StartedAt  time.Time `json:"started_at,omitzero"`
+	FinishedAt time.Time `json:"finished_at,omitzero"`
+}
+
+// Instance is one running container of a deployment.
+type Instance struct {
+	ID         string        `json:"id"`
+	Project    string        `json:"project"`
+	Stage      string        `json:"stage"`
+	Deployment string        `json:"deployment"`
+	Ordinal    int           `json:"ordinal"` // from 0
+	Container  string        `json:"container"`
+	Address    string        `json:"address,omitempty"`
+	State      InstanceState `json:"state"`
+	Detail     string        `json:"detail,omitempty"`
+	CreatedAt  time.Time     `json:"created_at"`
+	UpdatedAt  time.Time     `json:"updated_at"`
+}
+
+// InstanceState is how an instance does.
+type InstanceState string
+
+// The states of an instance.
+const (
+	InstanceCreated  InstanceState = "created"
+	InstanceStarting InstanceState = "starting"
+	InstanceReady    InstanceState = "ready"
+	InstanceDown     InstanceState = "down" // ended, or stopped answering
+	InstanceDraining InstanceState = "draining"
+	InstanceStopped  InstanceState = "stopped"
+)

@@ -1,0 +1,47 @@
+package deploy
+
+import (
+	"context"
+	"time"
+)
+
+// Router is where requests are sent to. *gateway.Table is one.
+//
+// Its methods may be called from many goroutines; calls for one stage come
+// one after another. A Router keeps nothing: after a start it is told every
+// route anew.
+type Router interface {
+	// Switch points a stage's route to r.Instances, at once: when it returns,
+	// no request that has not yet been given an instance can get one of the
+	// deployment that served before.
+	Switch(ctx context.Context, r Route) error
+	// Drain waits until requests and streams that a deployment still serves
+	// have ended; past a budget it cuts what is left of that sort. It says
+	// how many it cut, and closes idle connections to those instances.
+	Drain(ctx context.Context, deployment string, requests, streams time.Duration) (cut int, err error)
+	// Remove takes a stage's route away.
+	Remove(ctx context.Context, stageID string) error
+}
+
+// Route is where a stage's requests go. With no Instances the route answers
+// 503 and says that the app is starting (Deployment set) or unavailable.
+type Route struct {
+	StageID        string
+	Project        string
+	Stage          string
+	Hostname       string // lower case, without port
+	PathPrefix     string // "/" or "/x", never ending in "/" otherwise
+	StripPrefix    bool
+	Protocol       Protocol
+	RequestTimeout time.Duration // for the response's headers
+	MaxBodyBytes   int64         // 0: the router's own limit
+	Deployment     string
+	Instances      []Endpoint
+}
+
+// Endpoint is one instance that requests may go to.
+type Endpoint struct {
+	Instance  string // its id
+	Container string // the engine's id
+	Address   string // "127.0.0.1:port"
+}
