@@ -143,6 +143,14 @@ CREATE TABLE registry_accounts (
 ) STRICT;
 
 -- deploy: projects, stages, releases, deployments and their journal.
+
+-- What deploy must remember of itself: which server it is to a shared engine,
+-- and how far it has read the pushes.
+CREATE TABLE deploy_marks (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT;
+
 CREATE TABLE projects (
     id          TEXT PRIMARY KEY,
     name        TEXT NOT NULL UNIQUE,
@@ -155,52 +163,60 @@ CREATE TABLE projects (
 CREATE INDEX projects_by_image ON projects (image);
 
 CREATE TABLE stages (
-    id              TEXT PRIMARY KEY,
-    project_id      TEXT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
-    name            TEXT NOT NULL,
-    hostname        TEXT NOT NULL,
-    path_prefix     TEXT NOT NULL DEFAULT '/',
-    spec            TEXT NOT NULL, -- deploy.StageSpec as JSON; hostname and path_prefix stand here too, to be unique
-    generation      INTEGER NOT NULL DEFAULT 0,
-    live_deployment TEXT,
-    created_at      INTEGER NOT NULL,
-    updated_at      INTEGER NOT NULL,
-    version         INTEGER NOT NULL DEFAULT 1,
+    id               TEXT PRIMARY KEY,
+    project_id       TEXT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
+    name             TEXT NOT NULL,
+    hostname         TEXT NOT NULL,
+    path_prefix      TEXT NOT NULL DEFAULT '/',
+    spec             TEXT NOT NULL, -- deploy.StageSpec as JSON; hostname and path_prefix stand here too, to be unique
+    generation       INTEGER NOT NULL DEFAULT 0, -- of the newest deployment
+    live_deployment  TEXT,
+    live_generation  INTEGER NOT NULL DEFAULT 0, -- only grows: fences an older deployment off
+    live_hostname    TEXT, -- what the live release serves, which an edit does not change
+    live_path_prefix TEXT,
+    created_at       INTEGER NOT NULL,
+    updated_at       INTEGER NOT NULL,
+    version          INTEGER NOT NULL DEFAULT 1,
     UNIQUE (project_id, name),
     UNIQUE (hostname, path_prefix)
 ) STRICT;
+CREATE UNIQUE INDEX stages_live_route ON stages (live_hostname, live_path_prefix) WHERE live_hostname IS NOT NULL;
 
 CREATE TABLE releases (
-    id              TEXT PRIMARY KEY,
-    stage_id        TEXT NOT NULL REFERENCES stages (id) ON DELETE CASCADE,
-    image_reference TEXT NOT NULL, -- how it was found: repository:tag
-    image_digest    TEXT NOT NULL, -- what runs: repository@sha256:…
-    image_id        TEXT NOT NULL DEFAULT '', -- the engine's own id, once pulled
-    spec_hash       TEXT NOT NULL,
-    spec            TEXT NOT NULL,
-    created_at      INTEGER NOT NULL,
-    UNIQUE (stage_id, image_digest, spec_hash)
+    id         TEXT PRIMARY KEY,
+    stage_id   TEXT NOT NULL REFERENCES stages (id) ON DELETE CASCADE,
+    repository TEXT NOT NULL,
+    reference  TEXT NOT NULL, -- how it was found: repository:tag
+    digest     TEXT NOT NULL, -- what runs: sha256:… of the manifest for the engine's platform
+    image_id   TEXT NOT NULL DEFAULT '', -- the engine's own id, once it has it
+    spec_hash  TEXT NOT NULL,
+    spec       TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    UNIQUE (stage_id, repository, digest, spec_hash)
 ) STRICT;
 
 CREATE TABLE deployments (
     id          TEXT PRIMARY KEY,
     stage_id    TEXT NOT NULL REFERENCES stages (id) ON DELETE CASCADE,
     generation  INTEGER NOT NULL,
-    release_id  TEXT REFERENCES releases (id), -- set once the reference is resolved
+    release_id  TEXT REFERENCES releases (id), -- once resolved; of a redeploy and a roll back, from the start
     reference   TEXT NOT NULL, -- as asked for
     kind        TEXT NOT NULL,
     trigger     TEXT NOT NULL,
     actor       TEXT NOT NULL DEFAULT '',
     state       TEXT NOT NULL,
-    step        TEXT NOT NULL DEFAULT '',
     cancel      INTEGER NOT NULL DEFAULT 0,
     error       TEXT NOT NULL DEFAULT '',
+    failed_step TEXT NOT NULL DEFAULT '',
     created_at  INTEGER NOT NULL,
     started_at  INTEGER,
-    finished_at INTEGER,
+    finished_at INTEGER, -- NULL while there is anything left to do for it
+    stop_at     INTEGER, -- of one that was live: when its instances, used no longer, are stopped
     UNIQUE (stage_id, generation)
 ) STRICT;
 CREATE INDEX deployments_unfinished ON deployments (stage_id, generation) WHERE finished_at IS NULL;
+CREATE INDEX deployments_to_stop ON deployments (stop_at) WHERE stop_at IS NOT NULL;
+CREATE INDEX deployments_by_release ON deployments (release_id);
 
 CREATE TABLE deployment_steps (
     deployment_id TEXT NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
