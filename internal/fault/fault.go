@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Kind says what sort of trouble an error is. The zero Kind is Internal: an
@@ -65,7 +66,9 @@ type Error struct {
 	Kind    Kind
 	Message string
 	Fields  []Field // set only for BadInput
-	cause   error
+	// RetryAfter is how long to wait before it may go better; 0 says nothing.
+	RetryAfter time.Duration
+	cause      error
 }
 
 // Error gives the message, and the cause for those who read logs.
@@ -87,8 +90,16 @@ func (e *Error) Because(cause error) *Error {
 	return &c
 }
 
+// After returns a copy of e that says how long to wait. The edge tells it on
+// as Retry-After (RFC 9110, section 10.2.3).
+func (e *Error) After(wait time.Duration) *Error {
+	c := *e
+	c.RetryAfter = wait
+	return &c
+}
+
 // Invalid says that the input is wrong, and what would be right.
-func Invalid(format string, args ...any) *Error { return newError(BadInput, format, args) }
+func Invalid(format string, args ...any) *Error { return newError(BadInput, format, args...) }
 
 // InvalidFields says which fields are wrong. It returns nil (as an error)
 // when there are none, so that a validator can end with it.
@@ -104,27 +115,28 @@ func InvalidFields(fields []Field) error {
 }
 
 // SignIn says that nobody is signed in.
-func SignIn(format string, args ...any) *Error { return newError(Unauthenticated, format, args) }
+func SignIn(format string, args ...any) *Error { return newError(Unauthenticated, format, args...) }
 
 // Forbidden says that the one signed in may not.
-func Forbidden(format string, args ...any) *Error { return newError(Denied, format, args) }
+func Forbidden(format string, args ...any) *Error { return newError(Denied, format, args...) }
 
 // NotFound says that there is no such thing.
-func NotFound(format string, args ...any) *Error { return newError(Missing, format, args) }
+func NotFound(format string, args ...any) *Error { return newError(Missing, format, args...) }
 
 // Conflict says that it was changed meanwhile, is taken, or is in use.
-func Conflict(format string, args ...any) *Error { return newError(Clash, format, args) }
+func Conflict(format string, args ...any) *Error { return newError(Clash, format, args...) }
 
 // Large says which limit was passed.
-func Large(format string, args ...any) *Error { return newError(TooLarge, format, args) }
+func Large(format string, args ...any) *Error { return newError(TooLarge, format, args...) }
 
 // Often says that the caller must wait.
-func Often(format string, args ...any) *Error { return newError(TooOften, format, args) }
+func Often(format string, args ...any) *Error { return newError(TooOften, format, args...) }
 
 // Unavailable says which part is away.
-func Unavailable(format string, args ...any) *Error { return newError(NotNow, format, args) }
+func Unavailable(format string, args ...any) *Error { return newError(NotNow, format, args...) }
 
-func newError(k Kind, format string, args []any) *Error {
+// newError is variadic so that vet checks the formats of all who call it.
+func newError(k Kind, format string, args ...any) *Error {
 	return &Error{Kind: k, Message: fmt.Sprintf(format, args...)}
 }
 
@@ -152,4 +164,13 @@ func FieldsOf(err error) []Field {
 		return f.Fields
 	}
 	return nil
+}
+
+// RetryAfter gives how long the first fault in err's chain asks to wait; 0
+// when it does not say.
+func RetryAfter(err error) time.Duration {
+	if f, ok := errors.AsType[*Error](err); ok {
+		return f.RetryAfter
+	}
+	return 0
 }
