@@ -16,7 +16,7 @@ import (
 // Adding a package means adding it here.
 var layers = []string{
 	"internal/fault internal/secret",
-	"internal/sqlite internal/container internal/settings web",
+	"internal/sqlite internal/container internal/settings internal/probe web",
 	"internal/event internal/container/docker internal/container/containertest",
 	"internal/identity",
 	"internal/registry internal/vault internal/backup",
