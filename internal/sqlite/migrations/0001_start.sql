@@ -125,12 +125,16 @@ CREATE TABLE registry_tags (
 ) STRICT;
 CREATE INDEX registry_tags_by_digest ON registry_tags (repository, digest);
 
+-- Blobs that are still arriving; the bytes are in a file named by the id.
 CREATE TABLE registry_uploads (
     id         TEXT PRIMARY KEY,
     repository TEXT NOT NULL,
+    hashed     INTEGER NOT NULL DEFAULT 0, -- how many bytes hash stands for
+    hash       BLOB, -- SHA-256 as far as it went, to go on from
     started_at INTEGER NOT NULL,
     touched_at INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX registry_uploads_by_touch ON registry_uploads (touched_at);
 
 -- Who Berth is to an external registry; the password is in slot
 -- ("registry", host).
