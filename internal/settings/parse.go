@@ -1,0 +1,173 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// leastRetention keeps a slip of the pen ("14" seconds for days) from
+// emptying the log.
+const leastRetention = time.Hour
+
+func parseBaseURL(v string) (*url.URL, error) {
+	u, err := url.Parse(v)
+	if err != nil || u.Host == "" {
+		return nil, errors.New("is not a URL with a host")
+	}
+	switch {
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, errors.New("is neither http nor https")
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "" || (u.Path != "" && u.Path != "/"):
+		return nil, errors.New("has more than scheme, host and port")
+	case u.Hostname() == "":
+		return nil, errors.New("has no host")
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		return nil, errors.New("is plain HTTP and not on loopback, where sign-in would not be safe")
+	}
+	if port := u.Port(); port != "" {
+		if err := checkPort(port); err != nil {
+			return nil, err
+		}
+	}
+	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}, nil
+}
+
+// isLoopback says whether a host is this machine. Names under "localhost" are,
+// by RFC 6761, section 6.3.
+func isLoopback(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.IsLoopback()
+}
+
+func parseAddress(v string) (string, error) {
+	host, port, err := net.SplitHostPort(v)
+	if err != nil {
+		return "", errors.New("is not host:port")
+	}
+	if strings.ContainsAny(host, "/ \t") {
+		return "", errors.New("has a host that is none")
+	}
+	if err := checkPort(port); err != nil {
+		return "", err
+	}
+	return v, nil
+}
+
+func checkPort(port string) error {
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("port %q is not between 1 and 65535", port)
+	}
+	return nil
+}
+
+// parseDatabaseURL takes SQLAlchemy's form: three slashes begin a relative
+// path, four an absolute one.
+func parseDatabaseURL(v, dir string) (string, error) {
+	path, ok := strings.CutPrefix(v, "sqlite:///")
+	if !ok {
+		return "", errors.New("does not begin with sqlite:///")
+	}
+	if strings.ContainsAny(path, "?#") {
+		return "", errors.New("has more than a path")
+	}
+	if path == "" || strings.HasSuffix(path, "/") {
+		return "", errors.New("names no file")
+	}
+	return absolute(path, dir), nil
+}
+
+func parseEngine(v string) (string, error) {
+	if v == "auto" {
+		return v, nil
+	}
+	if filepath.IsAbs(v) {
+		return "unix://" + v, nil
+	}
+	u, err := url.Parse(v)
+	switch {
+	case err != nil:
+		return "", errors.New("is not an address")
+	case u.Scheme == "unix" && u.Host == "" && strings.HasPrefix(u.Path, "/"):
+		return v, nil
+	case u.Scheme == "tcp" && u.Host != "" && u.Path == "":
+		return v, nil
+	}
+	return "", errors.New("is neither auto nor a socket")
+}
+
+func parseAccessLog(v string) (AccessLog, error) {
+	switch strings.ToLower(v) {
+	case "on", "true":
+		return 1, nil
+	case "off", "false":
+		return 0, nil
+	}
+	share, err := strconv.ParseFloat(v, 64)
+	if err != nil || math.IsNaN(share) || share < 0 || share > 1 {
+		return 0, errors.New("is none of them")
+	}
+	return AccessLog(share), nil
+}
+
+var sizeUnits = []struct {
+	suffix string
+	bytes  float64
+}{
+	{"kib", 1 << 10},
+	{"mib", 1 << 20},
+	{"gib", 1 << 30},
+	{"tib", 1 << 40},
+	{"kb", 1e3},
+	{"mb", 1e6},
+	{"gb", 1e9},
+	{"tb", 1e12},
+	{"k", 1 << 10},
+	{"m", 1 << 20},
+	{"g", 1 << 30},
+	{"t", 1 << 40},
+	{"b", 1},
+}
+
+func parseSize(v string) (int64, error) {
+	number, unit := strings.ToLower(strings.TrimSpace(v)), 1.0
+	for _, u := range sizeUnits {
+		if rest, ok := strings.CutSuffix(number, u.suffix); ok {
+			number, unit = strings.TrimSpace(rest), u.bytes
+			break
+		}
+	}
+	n, err := strconv.ParseFloat(number, 64)
+	if err != nil || math.IsNaN(n) || n < 0 || n*unit >= math.MaxInt64 {
+		return 0, errors.New("is not a size")
+	}
+	return int64(n * unit), nil
+}
+
+// parseDuration takes what time.ParseDuration takes, and whole days as "14d".
+func parseDuration(v string, least time.Duration) (time.Duration, error) {
+	d, err := time.ParseDuration(v)
+	if days, ok := strings.CutSuffix(v, "d"); ok {
+		var n uint64
+		n, err = strconv.ParseUint(days, 10, 16)
+		d = time.Duration(n) * 24 * time.Hour
+	}
+	switch {
+	case err != nil:
+		return 0, errors.New("is not a duration")
+	case d < least:
+		return 0, fmt.Errorf("is less than %s", least)
+	}
+	return d, nil
+}

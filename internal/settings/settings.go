@@ -1,0 +1,150 @@
+// Package settings reads how Berth is set up: BERTH_* variables from the
+// environment, over a .env file, over defaults, each also as *_FILE.
+//
+// Start with [Load], which checks everything once and reports every mistake
+// together; a *Settings that exists is valid. [Settings.Describe] says what is
+// in force and where it came from. What the settings mean is left to the
+// packages that take them.
+package settings
+
+import (
+	"fmt"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"berth/internal/secret"
+)
+
+// Settings is how this Berth is set up. All paths are absolute.
+type Settings struct {
+	BaseURL       *url.URL    // scheme and host only
+	SecretKey     secret.Text // empty until [Settings.EnsureSecretKey] when none was given
+	DataDir       string
+	DatabasePath  string
+	Listen        string // host:port of the gateway
+	MetricsListen string // host:port; empty for none
+	Engine        string // "auto" or a socket address
+	AdminPassword secret.Text
+
+	LogLevel  slog.Level
+	LogFormat LogFormat
+	Debug     bool
+
+	ShutdownTimeout time.Duration
+	AccessLog       AccessLog
+	MaxBodyBytes    int64 // of a request to an app whose stage says nothing; 0 is no limit
+	LogRetention    time.Duration
+	EventRetention  time.Duration
+
+	// Warnings are things that look like mistakes and stop nothing.
+	Warnings []string
+
+	values map[string]Value
+}
+
+// LogFormat is how log lines are written.
+type LogFormat string
+
+// The log formats.
+const (
+	LogAuto LogFormat = "auto" // text on a terminal, JSON otherwise
+	LogText LogFormat = "text"
+	LogJSON LogFormat = "json"
+)
+
+// AccessLog is the share of requests that are logged: 0 none, 1 all.
+type AccessLog float64
+
+// Value is one variable as it is in force.
+type Value struct {
+	Name   string `json:"name"`
+	Value  string `json:"value"` // dots for a secret
+	Source string `json:"source"`
+	Help   string `json:"help"`
+}
+
+// Load reads the settings. environ is as os.Environ gives it; dir is the
+// working directory, where .env is looked for and relative paths begin.
+// The error names every variable that is wrong, what it got and what it takes.
+func Load(environ []string, dir string) (*Settings, error) {
+	sources, err := readSources(environ, dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Settings{values: map[string]Value{}}
+	var wrong []error
+	for _, v := range variables {
+		given, err := sources.lookup(v.name)
+		if err != nil {
+			wrong = append(wrong, err)
+			continue
+		}
+		if given.value == "" {
+			given = found{value: v.fallback(s), source: "default"}
+		}
+		if given.value != "" {
+			err = v.set(s, given.value, dir)
+		}
+		if err != nil {
+			wrong = append(wrong, v.mistake(given, err))
+			continue
+		}
+		s.values[v.name] = v.describe(given)
+	}
+	wrong = append(wrong, s.checkTogether()...)
+	if len(wrong) > 0 {
+		return nil, &MistakesError{Mistakes: wrong}
+	}
+	if err := s.findSecretKey(); err != nil {
+		return nil, err
+	}
+	s.Warnings = sources.unknown()
+	return s, nil
+}
+
+// checkTogether looks at what no variable shows alone.
+func (s *Settings) checkTogether() []error {
+	key, right := s.values["SECRET_KEY"]
+	if s.BaseURL == nil || s.OnLoopback() || !right || key.Source != "default" {
+		return nil
+	}
+	hint := ""
+	if s.DataDir != "" {
+		hint = "; to go on with one that was generated here: BERTH_SECRET_KEY_FILE=" + s.keyFile()
+	}
+	return []error{fmt.Errorf("BERTH_SECRET_KEY: is not set, and is required because BERTH_BASE_URL %s is not on loopback; it takes %s%s",
+		s.BaseURL, takesKey, hint)}
+}
+
+// OnLoopback says whether the base URL can be reached from this machine only.
+func (s *Settings) OnLoopback() bool { return isLoopback(s.BaseURL.Hostname()) }
+
+// SocketPath is the Unix socket of the local command line.
+func (s *Settings) SocketPath() string { return filepath.Join(s.DataDir, "berth.sock") }
+
+// Describe lists every variable as it is in force, in the order of the
+// documentation.
+func (s *Settings) Describe() []Value {
+	list := make([]Value, 0, len(variables))
+	for _, v := range variables {
+		list = append(list, s.values[v.name])
+	}
+	return list
+}
+
+// MistakesError is everything that is wrong with the settings.
+type MistakesError struct{ Mistakes []error }
+
+func (e *MistakesError) Error() string {
+	lines := make([]string, len(e.Mistakes))
+	for i, m := range e.Mistakes {
+		lines[i] = "  " + m.Error()
+	}
+	return "the settings are wrong:\n" + strings.Join(lines, "\n")
+}
+
+// Unwrap gives the mistakes one by one.
+func (e *MistakesError) Unwrap() []error { return e.Mistakes }

@@ -1,0 +1,200 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"berth/internal/secret"
+)
+
+// variable is one line of the table: a name, its default, what it takes and
+// how it is set. set may count on the variables above its own.
+type variable struct {
+	name     string // without BERTH_
+	help     string
+	takes    string
+	fallback func(*Settings) string
+	secret   bool
+	set      func(s *Settings, value, dir string) error
+}
+
+const takesKey = "at least 32 characters, such as `openssl rand -hex 32` gives"
+
+// variables are all that Berth reads, in the order in which people meet them.
+var variables = []variable{
+	{
+		name: "LISTEN", help: "address that apps, dashboard, API and registry are served on",
+		takes: "host:port, such as 127.0.0.1:8080 or :8080", fallback: always("127.0.0.1:8080"),
+		set: func(s *Settings, v, _ string) (err error) { s.Listen, err = parseAddress(v); return err },
+	},
+	{
+		name: "BASE_URL", help: "where browsers reach the dashboard",
+		takes: "https://host, or http://host on loopback, without a path", fallback: baseURLFor,
+		set: func(s *Settings, v, _ string) (err error) { s.BaseURL, err = parseBaseURL(v); return err },
+	},
+	{
+		name: "DATA_DIR", help: "folder of everything Berth keeps",
+		takes: "a path", fallback: always("./data"),
+		set: func(s *Settings, v, dir string) error { s.DataDir = absolute(v, dir); return nil },
+	},
+	{
+		name: "DATABASE_URL", help: "the database file",
+		takes:    "sqlite:////absolute/path.db or sqlite:///./relative.db",
+		fallback: func(s *Settings) string { return "sqlite:///" + filepath.Join(s.DataDir, "berth.db") },
+		set: func(s *Settings, v, dir string) (err error) {
+			s.DatabasePath, err = parseDatabaseURL(v, dir)
+			return err
+		},
+	},
+	{
+		name: "SECRET_KEY", help: "seals stored secrets; losing it loses them", takes: takesKey,
+		fallback: always(""), secret: true,
+		set: func(s *Settings, v, _ string) error {
+			if n := len([]rune(v)); n < 32 {
+				return fmt.Errorf("has %d characters", n)
+			}
+			s.SecretKey = secret.New(v)
+			return nil
+		},
+	},
+	{
+		name: "ADMIN_PASSWORD", help: "makes the administrator \"admin\" at the first start; without it a set-up link is printed",
+		takes: "12 to 72 bytes", fallback: always(""), secret: true,
+		set: func(s *Settings, v, _ string) error {
+			if n := len(v); n < 12 || n > 72 {
+				return fmt.Errorf("has %d bytes", n)
+			}
+			s.AdminPassword = secret.New(v)
+			return nil
+		},
+	},
+	{
+		name: "ENGINE", help: "the container engine",
+		takes: "auto, or the address of a Docker or Podman socket, such as unix:///run/podman/podman.sock", fallback: always("auto"),
+		set: func(s *Settings, v, _ string) (err error) { s.Engine, err = parseEngine(v); return err },
+	},
+	{
+		name: "METRICS_LISTEN", help: "address of a listener that serves /metrics alone, without signing in",
+		takes: "host:port", fallback: always(""),
+		set: func(s *Settings, v, _ string) (err error) { s.MetricsListen, err = parseAddress(v); return err },
+	},
+	{
+		name: "DEBUG", help: "log everything, as BERTH_LOG_LEVEL=debug does",
+		takes: "true or false", fallback: always("false"),
+		set: func(s *Settings, v, _ string) (err error) { s.Debug, err = strconv.ParseBool(v); return err },
+	},
+	{
+		name: "LOG_LEVEL", help: "least important lines that are logged",
+		takes: "debug, info, warn or error",
+		fallback: func(s *Settings) string {
+			if s.Debug {
+				return "debug"
+			}
+			return "info"
+		},
+		set: func(s *Settings, v, _ string) error { return oneOf(v, logLevels, &s.LogLevel) },
+	},
+	{
+		name: "LOG_FORMAT", help: "form of log lines; auto is text on a terminal and JSON otherwise",
+		takes: "auto, text or json", fallback: always("auto"),
+		set: func(s *Settings, v, _ string) error {
+			return oneOf(v, map[string]LogFormat{"auto": LogAuto, "text": LogText, "json": LogJSON}, &s.LogFormat)
+		},
+	},
+	{
+		name: "ACCESS_LOG", help: "which requests to apps are logged",
+		takes: "on, off, or a share between 0 and 1", fallback: always("on"),
+		set: func(s *Settings, v, _ string) (err error) { s.AccessLog, err = parseAccessLog(v); return err },
+	},
+	{
+		name: "MAX_BODY", help: "largest request body to an app whose stage says nothing",
+		takes: "bytes, or a size such as 100MiB; 0 for no limit", fallback: always("1GiB"),
+		set: func(s *Settings, v, _ string) (err error) { s.MaxBodyBytes, err = parseSize(v); return err },
+	},
+	{
+		name: "SHUTDOWN_TIMEOUT", help: "what running deployments get to finish when Berth stops",
+		takes: "a duration such as 30s or 2m", fallback: always("30s"),
+		set: func(s *Settings, v, _ string) (err error) { s.ShutdownTimeout, err = parseDuration(v, 0); return err },
+	},
+	{
+		name: "LOG_RETENTION", help: "how long the log lines of deployments are kept",
+		takes: "a duration of 1h or more, such as 14d", fallback: always("14d"),
+		set: func(s *Settings, v, _ string) (err error) {
+			s.LogRetention, err = parseDuration(v, leastRetention)
+			return err
+		},
+	},
+	{
+		name: "EVENT_RETENTION", help: "how long all other events are kept",
+		takes: "a duration of 1h or more, such as 365d", fallback: always("365d"),
+		set: func(s *Settings, v, _ string) (err error) {
+			s.EventRetention, err = parseDuration(v, leastRetention)
+			return err
+		},
+	},
+}
+
+var logLevels = map[string]slog.Level{
+	"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+}
+
+func always(value string) func(*Settings) string { return func(*Settings) string { return value } }
+
+// baseURLFor follows the port of LISTEN, so that one variable moves Berth to
+// another port of this machine.
+func baseURLFor(s *Settings) string {
+	u := url.URL{Scheme: "http", Host: "localhost"}
+	if _, port, err := net.SplitHostPort(s.Listen); err == nil && port != "80" {
+		u.Host = net.JoinHostPort("localhost", port)
+	}
+	return u.String()
+}
+
+func absolute(path, dir string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(dir, path)
+}
+
+// oneOf sets to by a word, in any case.
+func oneOf[T any](value string, words map[string]T, to *T) error {
+	v, ok := words[strings.ToLower(value)]
+	if !ok {
+		return errors.New("is none of them")
+	}
+	*to = v
+	return nil
+}
+
+// mistake says what the variable got and what it takes, without showing a
+// secret.
+func (v variable) mistake(got found, err error) error {
+	shown := strconv.Quote(got.value)
+	if v.secret {
+		shown = secret.New(got.value).String()
+	}
+	return fmt.Errorf("BERTH_%s: got %s from %s; it takes %s: the value %w", v.name, shown, got.source, v.takes, plain(err))
+}
+
+// plain takes what strconv wraps around a reason off it.
+func plain(err error) error {
+	if e, ok := errors.AsType[*strconv.NumError](err); ok {
+		return e.Err
+	}
+	return err
+}
+
+func (v variable) describe(got found) Value {
+	shown := got.value
+	if v.secret {
+		shown = secret.New(got.value).String()
+	}
+	return Value{Name: "BERTH_" + v.name, Value: shown, Source: got.source, Help: v.help}
+}
