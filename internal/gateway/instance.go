@@ -1,0 +1,194 @@
+package gateway
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"berth/internal/deploy"
+)
+
+// instance is one running copy of an app, as requests see it: who is being
+// served, how it has answered of late, and the connections to it.
+type instance struct {
+	deploy.Endpoint
+	deployment string
+	protocol   deploy.Protocol
+	upstream   upstream
+	health     health
+
+	load atomic.Int64 // claims held; what the balancer looks at
+
+	mu        sync.Mutex
+	closed    bool                // no more claims
+	noStreams bool                // the streams' budget is over: no request may become one
+	claims    map[*claim]struct{} // what is being served
+	streams   int                 // of which are streams
+	changed   chan struct{}       // closed at each change while a drain watches
+}
+
+// claim is one request's hold on an instance. While it is held the instance
+// is not done draining.
+type claim struct {
+	in     *instance
+	cut    func(error) // ends the request; called at most once, without in.mu
+	stream bool
+}
+
+func newInstance(e deploy.Endpoint, deployment string, p deploy.Protocol) *instance {
+	in := &instance{Endpoint: e, deployment: deployment, protocol: p, claims: map[*claim]struct{}{}}
+	in.upstream = newUpstream(e.Address, p)
+	return in
+}
+
+// claim holds the instance for a request; it says false when the instance is
+// closed, and then the request must look for its route again.
+func (in *instance) claim(c *claim) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.closed {
+		return false
+	}
+	c.in, c.stream = in, false
+	in.claims[c] = struct{}{}
+	in.load.Add(1)
+	return true
+}
+
+// release ends a claim.
+func (in *instance) release(c *claim) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if _, held := in.claims[c]; !held {
+		return
+	}
+	delete(in.claims, c)
+	if c.stream {
+		in.streams--
+	}
+	in.load.Add(-1)
+	in.notify()
+}
+
+// becomeStream moves a claim to the streams' budget; it says false when that
+// is over.
+func (in *instance) becomeStream(c *claim) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.noStreams {
+		return false
+	}
+	if !c.stream {
+		c.stream = true
+		in.streams++
+		in.notify()
+	}
+	return true
+}
+
+// close refuses claims from now on, and closes the connections not in use.
+func (in *instance) close() {
+	in.mu.Lock()
+	in.closed = true
+	in.mu.Unlock()
+	in.upstream.closeIdle()
+}
+
+func (in *instance) open() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return !in.closed
+}
+
+// idle says that the instance is closed and serves nothing.
+func (in *instance) idle() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.closed && len(in.claims) == 0
+}
+
+// notify wakes a drain. in.mu is held.
+func (in *instance) notify() {
+	if in.changed != nil {
+		close(in.changed)
+		in.changed = nil
+	}
+}
+
+// busy counts what is being served, and gives a channel that is closed at the
+// next change.
+func (in *instance) busy() (requests, streams int, changed <-chan struct{}) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.changed == nil {
+		in.changed = make(chan struct{})
+	}
+	return len(in.claims) - in.streams, in.streams, in.changed
+}
+
+// cutClaims ends what is left of one sort and says how many that were.
+func (in *instance) cutClaims(streams bool, why error) int {
+	in.mu.Lock()
+	var left []*claim
+	for c := range in.claims {
+		if c.stream == streams {
+			left = append(left, c)
+		}
+	}
+	if streams {
+		in.noStreams = true
+	}
+	in.mu.Unlock()
+	for _, c := range left {
+		c.cut(why)
+	}
+	return len(left)
+}
+
+// Passing over an instance that does not answer.
+const (
+	restAfter = 3 // failures in a row; a failed dial is enough alone
+	restFirst = time.Second
+	restMost  = 15 * time.Second
+)
+
+// health is how an instance answered of late. An instance that failed rests:
+// it gets requests only when no other is left, and after its rest one at a
+// time until one is answered.
+type health struct {
+	failures atomic.Int32
+	restsTo  atomic.Int64 // Unix nanoseconds; 0 when it does not rest
+}
+
+// ready says whether a request may be sent at now. When a rest is over, the
+// one asking is the trial, and others wait for another rest.
+func (h *health) ready(now time.Time) bool {
+	to := h.restsTo.Load()
+	if to == 0 {
+		return true
+	}
+	return now.UnixNano() >= to && h.restsTo.CompareAndSwap(to, now.Add(restFirst).UnixNano())
+}
+
+// answered ends a rest.
+func (h *health) answered() {
+	if h.failures.Load() != 0 {
+		h.failures.Store(0)
+		h.restsTo.Store(0)
+	}
+}
+
+// failed counts a failure; it says whether a rest began that others have not
+// begun already.
+func (h *health) failed(now time.Time, refused bool) bool {
+	n := h.failures.Add(1)
+	if refused && n < restAfter {
+		h.failures.CompareAndSwap(n, restAfter)
+		n = restAfter
+	}
+	if n < restAfter {
+		return false
+	}
+	rest := min(restFirst<<min(n-restAfter, 10), restMost)
+	return h.restsTo.Swap(now.Add(rest).UnixNano()) == 0
+}

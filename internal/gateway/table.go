@@ -1,0 +1,259 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"berth/internal/deploy"
+	"berth/internal/fault"
+)
+
+// TableConfig is what a [Table] needs; the zero value will do.
+type TableConfig struct {
+	Clock func() time.Time // time.Now when nil
+	Log   *slog.Logger     // nothing is logged when nil
+}
+
+// Table says where a request goes: a copy-on-write table of hostnames and
+// path prefixes, and the instances behind them. It is a [deploy.Router].
+//
+// A request reads the table without a lock and then claims an instance. A
+// change first puts the new table in place and then closes the instances it
+// displaced, so a request that still holds the old table finds its claim
+// refused and looks again: once [Table.Switch] has returned, no request
+// without a claim can get one on what served before.
+type Table struct {
+	clock func() time.Time
+	log   *slog.Logger
+
+	current atomic.Pointer[snapshot]
+
+	mu        sync.Mutex // one change at a time; guards what follows
+	stages    map[string]*route
+	instances map[string][]*instance // by deployment, until they are drained
+	meters    map[string]*meter      // by stage
+}
+
+var _ deploy.Router = (*Table)(nil)
+
+// snapshot is one state of the table. It is never changed.
+type snapshot struct {
+	hosts map[string][]*route // the longest prefix first
+}
+
+// route is one line of a snapshot. It is never changed.
+type route struct {
+	deploy.Route
+	instances []*instance
+	meter     *meter
+}
+
+// NewTable makes an empty table.
+func NewTable(c TableConfig) *Table {
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	t := &Table{
+		clock: c.Clock, log: c.Log,
+		stages: map[string]*route{}, instances: map[string][]*instance{}, meters: map[string]*meter{},
+	}
+	t.current.Store(&snapshot{})
+	return t
+}
+
+// Switch points a stage's route to r.Instances, as [deploy.Router] promises.
+// An instance that the route has already keeps its connections. It fails with
+// a BadInput fault for a route that cannot be, and with a Clash when another
+// stage has the same hostname and path prefix.
+func (t *Table) Switch(ctx context.Context, r deploy.Route) error {
+	if err := check(&r); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+
+	for _, other := range t.current.Load().hosts[r.Hostname] {
+		if other.StageID != r.StageID && other.PathPrefix == r.PathPrefix {
+			return fault.Conflict("%s%s already goes to stage %s of project %s", r.Hostname, r.PathPrefix, other.Stage, other.Project)
+		}
+	}
+	old := t.stages[r.StageID]
+	now := &route{Route: r, meter: t.meterOf(r)}
+	for _, e := range r.Instances {
+		now.instances = append(now.instances, t.instanceFor(old, r, e))
+	}
+	t.replace(old, now)
+	t.stages[r.StageID] = now
+	t.log.InfoContext(ctx, "route switched", "project", r.Project, "stage", r.Stage,
+		"hostname", r.Hostname, "path_prefix", r.PathPrefix, "deployment", r.Deployment, "instances", len(r.Instances))
+	return nil
+}
+
+// Remove takes a stage's route away. Requests under way go on; Drain ends them.
+func (t *Table) Remove(ctx context.Context, stageID string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	old := t.stages[stageID]
+	if old == nil {
+		return nil
+	}
+	t.replace(old, nil)
+	delete(t.stages, stageID)
+	t.log.InfoContext(ctx, "route removed", "project", old.Project, "stage", old.Stage, "hostname", old.Hostname)
+	return nil
+}
+
+// Drain waits for what a deployment still serves, as [deploy.Router] promises.
+// From its start the deployment gets no request, even when a route still
+// points to it.
+func (t *Table) Drain(ctx context.Context, deployment string, requests, streams time.Duration) (cut int, err error) {
+	t.mu.Lock()
+	leaving := slices.Clone(t.instances[deployment])
+	for _, in := range leaving {
+		in.close()
+	}
+	t.mu.Unlock()
+
+	cut, err = drain(ctx, leaving, requests, streams)
+
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.forget(deployment, func(in *instance) bool { return slices.Contains(leaving, in) })
+	if err != nil {
+		return cut, err
+	}
+	t.log.InfoContext(ctx, "deployment drained", "deployment", deployment, "instances", len(leaving), "cut", cut)
+	return cut, nil
+}
+
+// replace puts a snapshot in place that has now instead of old, and then
+// closes what only old had. The order is the promise: see [Table].
+func (t *Table) replace(old, now *route) {
+	before := t.current.Load().hosts
+	hosts := make(map[string][]*route, len(before)+1)
+	for host, routes := range before {
+		hosts[host] = routes
+	}
+	if old != nil {
+		kept := slices.DeleteFunc(slices.Clone(hosts[old.Hostname]), func(r *route) bool { return r == old })
+		if hosts[old.Hostname] = kept; len(kept) == 0 {
+			delete(hosts, old.Hostname)
+		}
+	}
+	if now != nil {
+		routes := append(slices.Clone(hosts[now.Hostname]), now)
+		slices.SortFunc(routes, func(a, b *route) int { return cmp.Compare(len(b.PathPrefix), len(a.PathPrefix)) })
+		hosts[now.Hostname] = routes
+	}
+	t.current.Store(&snapshot{hosts})
+
+	if old == nil {
+		return
+	}
+	for _, in := range old.instances {
+		if now == nil || !slices.Contains(now.instances, in) {
+			in.close()
+		}
+	}
+}
+
+// instanceFor gives old's instance when it is the same one and takes requests,
+// and makes one otherwise.
+func (t *Table) instanceFor(old *route, r deploy.Route, e deploy.Endpoint) *instance {
+	if old != nil {
+		for _, in := range old.instances {
+			if in.Endpoint == e && in.deployment == r.Deployment && in.protocol == r.Protocol && in.open() {
+				return in
+			}
+		}
+	}
+	in := newInstance(e, r.Deployment, r.Protocol)
+	t.forget(r.Deployment, (*instance).idle)
+	t.instances[r.Deployment] = append(t.instances[r.Deployment], in)
+	return in
+}
+
+// forget drops those instances of a deployment that gone says are gone.
+func (t *Table) forget(deployment string, gone func(*instance) bool) {
+	left := slices.DeleteFunc(t.instances[deployment], gone)
+	if t.instances[deployment] = left; len(left) == 0 {
+		delete(t.instances, deployment)
+	}
+}
+
+func (t *Table) meterOf(r deploy.Route) *meter {
+	m := t.meters[r.StageID]
+	if m == nil || m.project != r.Project || m.stage != r.Stage {
+		m = newMeter(r.StageID, r.Project, r.Stage)
+		t.meters[r.StageID] = m
+	}
+	return m
+}
+
+// all gives every instance that has been routed to and not been drained.
+func (t *Table) all() []*instance {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var list []*instance
+	for _, instances := range t.instances {
+		list = append(list, instances...)
+	}
+	return list
+}
+
+// find gives the route with the longest prefix that holds path, on segment
+// boundaries; nil when there is none. host is normal, path decoded.
+func (s *snapshot) find(host, path string) *route {
+	for _, r := range s.hosts[host] {
+		if r.holds(path) {
+			return r
+		}
+	}
+	return nil
+}
+
+func (r *route) holds(path string) bool {
+	prefix := r.PathPrefix
+	return prefix == "/" || strings.HasPrefix(path, prefix) && (len(path) == len(prefix) || path[len(prefix)] == '/')
+}
+
+// check fills in what r leaves open and says what is wrong with it.
+func check(r *deploy.Route) error {
+	if r.StageID == "" {
+		return errors.New("switch route: no stage id")
+	}
+	host, ok := normalHost(r.Hostname)
+	if !ok {
+		return fault.Invalid("%q is not a hostname", r.Hostname)
+	}
+	r.Hostname = host
+	if r.PathPrefix == "" {
+		r.PathPrefix = "/"
+	}
+	if r.PathPrefix[0] != '/' || len(r.PathPrefix) > 1 && strings.HasSuffix(r.PathPrefix, "/") {
+		return fault.Invalid("%q is not a path prefix such as \"/\" or \"/shop\"", r.PathPrefix)
+	}
+	if r.Protocol == "" {
+		r.Protocol = deploy.HTTP1
+	}
+	if r.RequestTimeout <= 0 {
+		r.RequestTimeout = time.Minute
+	}
+	for _, e := range r.Instances {
+		if _, _, err := net.SplitHostPort(e.Address); err != nil {
+			return fault.Invalid("instance %s has no address such as 127.0.0.1:8080", e.Instance).Because(err)
+		}
+	}
+	return nil
+}
