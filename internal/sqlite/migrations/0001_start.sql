@@ -220,6 +220,7 @@ CREATE TABLE deployments (
 ) STRICT;
 CREATE INDEX deployments_unfinished ON deployments (stage_id, generation) WHERE finished_at IS NULL;
 CREATE INDEX deployments_to_stop ON deployments (stop_at) WHERE stop_at IS NOT NULL;
+CREATE INDEX deployments_live ON deployments (stage_id) WHERE state = 'live';
 CREATE INDEX deployments_by_release ON deployments (release_id);
 
 CREATE TABLE deployment_steps (
