@@ -1,0 +1,104 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"berth/internal/identity"
+	"berth/internal/secret"
+)
+
+type changePasswordInput struct {
+	Body struct {
+		Old secret.Text `json:"old" minLength:"1" maxLength:"1024"`
+		New secret.Text `json:"new" minLength:"1" maxLength:"1024"`
+	}
+}
+
+func (a *API) changePassword(ctx context.Context, in *changePasswordInput) (*struct{}, error) {
+	s := callerOf(ctx).who()
+	return nil, a.identity.ChangePassword(ctx, s, in.Body.Old, in.Body.New)
+}
+
+// Session is a session as its person sees it.
+type Session struct {
+	identity.Session
+	Current bool `json:"current" doc:"Whether this request came with it"`
+}
+
+// sessionsOf lists a person's sessions; current is the caller's own.
+func (a *API) sessionsOf(ctx context.Context, personID, current string) (*listOutput[Session], error) {
+	found, err := a.identity.Sessions(ctx, personID)
+	if err != nil {
+		return nil, err
+	}
+	sessions := make([]Session, len(found))
+	for i, s := range found {
+		sessions[i] = Session{Session: s, Current: s.ID == current}
+	}
+	return list(sessions, ""), nil
+}
+
+func (a *API) listSessions(ctx context.Context, _ *struct{}) (*listOutput[Session], error) {
+	s := callerOf(ctx).who()
+	return a.sessionsOf(ctx, s.Person.ID, s.SessionID)
+}
+
+type idInput struct {
+	ID string `path:"id" maxLength:"64"`
+}
+
+func (a *API) endSession(ctx context.Context, in *idInput) (*struct{}, error) {
+	s := callerOf(ctx).who()
+	return nil, a.identity.EndSession(ctx, s, s.Person.ID, in.ID)
+}
+
+// Ended counts sessions.
+type Ended struct {
+	Ended int `json:"ended"`
+}
+
+func (a *API) endOtherSessions(ctx context.Context, _ *struct{}) (*output[Ended], error) {
+	ended, err := a.identity.EndOtherSessions(ctx, callerOf(ctx).who())
+	if err != nil {
+		return nil, err
+	}
+	return answer(Ended{Ended: ended}), nil
+}
+
+func (a *API) listTokens(ctx context.Context, _ *struct{}) (*listOutput[identity.Token], error) {
+	s := callerOf(ctx).who()
+	found, err := a.identity.Tokens(ctx, s.Person.ID)
+	if err != nil {
+		return nil, err
+	}
+	return list(found, ""), nil
+}
+
+type createTokenInput struct {
+	Body struct {
+		Name      string         `json:"name" minLength:"1" maxLength:"64"`
+		Scope     identity.Scope `json:"scope"`
+		ExpiresAt time.Time      `json:"expires_at,omitzero" doc:"Never, when absent"`
+	}
+}
+
+// NewToken is an API token with its text, which is shown this once.
+type NewToken struct {
+	Secret string         `json:"secret" doc:"The token's text, never to be seen again" example:"berth_…"`
+	Token  identity.Token `json:"token"`
+}
+
+func (a *API) createToken(ctx context.Context, in *createTokenInput) (*output[NewToken], error) {
+	s := callerOf(ctx).who()
+	text, token, err := a.identity.CreateToken(ctx, s, in.Body.Name, in.Body.Scope, in.Body.ExpiresAt)
+	if err != nil {
+		return nil, err
+	}
+	return answer(NewToken{Secret: text.Reveal(), Token: token}), nil
+}
+
+func (a *API) removeToken(ctx context.Context, in *idInput) (*struct{}, error) {
+	s := callerOf(ctx).who()
+	return nil, a.identity.RemoveToken(ctx, s, in.ID)
+}

@@ -1,0 +1,73 @@
+package api
+
+import (
+	"context"
+
+	"berth/internal/registry"
+	"berth/internal/secret"
+)
+
+func (a *API) listImages(ctx context.Context, in *Page) (*listOutput[registry.Repository], error) {
+	found, next, err := a.registry.Repositories(ctx, in.Cursor, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	return list(found, next), nil
+}
+
+// RepositoryQuery names a repository, which may hold slashes.
+type RepositoryQuery struct {
+	Repository string `query:"repository" required:"true" minLength:"1" maxLength:"255"`
+}
+
+func (a *API) removeImage(ctx context.Context, in *RepositoryQuery) (*struct{}, error) {
+	return nil, a.registry.RemoveRepository(ctx, callerOf(ctx).actor(), in.Repository)
+}
+
+func (a *API) listImageTags(ctx context.Context, in *RepositoryQuery) (*listOutput[registry.Tag], error) {
+	found, err := a.registry.Tags(ctx, in.Repository)
+	if err != nil {
+		return nil, err
+	}
+	return list(found, ""), nil
+}
+
+type removeImageTagInput struct {
+	RepositoryQuery
+	Tag string `query:"tag" required:"true" minLength:"1" maxLength:"128"`
+}
+
+func (a *API) removeImageTag(ctx context.Context, in *removeImageTagInput) (*struct{}, error) {
+	return nil, a.registry.RemoveTag(ctx, callerOf(ctx).actor(), in.Repository, in.Tag)
+}
+
+func (a *API) listRegistries(ctx context.Context, _ *struct{}) (*listOutput[registry.RegistryAccount], error) {
+	found, err := a.resolver.Accounts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return list(found, ""), nil
+}
+
+type setRegistryInput struct {
+	Host string `path:"host" maxLength:"255"`
+	Body struct {
+		Username string      `json:"username" maxLength:"255"`
+		Password secret.Text `json:"password" maxLength:"65536"`
+		Insecure bool        `json:"insecure,omitempty" doc:"Speak plain HTTP; only for registries on a network of your own"`
+	}
+}
+
+func (a *API) setRegistry(ctx context.Context, in *setRegistryInput) (*struct{}, error) {
+	return nil, a.resolver.SetAccount(ctx, callerOf(ctx).actor(), registry.RegistryAccount{
+		Host: in.Host, Username: in.Body.Username, Insecure: in.Body.Insecure,
+	}, in.Body.Password)
+}
+
+type registryInput struct {
+	Host string `path:"host" maxLength:"255"`
+}
+
+func (a *API) removeRegistry(ctx context.Context, in *registryInput) (*struct{}, error) {
+	return nil, a.resolver.RemoveAccount(ctx, callerOf(ctx).actor(), in.Host)
+}

@@ -1,0 +1,197 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"berth/internal/container"
+	"berth/internal/deploy"
+	"berth/internal/gateway"
+	"berth/internal/identity"
+	"berth/internal/settings"
+)
+
+//go:generate go test . -run TestOpenAPI -update
+
+// OpenAPI gives the OpenAPI 3.1 document that docs/openapi.json keeps.
+func OpenAPI() ([]byte, error) {
+	_, document, err := newMux(&API{})
+	return document, err
+}
+
+// newMux makes a mux of the route table, and the document of it.
+func newMux(a *API) (*http.ServeMux, []byte, error) {
+	mux := http.NewServeMux()
+	h := humago.New(mux, newHumaConfig())
+	if err := a.register(h); err != nil {
+		return nil, nil, err
+	}
+	raw, err := json.Marshal(h.OpenAPI())
+	if err != nil {
+		return nil, nil, fmt.Errorf("encode the OpenAPI document: %w", err)
+	}
+	var pretty bytes.Buffer
+	if err := json.Indent(&pretty, raw, "", "  "); err != nil {
+		return nil, nil, err
+	}
+	pretty.WriteByte('\n')
+	return mux, pretty.Bytes(), nil
+}
+
+func newHumaConfig() huma.Config {
+	c := huma.DefaultConfig("Berth", "1")
+	c.Info.Description = "Deploys containers without dropping a request. Errors are RFC 9457 problems; " +
+		"lists have items and, where there is more, next; an edit carries the version that was seen."
+	c.DocsPath, c.SchemasPath, c.OpenAPIPath = "", "", "" // nothing but the route table answers
+	c.CreateHooks = nil                                   // no "$schema" in bodies
+	c.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
+	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"session": {Type: "apiKey", In: "cookie", Name: "__Host-berth", Description: "From sign-in; over plain HTTP on loopback its name is berth"},
+		"token":   {Type: "http", Scheme: "bearer", Description: "An API token"},
+	}
+	for _, e := range enums {
+		c.Components.Schemas.RegisterTypeAlias(e.of, e.schema)
+	}
+	return c
+}
+
+// schemaName names the types whose own name says too little without their
+// package.
+func schemaName(t reflect.Type, hint string) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t {
+	case reflect.TypeFor[container.Info]():
+		return "EngineInfo"
+	case reflect.TypeFor[container.Stats]():
+		return "InstanceStats"
+	case reflect.TypeFor[gateway.Minute]():
+		return "RouteMinute"
+	case reflect.TypeFor[settings.Value]():
+		return "SettingValue"
+	}
+	return huma.DefaultSchemaNamer(t, hint)
+}
+
+// enums are the named types whose values the document lists.
+var enums = []struct{ of, schema reflect.Type }{
+	enum[deploy.Kind, deploymentKinds](),
+	enum[deploy.Trigger, triggers](),
+	enum[deploy.State, deploymentStates](),
+	enum[deploy.StepName, stepNames](),
+	enum[deploy.StepState, stepStates](),
+	enum[deploy.InstanceState, instanceStates](),
+	enum[deploy.StageState, stageStates](),
+	enum[deploy.Protocol, protocols](),
+	enum[deploy.TagKind, tagKinds](),
+	enum[deploy.ProbeKind, probeKinds](),
+	enum[deploy.Duration, duration](),
+	enum[container.Lack, lacks](),
+	enum[identity.Role, roles](),
+	enum[identity.Scope, scopes](),
+	enum[identity.Via, vias](),
+}
+
+func enum[T any, S huma.SchemaProvider]() struct{ of, schema reflect.Type } {
+	return struct{ of, schema reflect.Type }{reflect.TypeFor[T](), reflect.TypeFor[S]()}
+}
+
+func oneOf[T ~string](values ...T) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeString}
+	for _, v := range values {
+		s.Enum = append(s.Enum, string(v))
+	}
+	return s
+}
+
+type (
+	deploymentKinds  struct{}
+	triggers         struct{}
+	deploymentStates struct{}
+	stepNames        struct{}
+	stepStates       struct{}
+	instanceStates   struct{}
+	stageStates      struct{}
+	protocols        struct{}
+	tagKinds         struct{}
+	probeKinds       struct{}
+	duration         struct{}
+	lacks            struct{}
+	roles            struct{}
+	scopes           struct{}
+	vias             struct{}
+)
+
+func (deploymentKinds) Schema(huma.Registry) *huma.Schema {
+	return oneOf(deploy.KindDeploy, deploy.KindRedeploy, deploy.KindRollback)
+}
+
+func (triggers) Schema(huma.Registry) *huma.Schema {
+	return oneOf(deploy.TriggerPush, deploy.TriggerAPI, deploy.TriggerPerson)
+}
+
+func (deploymentStates) Schema(huma.Registry) *huma.Schema {
+	return oneOf(deploy.Waiting, deploy.Running, deploy.Live, deploy.Replaced, deploy.Failed, deploy.Canceled, deploy.Superseded)
+}
+
+func (stepNames) Schema(huma.Registry) *huma.Schema { return oneOf(deploy.Steps...) }
+
+func (stepStates) Schema(huma.Registry) *huma.Schema {
+	return oneOf(deploy.StepPending, deploy.StepRunning, deploy.StepDone, deploy.StepFailed, deploy.StepSkipped)
+}
+
+func (instanceStates) Schema(huma.Registry) *huma.Schema {
+	return oneOf(deploy.InstanceCreated, deploy.InstanceStarting, deploy.InstanceReady, deploy.InstanceDown, deploy.InstanceDraining, deploy.InstanceStopped)
+}
+
+func (stageStates) Schema(huma.Registry) *huma.Schema {
+	return oneOf(deploy.StageEmpty, deploy.StageDeploying, deploy.StageHealthy, deploy.StageDegraded, deploy.StageDown, deploy.StageFailed)
+}
+
+func (protocols) Schema(huma.Registry) *huma.Schema { return oneOf(deploy.HTTP1, deploy.H2C) }
+
+func (tagKinds) Schema(huma.Registry) *huma.Schema {
+	return oneOf(deploy.TagNone, deploy.TagExact, deploy.TagGlob, deploy.TagSemver)
+}
+
+func (probeKinds) Schema(huma.Registry) *huma.Schema {
+	return oneOf(deploy.ProbeHTTP, deploy.ProbeTCP, deploy.ProbeNone)
+}
+
+func (duration) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Type: huma.TypeString, Examples: []any{"1m30s"},
+		Pattern:            `^(0|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$`,
+		PatternDescription: `a duration such as "30s" or "1m30s"`,
+	}
+}
+
+func (lacks) Schema(huma.Registry) *huma.Schema {
+	return oneOf(container.LacksLimits, container.LacksStats)
+}
+
+func (roles) Schema(huma.Registry) *huma.Schema {
+	return oneOf(identity.RoleAdministrator, identity.RoleMember)
+}
+
+func (scopes) Schema(huma.Registry) *huma.Schema {
+	return oneOf(identity.ScopeRead, identity.ScopeDeploy, identity.ScopeAdmin)
+}
+
+func (vias) Schema(huma.Registry) *huma.Schema {
+	return oneOf(identity.ViaSession, identity.ViaToken, identity.ViaPassword, identity.ViaLocal)
+}
+
+// tagOf groups an operation under its path's first word.
+func tagOf(path string) string {
+	word, _, _ := strings.Cut(strings.TrimPrefix(path, "/api/"), "/")
+	return strings.TrimSuffix(word, ".json")
+}

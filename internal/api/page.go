@@ -1,0 +1,51 @@
+package api
+
+import (
+	"strconv"
+
+	"berth/internal/fault"
+)
+
+// Page chooses a part of a list.
+type Page struct {
+	Cursor string `query:"cursor" maxLength:"256" doc:"What next of the part before said"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50"`
+}
+
+// id reads a cursor that is an event's id; 0 when there is none.
+func (p Page) id() (int64, error) {
+	if p.Cursor == "" {
+		return 0, nil
+	}
+	id, err := strconv.ParseInt(p.Cursor, 10, 64)
+	if err != nil || id < 1 {
+		return 0, fault.Invalid("the cursor is not one that a list gave")
+	}
+	return id, nil
+}
+
+// List is a part of a list.
+type List[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next,omitempty" doc:"The cursor of the next part; absent in the last one"`
+}
+
+type listOutput[T any] struct{ Body List[T] }
+
+// list makes an answer of items. It is never null.
+func list[T any](items []T, next string) *listOutput[T] {
+	return &listOutput[T]{Body: List[T]{Items: notNull(items), Next: next}}
+}
+
+// notNull makes an empty list of none, as the contract has it.
+func notNull[T any](items []T) []T {
+	if items == nil {
+		return []T{}
+	}
+	return items
+}
+
+// output is an answer with a body.
+type output[T any] struct{ Body T }
+
+func answer[T any](body T) *output[T] { return &output[T]{Body: body} }

@@ -1,0 +1,105 @@
+package api
+
+import (
+	"context"
+
+	"berth/internal/identity"
+	"berth/internal/secret"
+)
+
+func (a *API) listPeople(ctx context.Context, in *Page) (*listOutput[identity.Person], error) {
+	found, next, err := a.identity.People(ctx, in.Cursor, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	return list(found, next), nil
+}
+
+type createPersonInput struct {
+	Body struct {
+		Username    string        `json:"username" minLength:"1" maxLength:"64"`
+		DisplayName string        `json:"display_name,omitempty" maxLength:"128"`
+		Email       string        `json:"email,omitempty" maxLength:"254"`
+		Role        identity.Role `json:"role"`
+		Password    secret.Text   `json:"password" minLength:"1" maxLength:"1024"`
+	}
+}
+
+func (a *API) createPerson(ctx context.Context, in *createPersonInput) (*output[identity.Person], error) {
+	p, err := a.identity.CreatePerson(ctx, callerOf(ctx).actor(), identity.Person{
+		Username: in.Body.Username, DisplayName: in.Body.DisplayName, Email: in.Body.Email, Role: in.Body.Role,
+	}, in.Body.Password)
+	if err != nil {
+		return nil, err
+	}
+	return answer(p), nil
+}
+
+type personInput struct {
+	Username string `path:"username" maxLength:"64"`
+}
+
+func (a *API) getPerson(ctx context.Context, in *personInput) (*output[identity.Person], error) {
+	p, err := a.identity.Person(ctx, in.Username)
+	if err != nil {
+		return nil, err
+	}
+	return answer(p), nil
+}
+
+type updatePersonInput struct {
+	Username string `path:"username" maxLength:"64"`
+	Body     struct {
+		Version     int64          `json:"version" doc:"The version that was seen; 409 when it has moved"`
+		DisplayName *string        `json:"display_name,omitempty" maxLength:"128"`
+		Email       *string        `json:"email,omitempty" maxLength:"254"`
+		Role        *identity.Role `json:"role,omitempty"`
+		Disabled    *bool          `json:"disabled,omitempty"`
+	}
+}
+
+func (a *API) updatePerson(ctx context.Context, in *updatePersonInput) (*output[identity.Person], error) {
+	p, err := a.identity.UpdatePerson(ctx, callerOf(ctx).actor(), in.Username, in.Body.Version, identity.PersonEdit{
+		DisplayName: in.Body.DisplayName, Email: in.Body.Email, Role: in.Body.Role, Disabled: in.Body.Disabled,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return answer(p), nil
+}
+
+func (a *API) removePerson(ctx context.Context, in *personInput) (*struct{}, error) {
+	return nil, a.identity.RemovePerson(ctx, callerOf(ctx).actor(), in.Username)
+}
+
+type setPasswordInput struct {
+	Username string `path:"username" maxLength:"64"`
+	Body     struct {
+		Password secret.Text `json:"password" minLength:"1" maxLength:"1024"`
+	}
+}
+
+func (a *API) setPassword(ctx context.Context, in *setPasswordInput) (*struct{}, error) {
+	return nil, a.identity.SetPassword(ctx, callerOf(ctx).actor(), in.Username, in.Body.Password)
+}
+
+func (a *API) listPersonSessions(ctx context.Context, in *personInput) (*listOutput[Session], error) {
+	p, err := a.identity.Person(ctx, in.Username)
+	if err != nil {
+		return nil, err
+	}
+	return a.sessionsOf(ctx, p.ID, callerOf(ctx).who().SessionID)
+}
+
+type personSessionInput struct {
+	Username string `path:"username" maxLength:"64"`
+	ID       string `path:"id" maxLength:"64"`
+}
+
+func (a *API) endPersonSession(ctx context.Context, in *personSessionInput) (*struct{}, error) {
+	p, err := a.identity.Person(ctx, in.Username)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.identity.EndSession(ctx, callerOf(ctx).who(), p.ID, in.ID)
+}

@@ -1,0 +1,193 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"berth/internal/identity"
+)
+
+// rule says who may use a route. The zero rule is no rule, and a route
+// without one does not start.
+type rule struct {
+	public bool
+	action identity.Action
+}
+
+// public lets everybody in, also those who are not signed in.
+var public = rule{public: true}
+
+func may(a identity.Action) rule { return rule{action: a} }
+
+func (r rule) String() string {
+	if r.public {
+		return "public"
+	}
+	return r.action.String()
+}
+
+// route is one line of the table.
+type route struct {
+	operation huma.Operation
+	rule      rule
+	register  func(huma.API, huma.Operation)
+}
+
+// routes is the whole API: the access rule stands beside each line.
+func (a *API) routes() []route {
+	own, read, edit := may(identity.ActionOwnAccount), may(identity.ActionRead), may(identity.ActionEdit)
+	deploy, administer := may(identity.ActionDeploy), may(identity.ActionAdminister)
+	return []route{
+		on(a, "GET /api/setup", public, "get-setup", "Say whether the first administrator is still to be made", a.getSetup),
+		on(a, "POST /api/setup", public, "use-setup-link", "Make the first administrator and sign in", a.useSetupLink),
+		on(a, "POST /api/session", public, "sign-in", "Sign in", a.signIn),
+		on(a, "GET /api/session", read, "get-session", "Say who is signed in", a.getSession),
+		on(a, "DELETE /api/session", own, "sign-out", "Sign out", a.signOut),
+
+		on(a, "POST /api/account/password", own, "change-password", "Change the own password", a.changePassword),
+		on(a, "GET /api/account/sessions", own, "list-sessions", "List the own sessions", a.listSessions),
+		on(a, "DELETE /api/account/sessions/{id}", own, "end-session", "End one of the own sessions", a.endSession),
+		on(a, "POST /api/account/sessions/end-others", own, "end-other-sessions", "End all own sessions but this one", a.endOtherSessions),
+		on(a, "GET /api/account/tokens", own, "list-tokens", "List the own API tokens", a.listTokens),
+		on(a, "POST /api/account/tokens", own, "create-token", "Make an API token; its text is shown this once", a.createToken),
+		on(a, "DELETE /api/account/tokens/{id}", own, "remove-token", "Remove an API token", a.removeToken),
+
+		on(a, "GET /api/people", administer, "list-people", "List people", a.listPeople),
+		on(a, "POST /api/people", administer, "create-person", "Add a person", a.createPerson),
+		on(a, "GET /api/people/{username}", administer, "get-person", "Show a person", a.getPerson),
+		on(a, "PATCH /api/people/{username}", administer, "update-person", "Change a person", a.updatePerson),
+		on(a, "DELETE /api/people/{username}", administer, "remove-person", "Remove a person", a.removePerson),
+		on(a, "POST /api/people/{username}/password", administer, "set-password", "Set a person's password", a.setPassword),
+		on(a, "GET /api/people/{username}/sessions", administer, "list-person-sessions", "List a person's sessions", a.listPersonSessions),
+		on(a, "DELETE /api/people/{username}/sessions/{id}", administer, "end-person-session", "End a person's session", a.endPersonSession),
+
+		on(a, "GET /api/projects", read, "list-projects", "List projects with the state of their stages", a.listProjects),
+		on(a, "POST /api/projects", edit, "create-project", "Add a project", a.createProject),
+		on(a, "GET /api/projects/{project}", read, "get-project", "Show a project with the state of its stages", a.getProject),
+		on(a, "PATCH /api/projects/{project}", edit, "update-project", "Change a project", a.updateProject),
+		on(a, "DELETE /api/projects/{project}", edit, "remove-project", "Remove a project; its volumes stay", a.removeProject),
+
+		on(a, "POST /api/projects/{project}/stages", edit, "create-stage", "Add a stage", a.createStage),
+		on(a, "GET /api/projects/{project}/stages/{stage}", read, "get-stage", "Show a stage", a.getStage),
+		on(a, "PUT /api/projects/{project}/stages/{stage}", edit, "update-stage", "Change a stage; what runs stays until the next deployment", a.updateStage),
+		on(a, "DELETE /api/projects/{project}/stages/{stage}", edit, "remove-stage", "Remove a stage; its volumes stay", a.removeStage),
+		on(a, "GET /api/projects/{project}/stages/{stage}/metrics", read, "get-stage-metrics", "Show what passed through a stage's route, by the minute", a.stageMetrics),
+		on(a, "GET /api/projects/{project}/stages/{stage}/tags", read, "list-stage-tags", "List the image's tags and which of them the stage's rule takes", a.stageTags),
+		on(a, "POST /api/validate/stage", read, "validate-stage", "Check a stage's settings without saving them", a.validateStage),
+
+		on(a, "POST /api/projects/{project}/stages/{stage}/deployments", deploy, "start-deployment", "Deploy an image", a.startDeployment),
+		on(a, "POST /api/projects/{project}/stages/{stage}/redeploy", deploy, "redeploy", "Deploy the live image again with the saved settings", a.redeploy),
+		on(a, "POST /api/projects/{project}/stages/{stage}/rollback", deploy, "roll-back", "Bring an earlier release back", a.rollBack),
+		on(a, "GET /api/projects/{project}/stages/{stage}/releases", read, "list-releases", "List a stage's releases, newest first", a.listReleases),
+		on(a, "GET /api/projects/{project}/stages/{stage}/releases/{release}/compare", read, "compare-release", "Say what rolling back to a release would change", a.compareRelease),
+		on(a, "GET /api/deployments", read, "list-deployments", "List deployments, newest first", a.listDeployments),
+		on(a, "GET /api/deployments/{id}", read, "get-deployment", "Show a deployment", a.getDeployment),
+		on(a, "POST /api/deployments/{id}/cancel", deploy, "cancel-deployment", "Stop a deployment that is not yet live", a.cancelDeployment),
+		on(a, "GET /api/deployments/{id}/log", read, "get-deployment-log", "Read a deployment's events and log lines, oldest first", a.deploymentLog),
+
+		on(a, "GET /api/instances/{id}", read, "get-instance", "Show an instance", a.getInstance),
+		on(a, "GET /api/instances/{id}/stats", read, "get-instance-stats", "Show what an instance uses", a.instanceStats),
+		stream(a, "GET /api/instances/{id}/logs", read, "stream-instance-logs", "Stream what an instance writes", instanceLogMessages, a.streamInstanceLogs),
+
+		stream(a, "GET /api/events", read, "stream-events", "Stream what happens", eventMessages, a.streamEvents),
+		on(a, "GET /api/activity", read, "list-activity", "List what happened, newest first, without log lines", a.listActivity),
+
+		on(a, "GET /api/secrets", read, "list-secrets", "List secrets by name; values are never shown", a.listSecrets),
+		on(a, "PUT /api/secrets/{context}/{name}", edit, "set-secret", "Set a secret", a.setSecret),
+		on(a, "DELETE /api/secrets/{context}/{name}", edit, "remove-secret", "Remove a secret", a.removeSecret),
+
+		on(a, "GET /api/images", read, "list-images", "List the built-in registry's repositories", a.listImages),
+		on(a, "DELETE /api/images", edit, "remove-image", "Remove a repository from the built-in registry", a.removeImage),
+		on(a, "GET /api/images/tags", read, "list-image-tags", "List a repository's tags", a.listImageTags),
+		on(a, "DELETE /api/images/tags", edit, "remove-image-tag", "Remove a tag", a.removeImageTag),
+
+		on(a, "GET /api/registries", administer, "list-registries", "List the accounts on other registries", a.listRegistries),
+		on(a, "PUT /api/registries/{host}", administer, "set-registry", "Set the account on a registry", a.setRegistry),
+		on(a, "DELETE /api/registries/{host}", administer, "remove-registry", "Remove the account on a registry", a.removeRegistry),
+
+		on(a, "GET /api/system", read, "get-system", "Show the version, the engine and the disk", a.getSystem),
+		on(a, "GET /api/system/settings", administer, "list-settings", "Show the settings in force and where each comes from", a.listSettings),
+		on(a, "GET /api/openapi.json", read, "get-openapi", "Read this document", a.getOpenAPI),
+	}
+}
+
+// maxBodyBytes bounds a request's body.
+const maxBodyBytes = 1 << 20
+
+// on makes a line of the table of a handler: decode, call, encode.
+func on[I, O any](a *API, pattern string, r rule, id, summary string, handle func(context.Context, *I) (*O, error)) route {
+	return route{
+		operation: newOperation(pattern, id, summary),
+		rule:      r,
+		register: func(h huma.API, o huma.Operation) {
+			huma.Register(h, o, func(ctx context.Context, in *I) (*O, error) {
+				callerOf(ctx).bodyRead()
+				out, err := handle(ctx, in)
+				if err != nil {
+					return nil, a.report(ctx, err)
+				}
+				return out, nil
+			})
+		},
+	}
+}
+
+func newOperation(pattern, id, summary string) huma.Operation {
+	var method, path string
+	if _, err := fmt.Sscan(pattern, &method, &path); err != nil {
+		panic("route " + pattern + ": want a method and a path")
+	}
+	o := huma.Operation{
+		Method: method, Path: path, OperationID: id, Summary: summary,
+		Tags:                         []string{tagOf(path)},
+		MaxBodyBytes:                 maxBodyBytes,
+		RejectUnknownQueryParameters: true,
+	}
+	switch id {
+	case "start-deployment", "redeploy", "roll-back":
+		o.DefaultStatus = http.StatusAccepted
+	case "create-person", "create-project", "create-stage", "create-token":
+		o.DefaultStatus = http.StatusCreated
+	}
+	return o
+}
+
+// register puts the table on the mux, and refuses a route without a rule.
+func (a *API) register(h huma.API) error {
+	for _, r := range a.routes() {
+		if r.rule == (rule{}) {
+			return fmt.Errorf("route %s %s has no access rule", r.operation.Method, r.operation.Path)
+		}
+		o := r.operation
+		o.Extensions = map[string]any{"x-access": r.rule.String()}
+		o.Security = []map[string][]string{{"session": {}}, {"token": {}}}
+		if r.rule.public {
+			o.Security = []map[string][]string{}
+		}
+		o.Middlewares = huma.Middlewares{a.admit(r.rule)}
+		r.register(h, o)
+	}
+	return nil
+}
+
+// admit lets a request on to its handler when the rule allows it.
+func (a *API) admit(r rule) func(huma.Context, func(huma.Context)) {
+	return func(c huma.Context, next func(huma.Context)) {
+		if err := callerOf(c.Context()).allowed(r); err != nil {
+			p := a.report(c.Context(), err)
+			for name, values := range p.header {
+				for _, v := range values {
+					c.SetHeader(name, v)
+				}
+			}
+			c.SetHeader("Content-Type", p.ContentType(""))
+			c.SetStatus(p.Status)
+			_ = huma.DefaultJSONFormat.Marshal(c.BodyWriter(), p)
+			return
+		}
+		next(c)
+	}
+}

@@ -1,0 +1,45 @@
+package api
+
+import (
+	"context"
+
+	"berth/internal/secret"
+	"berth/internal/vault"
+)
+
+type listSecretsInput struct {
+	Context string `query:"context" maxLength:"128" doc:"Only those of this context"`
+}
+
+func (a *API) listSecrets(ctx context.Context, in *listSecretsInput) (*listOutput[vault.Slot], error) {
+	found, err := a.vault.List(ctx, in.Context)
+	if err != nil {
+		return nil, err
+	}
+	return list(found, ""), nil
+}
+
+// SlotPath names a slot in a path.
+type SlotPath struct {
+	Context string `path:"context" maxLength:"128"`
+	Name    string `path:"name" maxLength:"128"`
+}
+
+type setSecretInput struct {
+	SlotPath
+	Body struct {
+		Value secret.Text `json:"value" maxLength:"65536"`
+	}
+}
+
+func (a *API) setSecret(ctx context.Context, in *setSecretInput) (*output[vault.Slot], error) {
+	slot, err := a.vault.Set(ctx, callerOf(ctx).actor(), in.Context, in.Name, in.Body.Value)
+	if err != nil {
+		return nil, err
+	}
+	return answer(slot), nil
+}
+
+func (a *API) removeSecret(ctx context.Context, in *SlotPath) (*struct{}, error) {
+	return nil, a.vault.Remove(ctx, callerOf(ctx).actor(), in.Context, in.Name)
+}

@@ -1,0 +1,93 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"berth/internal/fault"
+	"berth/internal/identity"
+	"berth/internal/secret"
+)
+
+// SessionInfo says who is signed in, and how.
+type SessionInfo struct {
+	Person identity.Person `json:"person"`
+	Via    identity.Via    `json:"via"`
+	Scope  identity.Scope  `json:"scope,omitempty" doc:"Of the API token, where there is one"`
+}
+
+type signedIn struct {
+	Cookie http.Cookie `header:"Set-Cookie" hidden:"true"`
+	Body   SessionInfo
+}
+
+func (a *API) newSession(token secret.Text, s identity.Subject) *signedIn {
+	return &signedIn{Cookie: a.cookie.set(token), Body: infoOf(s)}
+}
+
+func infoOf(s identity.Subject) SessionInfo {
+	return SessionInfo{Person: s.Person, Via: s.Via, Scope: s.Scope}
+}
+
+// SetupState says whether the first administrator is still to be made.
+type SetupState struct {
+	Needed bool `json:"needed"`
+}
+
+func (a *API) getSetup(ctx context.Context, _ *struct{}) (*output[SetupState], error) {
+	needed, err := a.identity.NeedsSetup(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return answer(SetupState{Needed: needed}), nil
+}
+
+type setupInput struct {
+	Body struct {
+		Token    secret.Text `json:"token" minLength:"1" maxLength:"256" doc:"From the link that Berth printed at its first start"`
+		Username string      `json:"username" minLength:"1" maxLength:"64"`
+		Password secret.Text `json:"password" minLength:"1" maxLength:"1024"`
+	}
+}
+
+func (a *API) useSetupLink(ctx context.Context, in *setupInput) (*signedIn, error) {
+	token, s, err := a.identity.UseSetupLink(ctx, in.Body.Token, in.Body.Username, in.Body.Password, callerOf(ctx).origin)
+	if err != nil {
+		return nil, err
+	}
+	return a.newSession(token, s), nil
+}
+
+type signInInput struct {
+	Body struct {
+		Username string      `json:"username" minLength:"1" maxLength:"64"`
+		Password secret.Text `json:"password" minLength:"1" maxLength:"1024"`
+	}
+}
+
+func (a *API) signIn(ctx context.Context, in *signInInput) (*signedIn, error) {
+	token, s, err := a.identity.SignIn(ctx, in.Body.Username, in.Body.Password, callerOf(ctx).origin)
+	if err != nil {
+		return nil, err
+	}
+	return a.newSession(token, s), nil
+}
+
+func (a *API) getSession(ctx context.Context, _ *struct{}) (*output[SessionInfo], error) {
+	return answer(infoOf(callerOf(ctx).who())), nil
+}
+
+type signedOut struct {
+	Cookie http.Cookie `header:"Set-Cookie" hidden:"true"`
+}
+
+func (a *API) signOut(ctx context.Context, _ *struct{}) (*signedOut, error) {
+	s := callerOf(ctx).who()
+	if s.Via != identity.ViaSession {
+		return nil, fault.Invalid("only a session can be signed out; remove an API token instead")
+	}
+	if err := a.identity.SignOut(ctx, s); err != nil {
+		return nil, err
+	}
+	return &signedOut{Cookie: a.cookie.clear()}, nil
+}

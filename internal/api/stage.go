@@ -1,0 +1,138 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"berth/internal/deploy"
+	"berth/internal/fault"
+	"berth/internal/gateway"
+	"berth/internal/registry"
+)
+
+// StagePath names a stage in a path.
+type StagePath struct {
+	ProjectPath
+	Stage string `path:"stage" maxLength:"64"`
+}
+
+type createStageInput struct {
+	ProjectPath
+	Body struct {
+		Name string           `json:"name" minLength:"1" maxLength:"64"`
+		Spec deploy.StageSpec `json:"spec"`
+	}
+}
+
+func (a *API) createStage(ctx context.Context, in *createStageInput) (*output[deploy.Stage], error) {
+	s, err := a.deploy.CreateStage(ctx, callerOf(ctx).actor(), in.Project, in.Body.Name, in.Body.Spec)
+	if err != nil {
+		return nil, err
+	}
+	return answer(s), nil
+}
+
+func (a *API) getStage(ctx context.Context, in *StagePath) (*output[deploy.StageStatus], error) {
+	s, err := a.deploy.Stage(ctx, in.Project, in.Stage)
+	if err != nil {
+		return nil, err
+	}
+	return answer(s), nil
+}
+
+type updateStageInput struct {
+	StagePath
+	Body struct {
+		Version int64            `json:"version" doc:"The version that was seen; 409 when it has moved"`
+		Spec    deploy.StageSpec `json:"spec"`
+	}
+}
+
+func (a *API) updateStage(ctx context.Context, in *updateStageInput) (*output[deploy.Stage], error) {
+	s, err := a.deploy.UpdateStage(ctx, callerOf(ctx).actor(), in.Project, in.Stage, in.Body.Version, in.Body.Spec)
+	if err != nil {
+		return nil, err
+	}
+	return answer(s), nil
+}
+
+func (a *API) removeStage(ctx context.Context, in *StagePath) (*output[Kept], error) {
+	volumes, err := a.deploy.RemoveStage(ctx, callerOf(ctx).actor(), in.Project, in.Stage)
+	if err != nil {
+		return nil, err
+	}
+	return answer(Kept{Volumes: notNull(volumes)}), nil
+}
+
+type stageMetricsInput struct {
+	StagePath
+	Minutes int `query:"minutes" minimum:"1" maximum:"1440" default:"60" doc:"How far back"`
+}
+
+func (a *API) stageMetrics(ctx context.Context, in *stageMetricsInput) (*listOutput[gateway.Minute], error) {
+	s, err := a.deploy.Stage(ctx, in.Project, in.Stage)
+	if err != nil {
+		return nil, err
+	}
+	now := a.clock()
+	found, err := a.gateway.Series(ctx, s.ID, now.Add(-time.Duration(in.Minutes)*time.Minute), now)
+	if err != nil {
+		return nil, err
+	}
+	return list(found, ""), nil
+}
+
+// StageTag is a tag of a stage's image.
+type StageTag struct {
+	registry.Tag
+	Matches bool `json:"matches" doc:"Whether a push of this tag deploys to the stage"`
+}
+
+// stageTags lists what the built-in registry has. Of an image in another
+// registry it lists nothing.
+func (a *API) stageTags(ctx context.Context, in *StagePath) (*listOutput[StageTag], error) {
+	s, err := a.deploy.Stage(ctx, in.Project, in.Stage)
+	if err != nil {
+		return nil, err
+	}
+	p, err := a.deploy.Project(ctx, in.Project)
+	if err != nil {
+		return nil, err
+	}
+	tags, err := a.registry.Tags(ctx, p.Image)
+	if err != nil && fault.KindOf(err) != fault.Missing {
+		return nil, err
+	}
+	found := make([]StageTag, len(tags))
+	for i, t := range tags {
+		found[i] = StageTag{Tag: t, Matches: s.Spec.Tags.Match(t.Name)}
+	}
+	return list(found, ""), nil
+}
+
+type validateStageInput struct {
+	Body struct {
+		Project string           `json:"project,omitempty" maxLength:"64"`
+		Stage   string           `json:"stage,omitempty" maxLength:"64"`
+		Spec    deploy.StageSpec `json:"spec"`
+	}
+}
+
+// Validation is what saving a stage's settings would say.
+type Validation struct {
+	Spec   deploy.StageSpec `json:"spec" doc:"With every default filled in"`
+	Errors []Flaw           `json:"errors" doc:"Empty when the settings are good"`
+}
+
+func (a *API) validateStage(ctx context.Context, in *validateStageInput) (*output[Validation], error) {
+	spec, err := a.deploy.CheckStage(ctx, in.Body.Project, in.Body.Stage, in.Body.Spec)
+	v := Validation{Spec: spec, Errors: []Flaw{}}
+	if err != nil {
+		p := problemOf(err)
+		if len(p.Errors) == 0 {
+			return nil, err
+		}
+		v.Errors = p.Errors
+	}
+	return answer(v), nil
+}
