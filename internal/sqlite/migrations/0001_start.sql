@@ -73,6 +73,13 @@ CREATE TABLE slots (
     PRIMARY KEY (context, name)
 ) STRICT;
 
+-- One value sealed with the key that all slots are sealed with.
+CREATE TABLE slot_check (
+    id         INTEGER PRIMARY KEY CHECK (id = 1),
+    sealed     BLOB NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+
 -- registry: manifests and tags; blobs are files, listed here.
 CREATE TABLE registry_repositories (
     name       TEXT PRIMARY KEY,

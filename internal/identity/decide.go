@@ -1,0 +1,87 @@
+package identity
+
+import "berth/internal/fault"
+
+// Action is what somebody wants to do, as coarse as the roles are. The zero
+// Action is nothing, which nobody may.
+type Action int
+
+// The actions.
+const (
+	ActionRead       Action = iota + 1 // see projects, deployments, images, oneself
+	ActionDeploy                       // start, redeploy, roll back, cancel
+	ActionEdit                         // change projects, stages, secrets, images
+	ActionPush                         // push images
+	ActionPull                         // pull images
+	ActionAdminister                   // people, registry accounts, settings, metrics
+	ActionOwnAccount                   // one's own password, sessions and tokens
+)
+
+func (a Action) String() string {
+	switch a {
+	case ActionRead:
+		return "read"
+	case ActionDeploy:
+		return "deploy"
+	case ActionEdit:
+		return "edit"
+	case ActionPush:
+		return "push"
+	case ActionPull:
+		return "pull"
+	case ActionAdminister:
+		return "administer"
+	case ActionOwnAccount:
+		return "own account"
+	}
+	return "nothing"
+}
+
+// Decide says whether s may do a: nil, or a fault of kind Unauthenticated
+// (nobody is there, so signing in would help) or Denied (somebody is, and may
+// not). It is a pure function of its arguments; nil is nobody.
+func Decide(s *Subject, a Action) error {
+	if s == nil || s.Person.Disabled || !knownVia(s.Via) {
+		return fault.SignIn("sign in first")
+	}
+	if !roleMay(s.Person.Role, a) {
+		return fault.Forbidden("only an administrator may do this")
+	}
+	if s.Via == ViaLocal && a == ActionOwnAccount {
+		return fault.Forbidden("the local socket has no account of its own: name a person instead")
+	}
+	if s.Via == ViaToken && !scopeMay(s.Scope, a) {
+		return fault.Forbidden("this API token has the scope %q, which is not enough", s.Scope)
+	}
+	return nil
+}
+
+func knownVia(v Via) bool {
+	switch v {
+	case ViaSession, ViaToken, ViaPassword, ViaLocal:
+		return true
+	}
+	return false
+}
+
+func roleMay(r Role, a Action) bool {
+	switch a {
+	case ActionRead, ActionDeploy, ActionEdit, ActionPush, ActionPull, ActionOwnAccount:
+		return r == RoleMember || r == RoleAdministrator
+	case ActionAdminister:
+		return r == RoleAdministrator
+	}
+	return false
+}
+
+func scopeMay(s Scope, a Action) bool {
+	switch a {
+	case ActionRead, ActionPull:
+		return s.level() >= ScopeRead.level()
+	case ActionDeploy, ActionPush:
+		return s.level() >= ScopeDeploy.level()
+	case ActionEdit, ActionAdminister, ActionOwnAccount:
+		return s.level() >= ScopeAdmin.level()
+	}
+	return false
+}

@@ -1,0 +1,195 @@
+// Package identity knows people: who they are, how they prove it, and what
+// they may do. It keeps their passwords, sessions and API tokens, bounds how
+// often anybody may guess, and holds the one access decision.
+//
+// Start with [Service.SignIn], [Service.BySession] and [Decide]. Cookies,
+// headers and pages belong to the packages above; nothing here speaks HTTP.
+package identity
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/sync/singleflight"
+
+	"berth/internal/event"
+	"berth/internal/secret"
+	"berth/internal/sqlite"
+)
+
+// The kinds of events that this package writes.
+const (
+	PersonCreated   event.Kind = "person.created"
+	PersonUpdated   event.Kind = "person.updated"
+	PersonDisabled  event.Kind = "person.disabled"
+	PersonEnabled   event.Kind = "person.enabled"
+	PersonRemoved   event.Kind = "person.removed"
+	PasswordChanged event.Kind = "person.password_changed"
+	SignInSucceeded event.Kind = "signin.succeeded"
+	SignInFailed    event.Kind = "signin.failed"
+	SessionEnded    event.Kind = "session.ended"
+	TokenCreated    event.Kind = "token.created"
+	TokenRemoved    event.Kind = "token.removed"
+)
+
+// Config is what a Service needs. Only DB and Events are required.
+type Config struct {
+	DB     *sqlite.DB
+	Events *event.Log
+	// PasswordCost is bcrypt's; 0 means 12, a quarter of a second or so.
+	PasswordCost int
+	// SessionIdle is how long a session lives unused; 0 means 7 days.
+	SessionIdle time.Duration
+	// SessionLifetime is how long a session lives at most; 0 means 30 days.
+	SessionLifetime time.Duration
+	Clock           func() time.Time // time.Now when nil
+	Log             *slog.Logger
+}
+
+// Service keeps people. Its methods may be called from many goroutines.
+type Service struct {
+	db       *sqlite.DB
+	events   *event.Log
+	log      *slog.Logger
+	clock    func() time.Time
+	idle     time.Duration
+	lifetime time.Duration
+
+	passwords passwords
+	limits    *limits
+	sessions  *cache // by SHA-256 of the token
+	tokens    *cache // by SHA-256 of the token
+	proofs    *cache // by a MAC of username and password, for Basic
+	proofKey  []byte
+	proving   singleflight.Group
+	seen      *seen
+	holds     *holds
+}
+
+// New checks c once.
+func New(c Config) (*Service, error) {
+	if c.DB == nil || c.Events == nil {
+		return nil, errors.New("identity: needs a database and an event log")
+	}
+	if c.PasswordCost == 0 {
+		c.PasswordCost = 12
+	}
+	if c.PasswordCost < bcrypt.MinCost || c.PasswordCost > bcrypt.MaxCost {
+		return nil, fmt.Errorf("identity: password cost %d is not within %d and %d", c.PasswordCost, bcrypt.MinCost, bcrypt.MaxCost)
+	}
+	if c.SessionIdle == 0 {
+		c.SessionIdle = 7 * 24 * time.Hour
+	}
+	if c.SessionLifetime == 0 {
+		c.SessionLifetime = 30 * 24 * time.Hour
+	}
+	if c.SessionIdle < 0 || c.SessionLifetime < 0 {
+		return nil, errors.New("identity: a session's limits must be above zero")
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails: the documentation of crypto/rand
+	return &Service{
+		db: c.DB, events: c.Events, log: c.Log, clock: c.Clock,
+		idle: c.SessionIdle, lifetime: c.SessionLifetime,
+		passwords: newPasswords(c.PasswordCost, runtime.GOMAXPROCS(0)),
+		limits:    newLimits(),
+		sessions:  newCache(), tokens: newCache(), proofs: newCache(), proofKey: key,
+		seen: newSeen(), holds: newHolds(),
+	}, nil
+}
+
+// How often Run writes down who was seen, and sweeps.
+const (
+	flushEvery = 30 * time.Second
+	sweepEvery = 10 * time.Minute
+)
+
+// Run writes down when sessions and tokens were last seen and removes what has
+// expired, until ctx ends. What was seen last is written before it returns.
+func (s *Service) Run(ctx context.Context) error {
+	flush, sweep := time.NewTicker(flushEvery), time.NewTicker(sweepEvery)
+	defer flush.Stop()
+	defer sweep.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			return s.flushSeen(last)
+		case <-flush.C:
+			s.report(ctx, "write down who was seen", s.flushSeen(ctx))
+		case <-sweep.C:
+			s.report(ctx, "remove what has expired", s.sweep(ctx))
+		}
+	}
+}
+
+// report is for what Run tries again at the next tick.
+func (s *Service) report(ctx context.Context, doing string, err error) {
+	if err != nil && ctx.Err() == nil {
+		s.log.ErrorContext(ctx, "identity upkeep failed", "doing", doing, "error", err)
+	}
+}
+
+// sweep removes sessions past their limits, API tokens a while after theirs,
+// and set-up links.
+func (s *Service) sweep(ctx context.Context) error {
+	// First, so that nothing goes for being idle that was just used.
+	if err := s.flushSeen(ctx); err != nil {
+		return err
+	}
+	now := s.now()
+	s.limits.sweep(now)
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		sessions, err := expiredSessions(ctx, tx, now, s.idle)
+		if err != nil {
+			return err
+		}
+		for _, one := range sessions {
+			if err := s.endSession(ctx, tx, berth, one, "expired"); err != nil {
+				return err
+			}
+		}
+		tokens, err := expiredTokens(ctx, tx, now.Add(-keepExpiredTokens))
+		if err != nil {
+			return err
+		}
+		for _, one := range tokens {
+			if err := s.removeToken(ctx, tx, berth, one, "expired"); err != nil {
+				return err
+			}
+		}
+		return deleteExpiredSetupLinks(ctx, tx, now)
+	})
+}
+
+// berth is the actor of what nobody asked for.
+const berth = "berth"
+
+// now is the time as the store keeps it: UTC, in milliseconds.
+func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Millisecond) }
+
+// record appends an event about one person.
+func (s *Service) record(ctx context.Context, tx *sqlite.Tx, kind event.Kind, actor string, data any) error {
+	return s.events.Append(ctx, tx, event.Event{Kind: kind, Actor: actor, At: s.now()}, data)
+}
+
+// newSecret makes a random 256-bit token in 43 letters that need no escaping
+// in a cookie, a header or a URL.
+func newSecret(prefix string) secret.Text {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b)
+	return secret.New(prefix + base64URL.EncodeToString(b))
+}

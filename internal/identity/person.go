@@ -1,0 +1,341 @@
+package identity
+
+import (
+	"context"
+	"net/mail"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"berth/internal/fault"
+	"berth/internal/secret"
+	"berth/internal/sqlite"
+)
+
+// Role is what a person is to this Berth.
+type Role string
+
+// The roles.
+const (
+	RoleAdministrator Role = "administrator" // may do everything
+	RoleMember        Role = "member"        // everything but people, registry accounts, settings and metrics
+)
+
+func (r Role) String() string { return string(r) }
+
+// Person is somebody known to Berth. The ID is theirs alone for ever: somebody
+// who gets the same username later has another and inherits nothing.
+type Person struct {
+	ID          string    `json:"id"`
+	Username    string    `json:"username"`
+	DisplayName string    `json:"display_name"`
+	Email       string    `json:"email"`
+	Role        Role      `json:"role"`
+	Disabled    bool      `json:"disabled"`
+	CreatedAt   time.Time `json:"created_at"`
+	UpdatedAt   time.Time `json:"updated_at"`
+	Version     int64     `json:"version"`
+}
+
+// PersonEdit is what may be changed of a person; nil leaves it as it is.
+type PersonEdit struct {
+	DisplayName *string `json:"display_name,omitempty"`
+	Email       *string `json:"email,omitempty"`
+	Role        *Role   `json:"role,omitempty"`
+	Disabled    *bool   `json:"disabled,omitempty"`
+}
+
+// DefaultLimit and MaxLimit bound how many people are listed at a time.
+const (
+	DefaultLimit = 50
+	MaxLimit     = 200
+)
+
+// People lists people by their names, from behind cursor ("" for the first).
+// next is the cursor for more, "" when there are none.
+func (s *Service) People(ctx context.Context, cursor string, limit int) (people []Person, next string, err error) {
+	if limit <= 0 {
+		limit = DefaultLimit
+	}
+	limit = min(limit, MaxLimit)
+	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
+		people, err = selectPeople(ctx, tx, cursor, limit+1)
+		return err
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	if len(people) > limit {
+		people = people[:limit]
+		next = people[limit-1].Username
+	}
+	return people, next, nil
+}
+
+// Person finds somebody by name.
+func (s *Service) Person(ctx context.Context, username string) (p Person, err error) {
+	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
+		p, _, err = personByName(ctx, tx, username)
+		return err
+	})
+	return p, err
+}
+
+// CreatePerson adds somebody. Of p, Username, DisplayName, Email, Role (member
+// when empty) and Disabled count.
+func (s *Service) CreatePerson(ctx context.Context, actor string, p Person, password secret.Text) (Person, error) {
+	hash, err := s.checkNewPerson(ctx, &p, password)
+	if err != nil {
+		return Person{}, err
+	}
+	err = s.db.Write(ctx, func(tx *sqlite.Tx) error { return s.addPerson(ctx, tx, actor, &p, hash) })
+	if err != nil {
+		return Person{}, err
+	}
+	return p, nil
+}
+
+// UpdatePerson changes somebody, when nobody else has since version. Taking
+// the administrator's role or the account away empties every cache at once;
+// an account that is disabled loses its sessions and API tokens for good. The
+// last administrator who can sign in stays one.
+func (s *Service) UpdatePerson(ctx context.Context, actor, username string, version int64, edit PersonEdit) (after Person, err error) {
+	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		before, _, err := personByName(ctx, tx, username)
+		if err != nil {
+			return err
+		}
+		if before.Version != version {
+			return fault.Conflict("%s was changed meanwhile: load it again", before.Username)
+		}
+		after = edit.of(before)
+		if err := checkPerson(&after); err != nil {
+			return err
+		}
+		if after == before {
+			return nil
+		}
+		if after.Role != RoleAdministrator || after.Disabled {
+			if err := keepAnAdministrator(ctx, tx, before); err != nil {
+				return err
+			}
+		}
+		after.Version++
+		after.UpdatedAt = s.now()
+		if err := updatePerson(ctx, tx, after); err != nil {
+			return err
+		}
+		s.forget(tx, before.ID)
+		return s.recordEdit(ctx, tx, actor, before, after)
+	})
+	if err != nil {
+		return Person{}, err
+	}
+	return after, nil
+}
+
+// SetPassword gives somebody a new password and ends all their sessions. Their
+// API tokens stay: they were not made with the old one.
+func (s *Service) SetPassword(ctx context.Context, actor, username string, password secret.Text) error {
+	if err := checkNewPassword(username, password); err != nil {
+		return err
+	}
+	hash, err := s.passwords.hash(ctx, password)
+	if err != nil {
+		return err
+	}
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		p, _, err := personByName(ctx, tx, username)
+		if err != nil {
+			return err
+		}
+		return s.storePassword(ctx, tx, actor, p, hash, "")
+	})
+}
+
+// RemovePerson removes somebody with all they have here.
+func (s *Service) RemovePerson(ctx context.Context, actor, username string) error {
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		p, _, err := personByName(ctx, tx, username)
+		if err != nil {
+			return err
+		}
+		if err := keepAnAdministrator(ctx, tx, p); err != nil {
+			return err
+		}
+		if err := s.takeAway(ctx, tx, actor, p, "person removed"); err != nil {
+			return err
+		}
+		if err := deletePerson(ctx, tx, p.ID); err != nil {
+			return err
+		}
+		s.forget(tx, p.ID)
+		return s.record(ctx, tx, PersonRemoved, actor, aboutPerson{ID: p.ID, Username: p.Username})
+	})
+}
+
+// aboutPerson is the data of events about people.
+type aboutPerson struct {
+	ID       string   `json:"id"`
+	Username string   `json:"username"`
+	Role     Role     `json:"role,omitempty"`
+	Changed  []string `json:"changed,omitempty"`
+}
+
+func (s *Service) checkNewPerson(ctx context.Context, p *Person, password secret.Text) (hash []byte, err error) {
+	if p.Role == "" {
+		p.Role = RoleMember
+	}
+	if err := checkPerson(p); err != nil {
+		return nil, err
+	}
+	if err := checkNewPassword(p.Username, password); err != nil {
+		return nil, err
+	}
+	return s.passwords.hash(ctx, password)
+}
+
+func (s *Service) addPerson(ctx context.Context, tx *sqlite.Tx, actor string, p *Person, hash []byte) error {
+	now := s.now()
+	p.ID, p.Version, p.CreatedAt, p.UpdatedAt = sqlite.NewID(now), 1, now, now
+	err := insertPerson(ctx, tx, *p, hash)
+	if sqlite.IsUnique(err) {
+		return fault.Conflict("the username %q is taken", p.Username)
+	}
+	if err != nil {
+		return err
+	}
+	return s.record(ctx, tx, PersonCreated, actor, aboutPerson{ID: p.ID, Username: p.Username, Role: p.Role})
+}
+
+// recordEdit writes what a change came to, and what it takes away.
+func (s *Service) recordEdit(ctx context.Context, tx *sqlite.Tx, actor string, before, after Person) error {
+	about := aboutPerson{ID: after.ID, Username: after.Username}
+	if before.DisplayName != after.DisplayName {
+		about.Changed = append(about.Changed, "display_name")
+	}
+	if before.Email != after.Email {
+		about.Changed = append(about.Changed, "email")
+	}
+	if before.Role != after.Role {
+		about.Changed = append(about.Changed, "role")
+		about.Role = after.Role
+	}
+	if len(about.Changed) > 0 {
+		if err := s.record(ctx, tx, PersonUpdated, actor, about); err != nil {
+			return err
+		}
+	}
+	if before.Disabled == after.Disabled {
+		return nil
+	}
+	about = aboutPerson{ID: after.ID, Username: after.Username}
+	if !after.Disabled {
+		return s.record(ctx, tx, PersonEnabled, actor, about)
+	}
+	if err := s.takeAway(ctx, tx, actor, after, "person disabled"); err != nil {
+		return err
+	}
+	return s.record(ctx, tx, PersonDisabled, actor, about)
+}
+
+// takeAway ends all sessions and removes all API tokens.
+func (s *Service) takeAway(ctx context.Context, tx *sqlite.Tx, actor string, p Person, why string) error {
+	if _, err := s.endSessions(ctx, tx, actor, p.ID, "", why); err != nil {
+		return err
+	}
+	tokens, err := selectTokens(ctx, tx, p.ID)
+	if err != nil {
+		return err
+	}
+	for _, t := range tokens {
+		if err := s.removeToken(ctx, tx, actor, t, why); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// storePassword ends all sessions but the one to keep: whoever had the old
+// password is out.
+func (s *Service) storePassword(ctx context.Context, tx *sqlite.Tx, actor string, p Person, hash []byte, keep string) error {
+	if err := updatePassword(ctx, tx, p.ID, hash, s.now()); err != nil {
+		return err
+	}
+	if _, err := s.endSessions(ctx, tx, actor, p.ID, keep, "password changed"); err != nil {
+		return err
+	}
+	s.forget(tx, p.ID)
+	return s.record(ctx, tx, PasswordChanged, actor, aboutPerson{ID: p.ID, Username: p.Username})
+}
+
+// keepAnAdministrator refuses what would leave nobody to administer: p is
+// about to go, or to be less.
+func keepAnAdministrator(ctx context.Context, tx *sqlite.Tx, p Person) error {
+	if p.Role != RoleAdministrator || p.Disabled {
+		return nil
+	}
+	others, err := countAdministrators(ctx, tx, p.ID)
+	if err != nil {
+		return err
+	}
+	if others == 0 {
+		return fault.Conflict("%s is the last administrator: make another one first", p.Username)
+	}
+	return nil
+}
+
+func (e PersonEdit) of(p Person) Person {
+	if e.DisplayName != nil {
+		p.DisplayName = *e.DisplayName
+	}
+	if e.Email != nil {
+		p.Email = *e.Email
+	}
+	if e.Role != nil {
+		p.Role = *e.Role
+	}
+	if e.Disabled != nil {
+		p.Disabled = *e.Disabled
+	}
+	return p
+}
+
+var usernamePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$`)
+
+// reserved are the actors in the log of events that are nobody's name.
+var reserved = []string{berth, "local", "registry", "engine", "gateway", "system", "webhook", "anonymous"}
+
+// checkPerson names every field that is wrong, and trims what may be.
+func checkPerson(p *Person) error {
+	var wrong []fault.Field
+	add := func(name, message string) { wrong = append(wrong, fault.Field{Name: name, Message: message}) }
+
+	p.DisplayName, p.Email = strings.TrimSpace(p.DisplayName), strings.TrimSpace(p.Email)
+	switch {
+	case !usernamePattern.MatchString(p.Username):
+		add("username", "takes 1 to 64 of a to z, 0 to 9, dot, dash and underscore, beginning and ending with a letter or digit")
+	case slices.Contains(reserved, p.Username):
+		add("username", "is one that Berth itself uses")
+	}
+	if utf8.RuneCountInString(p.DisplayName) > 100 || !printable(p.DisplayName) {
+		add("display_name", "takes at most 100 printable characters")
+	}
+	if p.Email != "" {
+		address, err := mail.ParseAddress(p.Email)
+		if err != nil || address.Address != p.Email || len(p.Email) > 254 {
+			add("email", "is no e-mail address")
+		}
+	}
+	if p.Role != RoleAdministrator && p.Role != RoleMember {
+		add("role", "is administrator or member")
+	}
+	return fault.InvalidFields(wrong)
+}
+
+func printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}

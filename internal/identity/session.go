@@ -1,0 +1,233 @@
+package identity
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"berth/internal/fault"
+	"berth/internal/secret"
+	"berth/internal/sqlite"
+)
+
+// Session is one browser that somebody is signed in with.
+type Session struct {
+	ID         string    `json:"id"`
+	PersonID   string    `json:"-"`
+	Address    string    `json:"address"`
+	UserAgent  string    `json:"user_agent"`
+	CreatedAt  time.Time `json:"created_at"`
+	LastSeenAt time.Time `json:"last_seen_at"`
+	ExpiresAt  time.Time `json:"expires_at"`
+}
+
+// maxSessions bounds the sessions of one person; the oldest ends for a new one.
+const maxSessions = 50
+
+// BySession finds who a session's token belongs to. After the first time it
+// asks the store nothing. A token that is unknown, ended or expired gives a
+// fault of kind Unauthenticated.
+func (s *Service) BySession(ctx context.Context, token secret.Text) (Subject, error) {
+	if len(token.Reveal()) != tokenLength {
+		return Subject{}, errNoSession()
+	}
+	key, now := digestOf(token), s.now()
+	entry, epoch := s.sessions.get(key)
+	if entry == nil {
+		var err error
+		if entry, err = s.loadSession(ctx, key); err != nil {
+			return Subject{}, err
+		}
+		s.sessions.put(key, entry, epoch)
+	}
+	idle := now.Sub(time.UnixMilli(entry.seen.Load()))
+	if !now.Before(entry.expires) || idle >= s.idle {
+		s.sessions.remove(key)
+		return Subject{}, errNoSession()
+	}
+	s.seen.note(entry, now)
+	return entry.subject, nil
+}
+
+func (s *Service) loadSession(ctx context.Context, key digest) (*cached, error) {
+	entry := &cached{}
+	err := s.db.Read(ctx, func(tx *sqlite.Tx) error {
+		one, p, err := sessionByHash(ctx, tx, key)
+		if err != nil {
+			return err
+		}
+		if p.Disabled {
+			return errNoSession()
+		}
+		entry.subject = Subject{Person: p, Via: ViaSession, SessionID: one.ID}
+		entry.expires = one.ExpiresAt
+		last := one.LastSeenAt
+		if unwritten := s.seen.session(one.ID); unwritten.After(last) {
+			last = unwritten
+		}
+		entry.seen.Store(last.UnixMilli())
+		return nil
+	})
+	return entry, err
+}
+
+func errNoSession() error { return fault.SignIn("your session has ended: sign in again") }
+
+// SignOut ends the session that the subject came with.
+func (s *Service) SignOut(ctx context.Context, subject Subject) error {
+	if subject.Via != ViaSession {
+		return fault.Invalid("there is no session to end")
+	}
+	return s.EndSession(ctx, subject, subject.Person.ID, subject.SessionID)
+}
+
+// Sessions lists a person's sessions, the newest first.
+func (s *Service) Sessions(ctx context.Context, personID string) (list []Session, err error) {
+	now := s.now()
+	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
+		list, err = selectSessions(ctx, tx, personID)
+		return err
+	})
+	live := make([]Session, 0, len(list))
+	for _, one := range list {
+		if unwritten := s.seen.session(one.ID); unwritten.After(one.LastSeenAt) {
+			one.LastSeenAt = unwritten
+		}
+		if now.Before(one.ExpiresAt) && now.Sub(one.LastSeenAt) < s.idle {
+			live = append(live, one)
+		}
+	}
+	return live, err
+}
+
+// EndSession ends one session of a person: the actor's own, or, for an
+// administrator, anybody's.
+func (s *Service) EndSession(ctx context.Context, actor Subject, personID, sessionID string) error {
+	action := ActionAdminister
+	if actor.Person.ID == personID {
+		action = ActionOwnAccount
+	}
+	if err := Decide(&actor, action); err != nil {
+		return err
+	}
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		one, err := sessionByID(ctx, tx, personID, sessionID)
+		if err != nil {
+			return err
+		}
+		return s.endSession(ctx, tx, actor.Person.Username, one, "signed out")
+	})
+}
+
+// EndOtherSessions ends all the subject's sessions but the one they came with,
+// and says how many that were.
+func (s *Service) EndOtherSessions(ctx context.Context, subject Subject) (ended int, err error) {
+	if err := Decide(&subject, ActionOwnAccount); err != nil {
+		return 0, err
+	}
+	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		ended, err = s.endSessions(ctx, tx, subject.Person.Username, subject.Person.ID, subject.SessionID, "signed out elsewhere")
+		return err
+	})
+	return ended, err
+}
+
+// startSession makes room and writes a new session.
+func (s *Service) startSession(ctx context.Context, tx *sqlite.Tx, p Person, from Origin) (secret.Text, Subject, error) {
+	others, err := selectSessions(ctx, tx, p.ID)
+	if err != nil {
+		return secret.Text{}, Subject{}, err
+	}
+	for i := maxSessions - 1; i < len(others); i++ {
+		if err := s.endSession(ctx, tx, berth, others[i], "too many"); err != nil {
+			return secret.Text{}, Subject{}, err
+		}
+	}
+	now := s.now()
+	token := newSecret("")
+	one := Session{
+		ID: sqlite.NewID(now), PersonID: p.ID,
+		Address: from.host(), UserAgent: shortened(from.UserAgent, 256),
+		CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(s.lifetime),
+	}
+	if err := insertSession(ctx, tx, one, digestOf(token)); err != nil {
+		return secret.Text{}, Subject{}, err
+	}
+	return token, Subject{Person: p, Via: ViaSession, SessionID: one.ID}, nil
+}
+
+func (s *Service) endSessions(ctx context.Context, tx *sqlite.Tx, actor, personID, keep, why string) (ended int, err error) {
+	list, err := selectSessions(ctx, tx, personID)
+	if err != nil {
+		return 0, err
+	}
+	for _, one := range list {
+		if one.ID == keep {
+			continue
+		}
+		if err := s.endSession(ctx, tx, actor, one, why); err != nil {
+			return 0, err
+		}
+		ended++
+	}
+	return ended, nil
+}
+
+// aboutSession is the data of session.ended.
+type aboutSession struct {
+	Person  string `json:"person"` // the person's id
+	Session string `json:"session"`
+	Why     string `json:"why"`
+}
+
+func (s *Service) endSession(ctx context.Context, tx *sqlite.Tx, actor string, one Session, why string) error {
+	if err := deleteSession(ctx, tx, one.ID); err != nil {
+		return err
+	}
+	tx.OnCommit(func() {
+		gone := func(subject *Subject) bool { return subject.SessionID == one.ID }
+		s.sessions.drop(gone)
+		s.holds.drop(gone)
+	})
+	return s.record(ctx, tx, SessionEnded, actor, aboutSession{Person: one.PersonID, Session: one.ID, Why: why})
+}
+
+// forget empties every cache of a person once tx is committed, and lets go of
+// what they hold: it all has to be read anew.
+func (s *Service) forget(tx *sqlite.Tx, personID string) {
+	gone := func(subject *Subject) bool { return subject.Person.ID == personID }
+	tx.OnCommit(func() {
+		s.sessions.drop(gone)
+		s.tokens.drop(gone)
+		s.proofs.drop(gone)
+		s.holds.drop(gone)
+	})
+}
+
+func (s *Service) flushSeen(ctx context.Context) error {
+	sessions, tokens := s.seen.take()
+	if len(sessions)+len(tokens) == 0 {
+		return nil
+	}
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		for id, at := range sessions {
+			if err := touchSession(ctx, tx, id, at); err != nil {
+				return err
+			}
+		}
+		for id, at := range tokens {
+			if err := touchToken(ctx, tx, id, at); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// shortened cuts a stranger's text to a number of bytes, and to what is text.
+func shortened(s string, most int) string {
+	if len(s) > most {
+		s = s[:most]
+	}
+	return strings.ToValidUTF8(s, "")
+}

@@ -1,0 +1,154 @@
+package identity
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"berth/internal/fault"
+	"berth/internal/sqlite"
+)
+
+const sessionColumns = `sessions.id, sessions.person_id, sessions.address, sessions.user_agent,
+		sessions.created_at, sessions.last_seen_at, sessions.expires_at`
+
+type sessionRow struct {
+	Session
+	created, seen, expires int64
+}
+
+func (r *sessionRow) into() []any {
+	return []any{&r.ID, &r.PersonID, &r.Address, &r.UserAgent, &r.created, &r.seen, &r.expires}
+}
+
+func (r *sessionRow) session() Session {
+	one := r.Session
+	one.CreatedAt, one.LastSeenAt, one.ExpiresAt = sqlite.Time(r.created), sqlite.Time(r.seen), sqlite.Time(r.expires)
+	return one
+}
+
+func insertSession(ctx context.Context, tx *sqlite.Tx, one Session, hash digest) error {
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO sessions (id, token_hash, person_id, address, user_agent, created_at, last_seen_at, expires_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		one.ID, hash[:], one.PersonID, one.Address, one.UserAgent,
+		sqlite.Millis(one.CreatedAt), sqlite.Millis(one.LastSeenAt), sqlite.Millis(one.ExpiresAt))
+	return err
+}
+
+func sessionByHash(ctx context.Context, tx *sqlite.Tx, hash digest) (Session, Person, error) {
+	var r sessionRow
+	var p personRow
+	err := tx.QueryRowContext(ctx, `
+		SELECT `+sessionColumns+`, `+personColumns+`
+		FROM sessions
+		JOIN people ON people.id = sessions.person_id
+		WHERE sessions.token_hash = ?`, hash[:]).Scan(append(r.into(), p.into()...)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Session{}, Person{}, errNoSession()
+	}
+	return r.session(), p.person(), err
+}
+
+func sessionByID(ctx context.Context, tx *sqlite.Tx, personID, id string) (Session, error) {
+	var r sessionRow
+	err := tx.QueryRowContext(ctx, `
+		SELECT `+sessionColumns+`
+		FROM sessions
+		WHERE id = ? AND person_id = ?`, id, personID).Scan(r.into()...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Session{}, fault.NotFound("there is no such session")
+	}
+	return r.session(), err
+}
+
+// selectSessions lists a person's sessions, the newest first.
+func selectSessions(ctx context.Context, tx *sqlite.Tx, personID string) ([]Session, error) {
+	return listSessions(ctx, tx, `
+		SELECT `+sessionColumns+`
+		FROM sessions
+		WHERE person_id = ?
+		ORDER BY created_at DESC, id DESC`, personID)
+}
+
+// expiredSessions lists some of those past a limit, so that no sweep holds up
+// the writers for long; the next one takes more.
+func expiredSessions(ctx context.Context, tx *sqlite.Tx, now time.Time, idle time.Duration) ([]Session, error) {
+	return listSessions(ctx, tx, `
+		SELECT `+sessionColumns+`
+		FROM sessions
+		WHERE expires_at <= ? OR last_seen_at <= ?
+		LIMIT 1000`, sqlite.Millis(now), sqlite.Millis(now.Add(-idle)))
+}
+
+func listSessions(ctx context.Context, tx *sqlite.Tx, query string, args ...any) ([]Session, error) {
+	rows, err := tx.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []Session
+	for rows.Next() {
+		var r sessionRow
+		if err := rows.Scan(r.into()...); err != nil {
+			return nil, err
+		}
+		list = append(list, r.session())
+	}
+	return list, rows.Err()
+}
+
+// hasSessionFrom says whether a person has a session that began at an address.
+func hasSessionFrom(ctx context.Context, tx *sqlite.Tx, personID, address string) (has bool, err error) {
+	if address == "" {
+		return false, nil
+	}
+	err = tx.QueryRowContext(ctx, `
+		SELECT EXISTS (SELECT 1 FROM sessions WHERE person_id = ? AND address = ?)`, personID, address).Scan(&has)
+	return has, err
+}
+
+func touchSession(ctx context.Context, tx *sqlite.Tx, id string, at time.Time) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE sessions
+		SET last_seen_at = MAX(last_seen_at, ?)
+		WHERE id = ?`, sqlite.Millis(at), id)
+	return err
+}
+
+func deleteSession(ctx context.Context, tx *sqlite.Tx, id string) error {
+	_, err := tx.ExecContext(ctx, `
+		DELETE FROM sessions
+		WHERE id = ?`, id)
+	return err
+}
+
+// The link that makes the first administrator.
+
+func insertSetupLink(ctx context.Context, tx *sqlite.Tx, hash digest, now, expires time.Time) error {
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO setup_links (token_hash, created_at, expires_at)
+		VALUES (?, ?, ?)`, hash[:], sqlite.Millis(now), sqlite.Millis(expires))
+	return err
+}
+
+func hasSetupLink(ctx context.Context, tx *sqlite.Tx, hash digest, now time.Time) (has bool, err error) {
+	err = tx.QueryRowContext(ctx, `
+		SELECT EXISTS (SELECT 1 FROM setup_links WHERE token_hash = ? AND expires_at > ?)`,
+		hash[:], sqlite.Millis(now)).Scan(&has)
+	return has, err
+}
+
+func deleteSetupLinks(ctx context.Context, tx *sqlite.Tx) error {
+	_, err := tx.ExecContext(ctx, `
+		DELETE FROM setup_links`)
+	return err
+}
+
+func deleteExpiredSetupLinks(ctx context.Context, tx *sqlite.Tx, now time.Time) error {
+	_, err := tx.ExecContext(ctx, `
+		DELETE FROM setup_links
+		WHERE expires_at <= ?`, sqlite.Millis(now))
+	return err
+}

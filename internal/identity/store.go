@@ -1,0 +1,140 @@
+package identity
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"berth/internal/fault"
+	"berth/internal/sqlite"
+)
+
+const personColumns = `people.id, people.username, people.display_name, people.email, people.role,
+		people.disabled_at, people.created_at, people.updated_at, people.version`
+
+// personRow is where a person's columns are read into.
+type personRow struct {
+	Person
+	disabled         sql.NullInt64
+	created, updated int64
+}
+
+func (r *personRow) into() []any {
+	return []any{&r.ID, &r.Username, &r.DisplayName, &r.Email, &r.Role, &r.disabled, &r.created, &r.updated, &r.Version}
+}
+
+func (r *personRow) person() Person {
+	p := r.Person
+	p.Disabled = r.disabled.Valid
+	p.CreatedAt, p.UpdatedAt = sqlite.Time(r.created), sqlite.Time(r.updated)
+	return p
+}
+
+func selectPeople(ctx context.Context, tx *sqlite.Tx, after string, limit int) ([]Person, error) {
+	rows, err := tx.QueryContext(ctx, `
+		SELECT `+personColumns+`
+		FROM people
+		WHERE username > ?
+		ORDER BY username
+		LIMIT ?`, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var people []Person
+	for rows.Next() {
+		var r personRow
+		if err := rows.Scan(r.into()...); err != nil {
+			return nil, err
+		}
+		people = append(people, r.person())
+	}
+	return people, rows.Err()
+}
+
+// personByName finds a person and the hash of their password.
+func personByName(ctx context.Context, tx *sqlite.Tx, username string) (Person, []byte, error) {
+	p, hash, err := onePerson(ctx, tx, "username", username)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Person{}, nil, fault.NotFound("nobody is named %q", shortened(username, 100))
+	}
+	return p, hash, err
+}
+
+// personByID finds a person and the hash of their password.
+func personByID(ctx context.Context, tx *sqlite.Tx, id string) (Person, []byte, error) {
+	p, hash, err := onePerson(ctx, tx, "id", id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Person{}, nil, fault.NotFound("there is no such person")
+	}
+	return p, hash, err
+}
+
+func onePerson(ctx context.Context, tx *sqlite.Tx, column, value string) (Person, []byte, error) {
+	var r personRow
+	var hash []byte
+	err := tx.QueryRowContext(ctx, `
+		SELECT `+personColumns+`, people.password_hash
+		FROM people
+		WHERE `+column+` = ?`, value).Scan(append(r.into(), &hash)...)
+	if err != nil {
+		return Person{}, nil, err
+	}
+	return r.person(), hash, nil
+}
+
+func anyPerson(ctx context.Context, tx *sqlite.Tx) (anybody bool, err error) {
+	err = tx.QueryRowContext(ctx, `
+		SELECT EXISTS (SELECT 1 FROM people)`).Scan(&anybody)
+	return anybody, err
+}
+
+// countAdministrators counts those who can sign in, without one of them.
+func countAdministrators(ctx context.Context, tx *sqlite.Tx, without string) (n int, err error) {
+	err = tx.QueryRowContext(ctx, `
+		SELECT COUNT(*)
+		FROM people
+		WHERE role = ? AND disabled_at IS NULL AND password_hash IS NOT NULL AND id <> ?`,
+		string(RoleAdministrator), without).Scan(&n)
+	return n, err
+}
+
+func insertPerson(ctx context.Context, tx *sqlite.Tx, p Person, hash []byte) error {
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO people (id, username, display_name, email, role, password_hash, disabled_at, created_at, updated_at, version)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		p.ID, p.Username, p.DisplayName, p.Email, string(p.Role), hash,
+		disabledAt(p), sqlite.Millis(p.CreatedAt), sqlite.Millis(p.UpdatedAt), p.Version)
+	return err
+}
+
+func updatePerson(ctx context.Context, tx *sqlite.Tx, p Person) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE people
+		SET display_name = ?, email = ?, role = ?, updated_at = ?, version = ?,
+			disabled_at = CASE WHEN ? IS NULL THEN NULL ELSE COALESCE(disabled_at, ?) END
+		WHERE id = ?`,
+		p.DisplayName, p.Email, string(p.Role), sqlite.Millis(p.UpdatedAt), p.Version,
+		disabledAt(p), disabledAt(p), p.ID)
+	return err
+}
+
+func disabledAt(p Person) sql.NullInt64 {
+	return sql.NullInt64{Int64: sqlite.Millis(p.UpdatedAt), Valid: p.Disabled}
+}
+
+func updatePassword(ctx context.Context, tx *sqlite.Tx, id string, hash []byte, now time.Time) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE people
+		SET password_hash = ?, updated_at = ?
+		WHERE id = ?`, hash, sqlite.Millis(now), id)
+	return err
+}
+
+func deletePerson(ctx context.Context, tx *sqlite.Tx, id string) error {
+	_, err := tx.ExecContext(ctx, `
+		DELETE FROM people
+		WHERE id = ?`, id)
+	return err
+}

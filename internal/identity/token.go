@@ -1,0 +1,208 @@
+package identity
+
+import (
+	"context"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"berth/internal/fault"
+	"berth/internal/secret"
+	"berth/internal/sqlite"
+)
+
+// Token is an API token, without what opens: that is shown once.
+type Token struct {
+	ID         string     `json:"id"`
+	PersonID   string     `json:"-"`
+	Name       string     `json:"name"`
+	Scope      Scope      `json:"scope"`
+	CreatedAt  time.Time  `json:"created_at"`
+	LastUsedAt *time.Time `json:"last_used_at,omitempty"`
+	ExpiresAt  *time.Time `json:"expires_at,omitempty"` // never, when nil
+}
+
+const (
+	tokenPrefix = "berth_"
+	tokenLength = 43 // of what newSecret makes, without a prefix
+
+	maxTokens = 100 // of one person
+	// keepExpiredTokens is how long a token stays in the list after its end,
+	// so that its person sees why something stopped.
+	keepExpiredTokens = 30 * 24 * time.Hour
+)
+
+// isTokenText says whether a text has the form of an API token.
+func isTokenText(text string) bool {
+	return len(text) == len(tokenPrefix)+tokenLength && strings.HasPrefix(text, tokenPrefix)
+}
+
+// ByToken finds who an API token belongs to. After the first time it asks the
+// store nothing. A token that is unknown, removed or expired gives a fault of
+// kind Unauthenticated.
+func (s *Service) ByToken(ctx context.Context, token secret.Text) (Subject, error) {
+	if !isTokenText(token.Reveal()) {
+		return Subject{}, errNoToken()
+	}
+	key, now := digestOf(token), s.now()
+	entry, epoch := s.tokens.get(key)
+	if entry == nil {
+		var err error
+		if entry, err = s.loadToken(ctx, key); err != nil {
+			return Subject{}, err
+		}
+		s.tokens.put(key, entry, epoch)
+	}
+	if !entry.expires.IsZero() && !now.Before(entry.expires) {
+		s.tokens.remove(key)
+		return Subject{}, errNoToken()
+	}
+	s.seen.note(entry, now)
+	return entry.subject, nil
+}
+
+func (s *Service) loadToken(ctx context.Context, key digest) (*cached, error) {
+	entry := &cached{}
+	err := s.db.Read(ctx, func(tx *sqlite.Tx) error {
+		one, p, err := tokenByHash(ctx, tx, key)
+		if err != nil {
+			return err
+		}
+		if p.Disabled {
+			return errNoToken()
+		}
+		entry.subject = Subject{Person: p, Via: ViaToken, TokenID: one.ID, Scope: one.Scope}
+		if one.ExpiresAt != nil {
+			entry.expires = *one.ExpiresAt
+		}
+		if one.LastUsedAt != nil {
+			entry.seen.Store(one.LastUsedAt.UnixMilli())
+		}
+		return nil
+	})
+	return entry, err
+}
+
+func errNoToken() error { return fault.SignIn("this API token is unknown, removed or expired") }
+
+// CreateToken makes an API token of the subject's own. The text is given here
+// and never again. expires is the zero time for never. Who comes with a token
+// makes none of a wider scope and none that outlives it.
+func (s *Service) CreateToken(ctx context.Context, subject Subject, name string, scope Scope, expires time.Time) (secret.Text, Token, error) {
+	if err := Decide(&subject, ActionOwnAccount); err != nil {
+		return secret.Text{}, Token{}, err
+	}
+	now := s.now()
+	name = strings.TrimSpace(name)
+	if err := checkToken(name, scope, expires, now); err != nil {
+		return secret.Text{}, Token{}, err
+	}
+	if subject.Via == ViaToken && scope.level() > subject.Scope.level() {
+		return secret.Text{}, Token{}, fault.Forbidden("a token with the scope %q makes none with the scope %q", subject.Scope, scope)
+	}
+	text := newSecret(tokenPrefix)
+	one := Token{ID: sqlite.NewID(now), PersonID: subject.Person.ID, Name: name, Scope: scope, CreatedAt: now}
+	if !expires.IsZero() {
+		expires = expires.UTC().Truncate(time.Millisecond)
+		one.ExpiresAt = &expires
+	}
+	err := s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		if err := outlivesNone(ctx, tx, subject, one); err != nil {
+			return err
+		}
+		have, err := selectTokens(ctx, tx, one.PersonID)
+		if err != nil {
+			return err
+		}
+		if len(have) >= maxTokens {
+			return fault.Conflict("you have %d API tokens, and more are not kept: remove one first", len(have))
+		}
+		err = insertToken(ctx, tx, one, digestOf(text))
+		if sqlite.IsUnique(err) {
+			return fault.Conflict("you have an API token named %q already", name)
+		}
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, TokenCreated, subject.Person.Username, aboutToken{Person: one.PersonID, Token: one.ID, Name: name, Scope: scope})
+	})
+	if err != nil {
+		return secret.Text{}, Token{}, err
+	}
+	return text, one, nil
+}
+
+// outlivesNone refuses a token that would live on after the one it is made
+// with: what leaks for a day must not last for ever.
+func outlivesNone(ctx context.Context, tx *sqlite.Tx, subject Subject, made Token) error {
+	if subject.Via != ViaToken {
+		return nil
+	}
+	with, err := tokenByID(ctx, tx, subject.Person.ID, subject.TokenID)
+	if err != nil {
+		return err
+	}
+	if with.ExpiresAt != nil && (made.ExpiresAt == nil || made.ExpiresAt.After(*with.ExpiresAt)) {
+		return fault.Forbidden("a token makes none that outlives it: let the new one expire by %s", with.ExpiresAt.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// Tokens lists a person's API tokens by name, those that have expired of late
+// with them.
+func (s *Service) Tokens(ctx context.Context, personID string) (list []Token, err error) {
+	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
+		list, err = selectTokens(ctx, tx, personID)
+		return err
+	})
+	return list, err
+}
+
+// RemoveToken removes one of the subject's own API tokens, at once.
+func (s *Service) RemoveToken(ctx context.Context, subject Subject, tokenID string) error {
+	if err := Decide(&subject, ActionOwnAccount); err != nil {
+		return err
+	}
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		one, err := tokenByID(ctx, tx, subject.Person.ID, tokenID)
+		if err != nil {
+			return err
+		}
+		return s.removeToken(ctx, tx, subject.Person.Username, one, "removed")
+	})
+}
+
+// aboutToken is the data of token.created and token.removed.
+type aboutToken struct {
+	Person string `json:"person"` // the person's id
+	Token  string `json:"token"`
+	Name   string `json:"name"`
+	Scope  Scope  `json:"scope"`
+	Why    string `json:"why,omitempty"`
+}
+
+func (s *Service) removeToken(ctx context.Context, tx *sqlite.Tx, actor string, one Token, why string) error {
+	if err := deleteToken(ctx, tx, one.ID); err != nil {
+		return err
+	}
+	tx.OnCommit(func() {
+		gone := func(subject *Subject) bool { return subject.TokenID == one.ID }
+		s.tokens.drop(gone)
+		s.holds.drop(gone)
+	})
+	return s.record(ctx, tx, TokenRemoved, actor, aboutToken{Person: one.PersonID, Token: one.ID, Name: one.Name, Scope: one.Scope, Why: why})
+}
+
+func checkToken(name string, scope Scope, expires, now time.Time) error {
+	var wrong []fault.Field
+	if name == "" || utf8.RuneCountInString(name) > 100 || !printable(name) {
+		wrong = append(wrong, fault.Field{Name: "name", Message: "takes 1 to 100 printable characters"})
+	}
+	if scope.level() == 0 {
+		wrong = append(wrong, fault.Field{Name: "scope", Message: "is read, deploy or admin"})
+	}
+	if !expires.IsZero() && !expires.After(now) {
+		wrong = append(wrong, fault.Field{Name: "expires_at", Message: "is in the past"})
+	}
+	return fault.InvalidFields(wrong)
+}

@@ -1,0 +1,211 @@
+// Package vault keeps secrets sealed at rest: one slot for each (context,
+// name), opened only with the key that Berth was started with.
+//
+// Start with [New], [Vault.Set] and [Vault.Get]. What a secret is for, and who
+// may set it, belongs to the packages above; nothing here ever lists a value.
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"strings"
+	"time"
+
+	"berth/internal/event"
+	"berth/internal/fault"
+	"berth/internal/secret"
+	"berth/internal/sqlite"
+)
+
+// The kinds of events that this package writes.
+const (
+	SecretSet     event.Kind = "secret.set"
+	SecretRemoved event.Kind = "secret.removed"
+)
+
+// MaxSize is how many bytes one secret may have.
+const MaxSize = 64 << 10
+
+// Slot is what may be known of a secret without opening it.
+type Slot struct {
+	Context   string    `json:"context"`
+	Name      string    `json:"name"`
+	Version   int64     `json:"version"` // counts from 1 with each Set
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// Config is what a Vault needs; DB, Events and Key are required.
+type Config struct {
+	DB     *sqlite.DB
+	Events *event.Log
+	Key    secret.Text      // the more random the better; 32 characters or more
+	Clock  func() time.Time // time.Now when nil
+	Log    *slog.Logger
+}
+
+// Vault keeps slots. Its methods may be called from many goroutines.
+type Vault struct {
+	db     *sqlite.DB
+	events *event.Log
+	sealer sealer
+	clock  func() time.Time
+}
+
+// ErrWrongKey is in the chain of the error that refuses a key which is not the
+// one that the data was sealed with.
+var ErrWrongKey = errors.New("the secret key is not the one this data was sealed with")
+
+// New checks c once, and that its key is the one that earlier secrets were
+// sealed with: see [ErrWrongKey].
+func New(c Config) (*Vault, error) {
+	if c.DB == nil || c.Events == nil {
+		return nil, errors.New("vault: needs a database and an event log")
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	sealer, err := newSealer(c.Key)
+	if err != nil {
+		return nil, err
+	}
+	v := &Vault{db: c.DB, events: c.Events, sealer: sealer, clock: c.Clock}
+	if err := v.checkKey(context.Background()); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// Set seals a value in a slot, over the one that may be there. The fault that
+// refuses a name or a value is of kind BadInput, or TooLarge.
+func (v *Vault) Set(ctx context.Context, actor, slotContext, name string, value secret.Text) (slot Slot, err error) {
+	if err := checkName(slotContext, name); err != nil {
+		return Slot{}, err
+	}
+	switch size := len(value.Reveal()); {
+	case size == 0:
+		return Slot{}, fault.InvalidFields([]fault.Field{{Name: "value", Message: "is empty: remove the secret instead"}})
+	case size > MaxSize:
+		return Slot{}, fault.Large("the secret has %d bytes; at most %d are kept", size, MaxSize)
+	}
+	err = v.db.Write(ctx, func(tx *sqlite.Tx) error {
+		now := v.now()
+		slot = Slot{Context: slotContext, Name: name, CreatedAt: now, UpdatedAt: now, Version: 1}
+		before, _, err := selectSlot(ctx, tx, slotContext, name)
+		switch {
+		case err == nil:
+			slot.CreatedAt, slot.Version = before.CreatedAt, before.Version+1
+		case fault.KindOf(err) != fault.Missing:
+			return err
+		}
+		if err := upsertSlot(ctx, tx, slot, v.sealer.seal(slot, value)); err != nil {
+			return err
+		}
+		return v.record(ctx, tx, SecretSet, actor, slot)
+	})
+	if err != nil {
+		return Slot{}, err
+	}
+	return slot, nil
+}
+
+// Get opens a slot. A slot that is not there gives a fault of kind Missing
+// that names it.
+func (v *Vault) Get(ctx context.Context, slotContext, name string) (value secret.Text, err error) {
+	var slot Slot
+	var sealed []byte
+	err = v.db.Read(ctx, func(tx *sqlite.Tx) error {
+		slot, sealed, err = selectSlot(ctx, tx, slotContext, name)
+		return err
+	})
+	if err != nil {
+		return secret.Text{}, err
+	}
+	return v.sealer.open(slot, sealed)
+}
+
+// List gives the slots of one context, or of all when it is "", by their names.
+func (v *Vault) List(ctx context.Context, slotContext string) (slots []Slot, err error) {
+	err = v.db.Read(ctx, func(tx *sqlite.Tx) error {
+		slots, err = selectSlots(ctx, tx, slotContext)
+		return err
+	})
+	return slots, err
+}
+
+// Remove forgets a slot for good.
+func (v *Vault) Remove(ctx context.Context, actor, slotContext, name string) error {
+	return v.db.Write(ctx, func(tx *sqlite.Tx) error {
+		slot, _, err := selectSlot(ctx, tx, slotContext, name)
+		if err != nil {
+			return err
+		}
+		if err := deleteSlot(ctx, tx, slotContext, name); err != nil {
+			return err
+		}
+		return v.record(ctx, tx, SecretRemoved, actor, slot)
+	})
+}
+
+// checkKey opens the one thing that is sealed in every vault; in a new one it
+// seals it.
+func (v *Vault) checkKey(ctx context.Context) error {
+	const known = "berth"
+	// No slot has this name: checkName refuses it.
+	slot := Slot{Context: "", Name: "check", Version: 1}
+	return v.db.Write(ctx, func(tx *sqlite.Tx) error {
+		sealed, err := selectCheck(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if sealed == nil {
+			return insertCheck(ctx, tx, v.sealer.seal(slot, secret.New(known)), v.now())
+		}
+		if said, err := v.sealer.open(slot, sealed); err != nil || said.Reveal() != known {
+			return fmt.Errorf("%w: start Berth with the key it had, or with a copy of the data made under this one", ErrWrongKey)
+		}
+		return nil
+	})
+}
+
+func (v *Vault) now() time.Time { return v.clock().UTC().Truncate(time.Millisecond) }
+
+// about is the data of events: never the value.
+type about struct {
+	Context string `json:"context"`
+	Name    string `json:"name"`
+	Version int64  `json:"version"`
+}
+
+func (v *Vault) record(ctx context.Context, tx *sqlite.Tx, kind event.Kind, actor string, slot Slot) error {
+	return v.events.Append(ctx, tx, event.Event{Kind: kind, Actor: actor, At: v.now()},
+		about{Context: slot.Context, Name: slot.Name, Version: slot.Version})
+}
+
+// Names are what environment variables, hosts with ports, and paths of these
+// are made of.
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9._/:@\[\]-]{1,200}$`)
+
+func checkName(slotContext, name string) error {
+	var wrong []fault.Field
+	for _, part := range []fault.Field{{Name: "context", Message: slotContext}, {Name: "name", Message: name}} {
+		if !namePattern.MatchString(part.Message) || !walkable(part.Message) {
+			part.Message = "takes 1 to 200 of A to Z, a to z, 0 to 9 and . _ - / : @ [ ], with no part empty, \".\" or \"..\""
+			wrong = append(wrong, part)
+		}
+	}
+	return fault.InvalidFields(wrong)
+}
+
+// walkable says whether a name stays what it is as a path in a URL.
+func walkable(name string) bool {
+	for part := range strings.SplitSeq(name, "/") {
+		if part == "" || part == "." || part == ".." {
+			return false
+		}
+	}
+	return true
+}
