@@ -20,12 +20,18 @@ import (
 var (
 	ErrNotFound = errors.New("no such object in the container engine")
 	ErrConflict = errors.New("conflict in the container engine")
+	// ErrDenied says that a registry refused the credentials, or asks for some.
+	ErrDenied = errors.New("the registry refused the credentials")
+	// ErrUnavailable says that the engine does not answer; it may come back.
+	ErrUnavailable = errors.New("the container engine does not answer")
+	// ErrUnsupported says that this engine, as it is set up, can't do that.
+	ErrUnsupported = errors.New("not supported by this container engine")
 )
 
 // Runtime is a container engine. Every method may be called from many
-// goroutines, honours ctx, and returns ErrNotFound or ErrConflict in its
-// error's chain where these fit. What an engine does differently stays inside
-// the implementation.
+// goroutines, honours ctx, and returns one of the errors above in its error's
+// chain where it fits. What an engine does differently stays inside the
+// implementation.
 type Runtime interface {
 	// Info says which engine this is and what it can and can't do. It asks
 	// the engine, so it is the way to find out whether the engine answers.
@@ -33,12 +39,15 @@ type Runtime interface {
 
 	// Pull fetches an image by digest and gives its image as the engine knows
 	// it. It reports progress in lines when progress is not nil. An image
-	// that is there already is not fetched again.
+	// that is there already, from whichever registry, is not fetched again.
+	// ErrNotFound when the registry has none, ErrDenied when it refuses.
 	Pull(ctx context.Context, p Pull, progress func(line string)) (Image, error)
 	// Load takes a `docker save` tar stream and gives the images' ids.
 	Load(ctx context.Context, tar io.Reader) ([]string, error)
 	// Image finds an image by id, by digest reference or by tag.
 	Image(ctx context.Context, reference string) (Image, error)
+	// Images lists the images without their platform and ports: Image tells
+	// these.
 	Images(ctx context.Context) ([]Image, error)
 	// RemoveImage removes an image by id or reference; ErrConflict when a
 	// container uses it.
@@ -48,11 +57,12 @@ type Runtime interface {
 	// is taken.
 	Create(ctx context.Context, s Spec) (id string, err error)
 	Start(ctx context.Context, id string) error
-	// Stop sends the stop signal, waits for deadline, then kills. A container
-	// that does not run is not an error.
+	// Stop sends the stop signal, waits for deadline, then kills; engines
+	// count in whole seconds, so a part of one is rounded up. A container that
+	// does not run is not an error.
 	Stop(ctx context.Context, id string, deadline time.Duration) error
-	// Remove removes a container, running or not, and its anonymous volumes.
-	// One that is not there is not an error.
+	// Remove removes a container and its anonymous volumes; a running one is
+	// killed at once. One that is not there is not an error.
 	Remove(ctx context.Context, id string) error
 	Inspect(ctx context.Context, id string) (Container, error)
 	// List gives the containers, running or not, that carry all the labels.
@@ -62,31 +72,39 @@ type Runtime interface {
 	Wait(ctx context.Context, id string) (code int, err error)
 
 	// Logs gives what a container wrote. With Follow it goes on until the
-	// container ends, ctx ends, or the loop is left.
+	// container ends, ctx ends, or the loop is left; none of these is an
+	// error.
 	Logs(ctx context.Context, id string, o LogOptions) iter.Seq2[LogLine, error]
 	// Events gives what happens to containers that carry all the labels, from
-	// the call on, until ctx ends or the connection breaks (then the last
-	// pair holds the error).
+	// the call on (not only from the loop's start: who calls, then lists, then
+	// loops misses nothing), until ctx ends or the connection breaks (then the
+	// last pair holds the error).
 	Events(ctx context.Context, labels map[string]string) iter.Seq2[Event, error]
-	// Stats gives one reading; ErrUnsupported where the engine has none.
+	// Stats gives one reading; ErrUnsupported where the engine has none,
+	// ErrConflict when the container does not run.
 	Stats(ctx context.Context, id string) (Stats, error)
-	// Exec runs a command in a running container and waits for its end.
+	// Exec runs a command in a running container and waits for its end. A
+	// command that is not in the container ends with code 127. When ctx ends
+	// first, the command may go on in the container.
 	Exec(ctx context.Context, id string, e Exec) (code int, err error)
 
 	// EnsureNetwork gives the id of the network of that name that carries
-	// the label, making it when there is none.
+	// the labels, making it when there is none; ErrConflict when somebody
+	// else's network has the name.
 	EnsureNetwork(ctx context.Context, name string, labels map[string]string) (id string, err error)
+	// RemoveNetwork removes a network; ErrConflict when a container uses it.
 	RemoveNetwork(ctx context.Context, id string) error
+	// Volumes gives the volumes that carry all the labels.
 	Volumes(ctx context.Context, labels map[string]string) ([]Volume, error)
-	// EnsureVolume makes a named volume when it is not there.
+	// EnsureVolume makes a named volume when it is not there; one that is
+	// keeps its labels.
 	EnsureVolume(ctx context.Context, name string, labels map[string]string) error
+	// RemoveVolume removes a volume and what is in it; ErrConflict when a
+	// container uses it.
 	RemoveVolume(ctx context.Context, name string) error
 
 	Close() error
 }
-
-// ErrUnsupported says that this engine, as it is set up, can't do that.
-var ErrUnsupported = errors.New("not supported by this container engine")
 
 // Info describes an engine.
 type Info struct {
@@ -272,7 +290,7 @@ type Event struct {
 // Stats is what a container uses.
 type Stats struct {
 	At          time.Time `json:"at"`
-	CPU         float64   `json:"cpu"`          // cores, since the reading before this one
+	CPU         float64   `json:"cpu"`          // cores, since the reading before this one; 0 in the first
 	Memory      int64     `json:"memory"`       // bytes, without the page cache that can go
 	MemoryLimit int64     `json:"memory_limit"` // bytes; 0 is none
 	NetworkIn   int64     `json:"network_in"`   // bytes since start
@@ -281,7 +299,8 @@ type Stats struct {
 }
 
 // Exec is a command to run in a container. Stdout and Stderr may be nil; with
-// a terminal both streams are one and come on Stdout.
+// a terminal both streams are one and come on Stdout. Stdin is closed at the
+// command's end when it is an io.Closer, which ends a Read that still waits.
 type Exec struct {
 	Command []string
 	Env     map[string]string

@@ -1,0 +1,62 @@
+package docker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	cerrdefs "github.com/containerd/errdefs"
+)
+
+// libpodPath is the oldest version of Podman's own API that Berth drives;
+// later ones answer to it too.
+const libpodPath = "http://podman/v4.0.0/libpod"
+
+// maxAnswer bounds an answer of Podman's that is read whole, in bytes.
+const maxAnswer = 16 << 20
+
+// libpodGet asks Podman's own API for JSON.
+func (e *Engine) libpodGet(ctx context.Context, path string, into any) error {
+	response, err := e.libpodDo(ctx, http.MethodGet, path, nil, nil)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	return json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(into)
+}
+
+// libpodDo calls Podman's own API. The caller closes the answer's body.
+func (e *Engine) libpodDo(ctx context.Context, method, path string, query url.Values, header http.Header) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, libpodPath+path+"?"+query.Encode(), http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range header {
+		request.Header[name] = values
+	}
+	response, err := e.libpod.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode < http.StatusBadRequest {
+		return response, nil
+	}
+	defer response.Body.Close()
+	var said struct {
+		Message string `json:"message"`
+	}
+	if err := json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(&said); err != nil || said.Message == "" {
+		said.Message = response.Status
+	}
+	switch response.StatusCode {
+	case http.StatusNotFound:
+		return nil, fmt.Errorf("%s: %w", said.Message, cerrdefs.ErrNotFound)
+	case http.StatusConflict:
+		return nil, fmt.Errorf("%s: %w", said.Message, cerrdefs.ErrConflict)
+	}
+	return nil, errors.New(said.Message)
+}

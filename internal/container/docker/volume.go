@@ -1,0 +1,37 @@
+package docker
+
+import (
+	"context"
+
+	"github.com/moby/moby/client"
+
+	"berth/internal/container"
+)
+
+// Volumes gives the volumes that carry all the labels.
+func (e *Engine) Volumes(ctx context.Context, labels map[string]string) ([]container.Volume, error) {
+	said, err := e.api.VolumeList(ctx, client.VolumeListOptions{Filters: labelFilters(labels)})
+	if err != nil {
+		return nil, wrap(err, "list volumes")
+	}
+	var volumes []container.Volume
+	for _, v := range said.Items {
+		// Podman takes one of several labels for all of them.
+		if carries(v.Labels, labels) {
+			volumes = append(volumes, container.Volume{Name: v.Name, Labels: v.Labels, Created: parseTime(v.CreatedAt)})
+		}
+	}
+	return volumes, nil
+}
+
+// EnsureVolume makes a volume when it is not there.
+func (e *Engine) EnsureVolume(ctx context.Context, name string, labels map[string]string) error {
+	_, err := e.api.VolumeCreate(ctx, client.VolumeCreateOptions{Name: name, Labels: labels})
+	return wrap(err, "create volume %s", name)
+}
+
+// RemoveVolume removes a volume.
+func (e *Engine) RemoveVolume(ctx context.Context, name string) error {
+	_, err := e.api.VolumeRemove(ctx, name, client.VolumeRemoveOptions{})
+	return wrap(err, "remove volume %s", name)
+}
