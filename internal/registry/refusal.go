@@ -1,0 +1,86 @@
+package registry
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"syscall"
+
+	"cuelabs.dev/go/oci/ociregistry"
+
+	"berth/internal/fault"
+)
+
+// refusal is an error in the words of the distribution specification, with
+// the status it is answered with.
+type refusal struct {
+	status  int
+	code    string
+	message string
+}
+
+func refuse(status int, code, message string) error {
+	return &refusal{status: status, code: code, message: message}
+}
+
+func refusef(status int, code, format string, args ...any) error {
+	return refuse(status, code, fmt.Sprintf(format, args...))
+}
+
+// Error, Code and Detail make it an ociregistry.Error.
+func (e *refusal) Error() string           { return e.message }
+func (e *refusal) Code() string            { return e.code }
+func (e *refusal) Detail() json.RawMessage { return nil }
+
+// answer turns any error into what a client may read: a refusal as it is, an
+// error of the protocol's server likewise, a fault by its kind. internal says
+// that it is none of these, so that the log is where the reason belongs.
+func answer(err error) (status int, body []byte, internal bool) {
+	if r, ok := errors.AsType[*refusal](err); ok {
+		return r.status, wire(r.code, r.message), false
+	}
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		status, code := codeOf(f.Kind)
+		return status, wire(code, f.Message), f.Kind == fault.Internal
+	}
+	_, isCode := errors.AsType[ociregistry.Error](err)
+	_, isHTTP := errors.AsType[ociregistry.HTTPError](err)
+	if isCode || isHTTP {
+		body, status = ociregistry.MarshalError(err)
+		return status, body, false
+	}
+	if errors.Is(err, syscall.ENOSPC) {
+		return http.StatusInsufficientStorage, wire("UNKNOWN", "the registry's disk is full"), true
+	}
+	return http.StatusInternalServerError, wire("UNKNOWN", fault.Message(err)), true
+}
+
+// codeOf gives the OCI error that comes nearest to a kind of fault.
+func codeOf(k fault.Kind) (status int, code string) {
+	switch k {
+	case fault.BadInput:
+		return http.StatusBadRequest, "UNSUPPORTED"
+	case fault.Unauthenticated:
+		return http.StatusUnauthorized, "UNAUTHORIZED"
+	case fault.Denied:
+		return http.StatusForbidden, "DENIED"
+	case fault.Missing:
+		return http.StatusNotFound, "NAME_UNKNOWN"
+	case fault.Clash:
+		return http.StatusConflict, "DENIED"
+	case fault.TooLarge:
+		return http.StatusRequestEntityTooLarge, "SIZE_INVALID"
+	case fault.TooOften:
+		return http.StatusTooManyRequests, "TOOMANYREQUESTS"
+	case fault.NotNow:
+		return http.StatusServiceUnavailable, "UNKNOWN"
+	case fault.Internal:
+	}
+	return http.StatusInternalServerError, "UNKNOWN"
+}
+
+func wire(code, message string) []byte {
+	body, _ := json.Marshal(ociregistry.WireErrors{Errors: []ociregistry.WireError{{Code_: code, Message: message}}})
+	return body
+}

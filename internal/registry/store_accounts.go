@@ -1,0 +1,69 @@
+package registry
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"berth/internal/sqlite"
+)
+
+func selectAccounts(ctx context.Context, tx *sqlite.Tx) ([]RegistryAccount, error) {
+	rows, err := tx.QueryContext(ctx, `
+		SELECT host, username, insecure, created_at, updated_at
+		FROM registry_accounts
+		ORDER BY host`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	list := []RegistryAccount{}
+	for rows.Next() {
+		a, err := scanAccount(rows)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, a)
+	}
+	return list, rows.Err()
+}
+
+func selectAccount(ctx context.Context, tx *sqlite.Tx, host string) (a RegistryAccount, found bool, err error) {
+	a, err = scanAccount(tx.QueryRowContext(ctx, `
+		SELECT host, username, insecure, created_at, updated_at
+		FROM registry_accounts
+		WHERE host = ?`,
+		host))
+	if errors.Is(err, sql.ErrNoRows) {
+		return RegistryAccount{}, false, nil
+	}
+	return a, err == nil, err
+}
+
+func scanAccount(row interface{ Scan(to ...any) error }) (a RegistryAccount, err error) {
+	var created, updated int64
+	err = row.Scan(&a.Host, &a.Username, &a.Insecure, &created, &updated)
+	a.CreatedAt, a.UpdatedAt = sqlite.Time(created), sqlite.Time(updated)
+	return a, err
+}
+
+func putAccount(ctx context.Context, tx *sqlite.Tx, a RegistryAccount, now time.Time) error {
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO registry_accounts (host, username, insecure, created_at, updated_at)
+		VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (host) DO UPDATE SET
+			username = excluded.username,
+			insecure = excluded.insecure,
+			updated_at = excluded.updated_at`,
+		a.Host, a.Username, a.Insecure, sqlite.Millis(now), sqlite.Millis(now))
+	return err
+}
+
+func deleteAccount(ctx context.Context, tx *sqlite.Tx, host string) error {
+	_, err := tx.ExecContext(ctx, `
+		DELETE FROM registry_accounts
+		WHERE host = ?`,
+		host)
+	return err
+}
