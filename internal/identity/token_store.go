@@ -10,8 +10,9 @@ import (
 	"berth/internal/sqlite"
 )
 
+//nolint:gosec // the names of columns, no credentials
 const tokenColumns = `api_tokens.id, api_tokens.person_id, api_tokens.name, api_tokens.scope,
-		api_tokens.created_at, api_tokens.last_used_at, api_tokens.expires_at` //nolint:gosec // names of columns, no credentials
+		api_tokens.created_at, api_tokens.last_used_at, api_tokens.expires_at`
 
 type tokenRow struct {
 	Token

@@ -14,13 +14,18 @@ var base32Hex = base32.HexEncoding.WithPadding(base32.NoPadding)
 // the millisecond they were made in, with 80 random bits.
 func NewID(now time.Time) string {
 	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], uint64(now.UnixMilli())<<16) //nolint:gosec // times before 1970 are not made
+	binary.BigEndian.PutUint64(b[:8], uint64(now.UnixMilli())<<16)
 	_, _ = rand.Read(b[6:])
 	return strings.ToLower(base32Hex.EncodeToString(b[:]))
 }
 
-// Millis is how a time is stored.
-func Millis(t time.Time) int64 { return t.UnixMilli() }
+// Millis is how a time is stored: Unix milliseconds, 0 for the zero time.
+func Millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
 
 // Time reads what Millis stored; the zero time for 0.
 func Time(ms int64) time.Time {
