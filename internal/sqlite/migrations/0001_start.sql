@@ -191,6 +191,7 @@ CREATE TABLE stages (
     UNIQUE (project_id, name),
     UNIQUE (hostname, path_prefix)
 ) STRICT;
+CREATE INDEX stages_by_live ON stages (live_deployment) WHERE live_deployment IS NOT NULL;
 CREATE UNIQUE INDEX stages_live_route ON stages (live_hostname, live_path_prefix) WHERE live_hostname IS NOT NULL;
 
 CREATE TABLE releases (
