@@ -30,7 +30,7 @@ func OpenAPI() ([]byte, error) {
 func newMux(a *API) (*http.ServeMux, []byte, error) {
 	mux := http.NewServeMux()
 	h := humago.New(mux, newHumaConfig())
-	if err := a.register(h); err != nil {
+	if err := a.register(h, a.routes()); err != nil {
 		return nil, nil, err
 	}
 	raw, err := json.Marshal(h.OpenAPI())

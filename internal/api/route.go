@@ -155,9 +155,9 @@ func newOperation(pattern, id, summary string) huma.Operation {
 	return o
 }
 
-// register puts the table on the mux, and refuses a route without a rule.
-func (a *API) register(h huma.API) error {
-	for _, r := range a.routes() {
+// register puts a table on the mux, and refuses a route without a rule.
+func (a *API) register(h huma.API, table []route) error {
+	for _, r := range table {
 		if r.rule == (rule{}) {
 			return fmt.Errorf("route %s %s has no access rule", r.operation.Method, r.operation.Path)
 		}

@@ -1,0 +1,270 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"iter"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/bcrypt"
+
+	"berth/internal/api"
+	"berth/internal/container"
+	"berth/internal/deploy"
+	"berth/internal/event"
+	"berth/internal/gateway"
+	"berth/internal/identity"
+	"berth/internal/registry"
+	"berth/internal/secret"
+	"berth/internal/settings"
+	"berth/internal/sqlite"
+	"berth/internal/vault"
+)
+
+// server is a whole API on a real listener over a real database, with a
+// project, people and their tokens in it. Only the engine is a stand-in.
+type server struct {
+	*httptest.Server
+	t        testing.TB
+	api      *api.API
+	db       *sqlite.DB
+	events   *event.Log
+	identity *identity.Service
+	deploy   *deploy.Service
+	vault    *vault.Vault
+	engine   *engine
+}
+
+// Who a request comes from. Those with a colon are API tokens of the person
+// with that scope.
+const (
+	nobody      = ""
+	admin       = "ana"
+	member      = "bo"
+	adminRead   = "ana:read"
+	adminDeploy = "ana:deploy"
+	adminAdmin  = "ana:admin"
+	memberRead  = "bo:read"
+	memberAdmin = "bo:admin"
+	onMachine   = "local"
+)
+
+var everybody = []string{nobody, admin, member, adminRead, adminDeploy, adminAdmin, memberRead, memberAdmin, onMachine}
+
+const password = "correct horse battery staple"
+
+func newServer(t testing.TB, change ...func(*api.Config)) *server {
+	t.Helper()
+	ctx, dir := t.Context(), t.TempDir()
+	db, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, "berth.db")})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	s := &server{t: t, db: db, events: event.New(event.Config{DB: db}), engine: &engine{}}
+
+	s.identity, err = identity.New(identity.Config{DB: db, Events: s.events, PasswordCost: bcrypt.MinCost})
+	require.NoError(t, err)
+	key := secret.New("a key for tests that is long enough")
+	s.vault, err = vault.New(vault.Config{DB: db, Events: s.events, Key: key})
+	require.NoError(t, err)
+	base := &url.URL{Scheme: "http", Host: "localhost:8080"}
+	images, err := registry.New(registry.Config{
+		DB: db, Events: s.events, Dir: filepath.Join(dir, "registry"), Auth: doorman{s.identity}, Key: key, BaseURL: base,
+	})
+	require.NoError(t, err)
+	resolver := registry.NewResolver(registry.ResolverConfig{
+		Registry: images, DB: db, Events: s.events, Secrets: slots{s.vault},
+		Engine: func() (string, string, secret.Text) { return "127.0.0.1:1", "berth", key },
+	})
+	table := gateway.NewTable(gateway.TableConfig{})
+	edge, err := gateway.New(gateway.Config{
+		Table: table, Base: http.NotFoundHandler(), IsBase: func(string) bool { return true }, DB: db,
+	})
+	require.NoError(t, err)
+	s.deploy, err = deploy.New(deploy.Config{
+		DB: db, Events: s.events, Runtime: s.engine, Router: table, Images: resolver, Secrets: s.vault,
+		ReservedHosts: []string{"localhost"}, DataDir: dir,
+	})
+	require.NoError(t, err)
+
+	c := api.Config{
+		Identity: s.identity, Deploy: s.deploy, Registry: images, Resolver: resolver, Vault: s.vault,
+		Gateway: edge, Runtime: s.engine, Events: s.events, BaseURL: base, DataDir: dir, Version: "1.2.3",
+		Settings: []settings.Value{{Name: "BERTH_LISTEN", Value: "127.0.0.1:8080", Source: "default"}},
+		Gatherer: prometheus.NewRegistry(),
+		Web:      http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "dashboard") }),
+	}
+	for _, f := range change {
+		f(&c)
+	}
+	s.api, err = api.New(c)
+	require.NoError(t, err)
+	s.Server = httptest.NewServer(s.api.Handler())
+	t.Cleanup(s.Close)
+	t.Cleanup(s.api.EndStreams) // before Close, which waits for them
+	s.fill()
+	return s
+}
+
+// fill makes what the tests speak of.
+func (s *server) fill() {
+	s.t.Helper()
+	ctx := s.t.Context()
+	require.NoError(s.t, s.identity.EnsureAdministrator(ctx, "ana", secret.New(password)))
+	_, err := s.identity.CreatePerson(ctx, "ana", identity.Person{Username: "bo", Role: identity.RoleMember}, secret.New(password))
+	require.NoError(s.t, err)
+	_, err = s.deploy.CreateProject(ctx, "ana", deploy.Project{Name: "shop", Image: "shop"})
+	require.NoError(s.t, err)
+	_, err = s.deploy.CreateStage(ctx, "ana", "shop", "prod", deploy.StageSpec{
+		Hostname: "shop.example.com", Tags: deploy.TagRule{Kind: deploy.TagSemver, Pattern: "^1"},
+	})
+	require.NoError(s.t, err)
+	_, err = s.vault.Set(ctx, "ana", "project/shop", "API_KEY", secret.New("hunter2-of-the-shop"))
+	require.NoError(s.t, err)
+}
+
+// session signs a person in and gives the cookie.
+func (s *server) session(username string) *http.Cookie {
+	s.t.Helper()
+	token, _, err := s.identity.SignIn(s.t.Context(), username, secret.New(password), identity.Origin{Address: "192.0.2.1"})
+	require.NoError(s.t, err)
+	return &http.Cookie{Name: "berth", Value: token.Reveal()}
+}
+
+// token makes an API token and gives its text.
+func (s *server) token(username string, scope identity.Scope) string {
+	s.t.Helper()
+	p, err := s.identity.Person(s.t.Context(), username)
+	require.NoError(s.t, err)
+	text, _, err := s.identity.CreateToken(s.t.Context(),
+		identity.Subject{Person: p, Via: identity.ViaSession}, sqlite.NewID(time.Now()), scope, time.Time{})
+	require.NoError(s.t, err)
+	return text.Reveal()
+}
+
+// as gives what makes a request one of who's.
+func (s *server) as(who string) func(*http.Request) {
+	s.t.Helper()
+	username, scope, isToken := strings.Cut(who, ":")
+	switch {
+	case who == nobody || who == onMachine:
+		return func(*http.Request) {}
+	case isToken:
+		token := s.token(username, identity.Scope(scope))
+		return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token) }
+	}
+	cookie := s.session(username)
+	return func(r *http.Request) {
+		r.AddCookie(cookie)
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+	}
+}
+
+// reply is an answer read whole.
+type reply struct {
+	*http.Response
+	body string
+}
+
+func (r reply) decode(t testing.TB, into any) {
+	t.Helper()
+	require.NoError(t, json.Unmarshal([]byte(r.body), into), r.body)
+}
+
+// do sends a request as who.
+func (s *server) do(who, method, path, body string, change ...func(*http.Request)) reply {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
+	defer cancel()
+	base := s.URL
+	var client http.Client
+	if who == onMachine {
+		local := httptest.NewServer(s.api.LocalHandler())
+		defer local.Close()
+		base = local.URL
+	}
+	r, err := http.NewRequestWithContext(ctx, method, base+path, strings.NewReader(body))
+	require.NoError(s.t, err)
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	s.as(who)(r)
+	for _, f := range change {
+		f(r)
+	}
+	answer, err := client.Do(r)
+	require.NoError(s.t, err)
+	defer answer.Body.Close()
+	if strings.HasPrefix(answer.Header.Get("Content-Type"), "text/event-stream") {
+		return reply{answer, ""}
+	}
+	var read bytes.Buffer
+	_, err = read.ReadFrom(answer.Body)
+	require.NoError(s.t, err)
+	return reply{answer, read.String()}
+}
+
+// doorman lets the registry ask identity, as package server does.
+type doorman struct{ *identity.Service }
+
+func (d doorman) Authenticate(ctx context.Context, username string, password secret.Text, address string) (registry.Account, error) {
+	s, err := d.Service.Authenticate(ctx, username, password, identity.Origin{Address: address})
+	if err != nil {
+		return registry.Account{}, err
+	}
+	return registry.Account{
+		Name: s.Person.Username,
+		Push: identity.Decide(&s, identity.ActionPush) == nil,
+		Pull: identity.Decide(&s, identity.ActionPull) == nil,
+	}, nil
+}
+
+// slots lets the registry keep passwords in the vault, as package server does.
+type slots struct{ *vault.Vault }
+
+func (s slots) Set(ctx context.Context, actor, slotContext, name string, value secret.Text) error {
+	_, err := s.Vault.Set(ctx, actor, slotContext, name, value)
+	return err
+}
+
+// engine stands in for a container engine where no container runs: it knows
+// what it is, and it writes log lines.
+type engine struct {
+	container.Runtime
+	down bool // does not answer
+	logs iter.Seq2[container.LogLine, error]
+}
+
+func (e *engine) Info(context.Context) (container.Info, error) {
+	if e.down {
+		return container.Info{}, io.ErrUnexpectedEOF
+	}
+	return container.Info{Name: "stand-in", OS: "linux", Arch: "amd64"}, nil
+}
+
+func (e *engine) Images(context.Context) ([]container.Image, error) { return nil, nil }
+
+func (e *engine) List(context.Context, map[string]string) ([]container.Container, error) {
+	return nil, nil
+}
+
+func (e *engine) Image(context.Context, string) (container.Image, error) {
+	return container.Image{}, container.ErrNotFound
+}
+
+func (e *engine) Logs(context.Context, string, container.LogOptions) iter.Seq2[container.LogLine, error] {
+	return e.logs
+}
+
+func (e *engine) Stats(context.Context, string) (container.Stats, error) {
+	return container.Stats{Memory: 1 << 20}, nil
+}
