@@ -95,7 +95,17 @@ func (a *API) stageTags(ctx context.Context, in *StagePath) (*listOutput[StageTa
 	if err != nil {
 		return nil, err
 	}
-	p, err := a.deploy.Project(ctx, in.Project)
+	found, err := a.matchingTags(ctx, in.Project, s.Spec.Tags)
+	if err != nil {
+		return nil, err
+	}
+	return list(found, ""), nil
+}
+
+// matchingTags lists the tags of a project's image, and says of each whether
+// the rule takes it.
+func (a *API) matchingTags(ctx context.Context, project string, rule deploy.TagRule) ([]StageTag, error) {
+	p, err := a.deploy.Project(ctx, project)
 	if err != nil {
 		return nil, err
 	}
@@ -105,9 +115,9 @@ func (a *API) stageTags(ctx context.Context, in *StagePath) (*listOutput[StageTa
 	}
 	found := make([]StageTag, len(tags))
 	for i, t := range tags {
-		found[i] = StageTag{Tag: t, Matches: s.Spec.Tags.Match(t.Name)}
+		found[i] = StageTag{Tag: t, Matches: rule.Match(t.Name)}
 	}
-	return list(found, ""), nil
+	return found, nil
 }
 
 type validateStageInput struct {
@@ -122,17 +132,23 @@ type validateStageInput struct {
 type Validation struct {
 	Spec   deploy.StageSpec `json:"spec" doc:"With every default filled in"`
 	Errors []Flaw           `json:"errors" doc:"Empty when the settings are good"`
+	Tags   []StageTag       `json:"tags" doc:"The project's tags that are here; empty without a project"`
 }
 
 func (a *API) validateStage(ctx context.Context, in *validateStageInput) (*output[Validation], error) {
 	spec, err := a.deploy.CheckStage(ctx, in.Body.Project, in.Body.Stage, in.Body.Spec)
-	v := Validation{Spec: spec, Errors: []Flaw{}}
+	v := Validation{Spec: spec, Errors: []Flaw{}, Tags: []StageTag{}}
 	if err != nil {
 		p := problemOf(err)
 		if len(p.Errors) == 0 {
 			return nil, err
 		}
 		v.Errors = p.Errors
+	}
+	if in.Body.Project != "" {
+		if v.Tags, err = a.matchingTags(ctx, in.Body.Project, spec.Tags); err != nil {
+			return nil, err
+		}
 	}
 	return answer(v), nil
 }
