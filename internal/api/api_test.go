@@ -31,8 +31,8 @@ var calls = []call{
 	// Setting up and signing in.
 	{name: "set-up is done", method: "GET", path: "/api/setup", status: 200, holds: []string{`{"needed":false}`}},
 	{
-		name: "set-up link is wrong", method: "POST", path: "/api/setup",
-		body: `{"token":"guess","username":"eve","password":"correct horse battery"}`, status: 403, lacks: []string{"guess", "correct"},
+		name: "set-up link after the set-up", method: "POST", path: "/api/setup",
+		body: `{"token":"guess","username":"eve","password":"correct horse battery"}`, status: 409, lacks: []string{"guess", "correct"},
 	},
 	{
 		name: "sign in", method: "POST", path: "/api/session", body: `{"username":"ana","password":"` + password + `"}`,
@@ -91,7 +91,7 @@ var calls = []call{
 		name: "add a person", as: admin, method: "POST", path: "/api/people", body: `{"username":"cy","role":"member","password":"correct horse battery"}`,
 		status: 201, holds: []string{`"username":"cy"`, `"version":1`}, lacks: []string{"correct"}, events: []event.Kind{"person.created"},
 	},
-	{name: "add a person twice", as: admin, method: "POST", path: "/api/people", body: `{"username":"BO","role":"member","password":"correct horse battery"}`, status: 409},
+	{name: "add a person twice", as: admin, method: "POST", path: "/api/people", body: `{"username":"bo","role":"member","password":"correct horse battery"}`, status: 409},
 	{name: "add a person of no role", as: admin, method: "POST", path: "/api/people", body: `{"username":"cy","role":"owner","password":"x"}`, status: 422, holds: []string{`"location":"body.role"`}},
 	{name: "a person", as: admin, method: "GET", path: "/api/people/bo", status: 200, holds: []string{`"role":"member"`}},
 	{name: "a person who is not there", as: admin, method: "GET", path: "/api/people/eve", status: 404, holds: []string{"eve"}},
@@ -193,6 +193,14 @@ var calls = []call{
 	{name: "remove a secret", as: member, method: "DELETE", path: "/api/secrets/project%2Fshop/API_KEY", status: 204, events: []event.Kind{"secret.removed"}},
 	{name: "remove a secret that is not there", as: member, method: "DELETE", path: "/api/secrets/shop/NOPE", status: 404},
 
+	{name: "set a registry account's secret", as: admin, method: "PUT", path: "/api/secrets/registry/ghcr.io", body: `{"value":"s3cret"}`, status: 403},
+	{name: "remove a registry account's secret", as: admin, method: "DELETE", path: "/api/secrets/registry/ghcr.io", status: 403},
+	{
+		name: "give a stage a registry account's secret", as: member, method: "POST", path: "/api/projects/shop/stages", status: 422,
+		body:  `{"name":"dev","spec":{"hostname":"new.example.com","tags":{"kind":"none"},"secrets":{"PASSWORD":{"context":"registry","name":"ghcr.io"}}}}`,
+		holds: []string{`"location":"body.spec.secrets.PASSWORD.context"`},
+	},
+
 	// Images and registries.
 	{name: "images", as: member, method: "GET", path: "/api/images", status: 200, holds: []string{`{"items":[]}`}},
 	{name: "tags of an image that is not there", as: member, method: "GET", path: "/api/images/tags?repository=nope", status: 404},
@@ -200,7 +208,7 @@ var calls = []call{
 	{name: "remove an image that is not there", as: member, method: "DELETE", path: "/api/images?repository=nope", status: 404},
 	{name: "remove a tag that is not there", as: member, method: "DELETE", path: "/api/images/tags?repository=nope&tag=1", status: 404},
 	{name: "registries", as: admin, method: "GET", path: "/api/registries", status: 200, holds: []string{`{"items":[]}`}},
-	{name: "set a registry's account", as: admin, method: "PUT", path: "/api/registries/ghcr.io", body: `{"username":"ana","password":"s3cret"}`, status: 204, events: []event.Kind{"registry_account.set"}},
+	{name: "set a registry's account", as: admin, method: "PUT", path: "/api/registries/ghcr.io", body: `{"username":"ana","password":"s3cret"}`, status: 204, events: []event.Kind{"secret.set", "registry_account.set"}},
 	{name: "remove a registry's account that is not there", as: admin, method: "DELETE", path: "/api/registries/ghcr.io", status: 404},
 	{name: "registries as a member", as: member, method: "GET", path: "/api/registries", status: 403},
 
@@ -279,6 +287,22 @@ func requireWhole(t *testing.T, got reply) {
 	require.Equal(t, "about:blank", p.Type)
 	require.NotEmpty(t, p.Detail)
 	require.NotEmpty(t, p.Code)
+}
+
+func TestSetup_MakesTheFirstAdministratorOnce(t *testing.T) {
+	s := newEmptyServer(t)
+	require.Contains(t, s.do(nobody, "GET", "/api/setup", "").body, `{"needed":true}`)
+	link, err := s.identity.SetupLink(t.Context())
+	require.NoError(t, err)
+	with := func(token string) reply {
+		return s.do(nobody, "POST", "/api/setup", `{"token":"`+token+`","username":"ana","password":"`+password+`"}`)
+	}
+	require.Contains(t, []int{http.StatusUnauthorized, http.StatusForbidden}, with("guess").StatusCode)
+	first := with(link.Reveal())
+	require.Equal(t, http.StatusOK, first.StatusCode, first.body)
+	require.Contains(t, first.body, `"role":"administrator"`)
+	require.Len(t, first.Cookies(), 1)
+	require.Equal(t, http.StatusConflict, with(link.Reveal()).StatusCode)
 }
 
 func TestAPI_TellsHowLongToWaitAfterTooManySignIns(t *testing.T) {

@@ -2,10 +2,23 @@ package api
 
 import (
 	"context"
+	"slices"
 
+	"berth/internal/fault"
 	"berth/internal/secret"
 	"berth/internal/vault"
 )
+
+// registryContext is where package registry keeps the passwords of registry
+// accounts. They are set with the account, by administrators.
+const registryContext = "registry"
+
+func notOfRegistries(context string) error {
+	if context == registryContext {
+		return fault.Forbidden("the secrets of registry accounts are set with the account")
+	}
+	return nil
+}
 
 type listSecretsInput struct {
 	Context string `query:"context" maxLength:"128" doc:"Only those of this context"`
@@ -16,6 +29,7 @@ func (a *API) listSecrets(ctx context.Context, in *listSecretsInput) (*listOutpu
 	if err != nil {
 		return nil, err
 	}
+	found = slices.DeleteFunc(found, func(s vault.Slot) bool { return s.Context == registryContext })
 	return list(found, ""), nil
 }
 
@@ -33,6 +47,9 @@ type setSecretInput struct {
 }
 
 func (a *API) setSecret(ctx context.Context, in *setSecretInput) (*output[vault.Slot], error) {
+	if err := notOfRegistries(in.Context); err != nil {
+		return nil, err
+	}
 	slot, err := a.vault.Set(ctx, callerOf(ctx).actor(), in.Context, in.Name, in.Body.Value)
 	if err != nil {
 		return nil, err
@@ -41,5 +58,8 @@ func (a *API) setSecret(ctx context.Context, in *setSecretInput) (*output[vault.
 }
 
 func (a *API) removeSecret(ctx context.Context, in *SlotPath) (*struct{}, error) {
+	if err := notOfRegistries(in.Context); err != nil {
+		return nil, err
+	}
 	return nil, a.vault.Remove(ctx, callerOf(ctx).actor(), in.Context, in.Name)
 }

@@ -63,7 +63,15 @@ var everybody = []string{nobody, admin, member, adminRead, adminDeploy, adminAdm
 
 const password = "correct horse battery staple"
 
+// newServer has in it what the tests speak of.
 func newServer(t testing.TB, change ...func(*api.Config)) *server {
+	t.Helper()
+	s := newEmptyServer(t, change...)
+	s.fill()
+	return s
+}
+
+func newEmptyServer(t testing.TB, change ...func(*api.Config)) *server {
 	t.Helper()
 	ctx, dir := t.Context(), t.TempDir()
 	db, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, "berth.db")})
@@ -111,11 +119,9 @@ func newServer(t testing.TB, change ...func(*api.Config)) *server {
 	s.Server = httptest.NewServer(s.api.Handler())
 	t.Cleanup(s.Close)
 	t.Cleanup(s.api.EndStreams) // before Close, which waits for them
-	s.fill()
 	return s
 }
 
-// fill makes what the tests speak of.
 func (s *server) fill() {
 	s.t.Helper()
 	ctx := s.t.Context()
@@ -153,7 +159,6 @@ func (s *server) token(username string, scope identity.Scope) string {
 
 // as gives what makes a request one of who's.
 func (s *server) as(who string) func(*http.Request) {
-	s.t.Helper()
 	username, scope, isToken := strings.Cut(who, ":")
 	switch {
 	case who == nobody || who == onMachine:
@@ -182,8 +187,7 @@ func (r reply) decode(t testing.TB, into any) {
 
 // do sends a request as who.
 func (s *server) do(who, method, path, body string, change ...func(*http.Request)) reply {
-	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // fuzzing has no context of its own
 	defer cancel()
 	base := s.URL
 	var client http.Client

@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	pingEvery    = 15 * time.Second       // so that a dead connection is noticed on both sides
-	writeTimeout = 10 * time.Second       // for one write to a client that does not read
+	pingEvery    = 15 * time.Second // so that a dead connection is noticed on both sides
+	writeTimeout = 10 * time.Second // for one write to a client that does not read
 	// Streams that may be open at one time.
 	maxStreamsPerPerson = 32
 	maxStreams          = 1024
