@@ -1,0 +1,136 @@
+// Command app is the program that the end-to-end tests deploy: a small web
+// server that says which version it is, answers slowly, takes uploads, streams,
+// and misbehaves when its environment asks for it.
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+var version = os.Getenv("APP_VERSION")
+
+func main() {
+	fmt.Println("app version", version, "starts")
+	if reason := os.Getenv("APP_CRASH"); reason != "" {
+		fmt.Fprintln(os.Stderr, "fatal:", reason)
+		os.Exit(3)
+	}
+	if wait, err := time.ParseDuration(os.Getenv("APP_START_DELAY")); err == nil {
+		time.Sleep(wait)
+	}
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { answer(w, "") })
+	mux.HandleFunc("GET /health", health)
+	mux.HandleFunc("GET /slow", slow)
+	mux.HandleFunc("POST /echo", echo)
+	mux.HandleFunc("GET /events", events)
+	mux.HandleFunc("GET /ws", socket)
+	mux.HandleFunc("GET /env", func(w http.ResponseWriter, r *http.Request) { answer(w, os.Getenv(r.URL.Query().Get("name"))) })
+	mux.HandleFunc("POST /exit", func(http.ResponseWriter, *http.Request) { os.Exit(7) })
+
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	server := &http.Server{Addr: ":8080", Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	if idle, err := time.ParseDuration(os.Getenv("APP_IDLE_TIMEOUT")); err == nil {
+		server.IdleTimeout = idle
+	}
+	go func() {
+		<-ctx.Done()
+		fmt.Println("app version", version, "stops")
+		ending, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = server.Shutdown(ending)
+	}()
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// answer writes "version text".
+func answer(w http.ResponseWriter, text string) {
+	w.Header().Set("X-App-Version", version)
+	fmt.Fprintf(w, "%s %s\n", version, text)
+}
+
+func health(w http.ResponseWriter, _ *http.Request) {
+	if os.Getenv("APP_UNHEALTHY") != "" {
+		fmt.Fprintln(os.Stderr, "health: the database is not there")
+		http.Error(w, "not healthy", http.StatusInternalServerError)
+		return
+	}
+	answer(w, "healthy")
+}
+
+func slow(w http.ResponseWriter, r *http.Request) {
+	ms, err := strconv.Atoi(r.URL.Query().Get("ms"))
+	if err != nil {
+		ms = 2000
+	}
+	time.Sleep(time.Duration(ms) * time.Millisecond)
+	answer(w, "slow")
+}
+
+func echo(w http.ResponseWriter, r *http.Request) {
+	sum := sha256.New()
+	if _, err := io.Copy(sum, r.Body); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	answer(w, hex.EncodeToString(sum.Sum(nil)))
+}
+
+// events sends n ticks, one every 100 ms.
+func events(w http.ResponseWriter, r *http.Request) {
+	n, err := strconv.Atoi(r.URL.Query().Get("n"))
+	if err != nil {
+		n = 10
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-App-Version", version)
+	flush := http.NewResponseController(w)
+	for i := range n {
+		fmt.Fprintf(w, "id: %d\ndata: %s\n\n", i, version)
+		if flush.Flush() != nil {
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// socket echoes until the other side closes.
+func socket(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-App-Version", version)
+	c, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return
+	}
+	defer c.CloseNow()
+	for {
+		kind, data, err := c.Read(r.Context())
+		if err != nil {
+			return
+		}
+		if err := c.Write(r.Context(), kind, data); err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,113 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"berth/internal/container/docker"
+	"berth/internal/deploy"
+)
+
+// TestCrash_LeavesExactlyOneLiveRelease kills the server with SIGKILL before
+// and after each step of a deployment, starts it again, and looks at what is
+// left: the release that should be live, one container of it, no other.
+func TestCrash_LeavesExactlyOneLiveRelease(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, e engine) {
+		b := start(t, e)
+		project := projectPrefix(t)
+		b.stage(project, func(s *deploy.StageSpec) { s.StopTimeout = deploy.Duration(2 * time.Second) })
+		version := 0
+		next := func() string {
+			version++
+			tag := fmt.Sprint(version)
+			b.push(project, tag, image(t, tag))
+			return tag
+		}
+		old := next()
+		b.live(project, old)
+
+		for _, step := range deploy.Steps {
+			for _, moment := range []string{"before", "after"} {
+				t.Logf("killed %s %s", moment, step)
+				tag := next()
+				b.stop()
+				b.launch("BERTH_TEST_CRASH_AT=" + string(step) + ":" + moment)
+				b.eventually("the old release is back", func() error { return b.answers(project, old) })
+				d := b.deploy(project, tag)
+				select {
+				case <-b.ended:
+				case <-time.After(time.Minute):
+					t.Fatalf("the crash hook did not fire\n%s", b.output)
+				}
+				b.launch()
+				done := b.wait(d.ID)
+				b.oneLive(project, old, tag, done)
+				old = liveVersion(done, old, tag)
+			}
+		}
+	})
+}
+
+// TestReboot restarts nothing of Berth but stops every container
+// behind its back, as a machine that restarts does.
+func TestReboot_BringsEveryLiveReleaseBack(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, e engine) {
+		b := start(t, e)
+		project := projectPrefix(t)
+		b.stage(project, func(s *deploy.StageSpec) { s.Replicas = 2 })
+		b.push(project, "1", image(t, "1"))
+		b.live(project, "1")
+
+		b.kill()
+		b.stopContainers(project)
+		b.launch()
+		b.eventually("the release is back", func() error { return b.answers(project, "1") })
+		require.Len(t, b.containers(project), 2)
+	})
+}
+
+func (b *berth) oneLive(project, old, tag string, d deploy.Deployment) {
+	b.t.Helper()
+	want := liveVersion(d, old, tag)
+	b.eventually("version "+want+" answers", func() error { return b.answers(project, want) })
+	b.eventually("one container is left", func() error { return b.onlyContainers(project, 1) })
+	var page struct{ Items []deploy.Deployment }
+	b.call("GET", "/api/deployments?project="+project+"&state=live", nil, &page)
+	require.Len(b.t, page.Items, 1)
+}
+
+// liveVersion is the version that must serve after d is over.
+func liveVersion(d deploy.Deployment, old, tag string) string {
+	if d.State == deploy.Live {
+		return tag
+	}
+	return old
+}
+
+// onlyContainers says whether a project has so many containers, running or not.
+func (b *berth) onlyContainers(project string, want int) error {
+	list := b.containers(project)
+	if len(list) == want {
+		return nil
+	}
+	names := make([]string, len(list))
+	for i, c := range list {
+		names[i] = c.Name + " " + string(c.State)
+	}
+	return fmt.Errorf("there are %d: %s", len(list), strings.Join(names, ", "))
+}
+
+// stopContainers stops a project's containers behind the server's back.
+func (b *berth) stopContainers(project string) {
+	b.t.Helper()
+	runtime, err := docker.Open(b.t.Context(), docker.Config{Socket: b.engine.socket})
+	require.NoError(b.t, err)
+	defer runtime.Close()
+	for _, c := range b.containers(project) {
+		require.NoError(b.t, runtime.Stop(b.t.Context(), c.ID, time.Second))
+	}
+}

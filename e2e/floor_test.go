@@ -1,0 +1,81 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"berth/internal/container"
+	"berth/internal/container/docker"
+	"berth/internal/deploy"
+)
+
+// TestFloor prints how long a deployment takes from its trigger to the first
+// answer of the new release, beside what the engine alone takes to create and
+// start a container of the same image and to give its first answer, measured
+// in turn in one run. It is a measurement, not a proof: `make bench` runs it.
+func TestFloor(t *testing.T) {
+	if os.Getenv("BERTH_BENCH") == "" {
+		t.Skip("a measurement: `make bench` runs it")
+	}
+	onEachEngine(t, func(t *testing.T, e engine) {
+		const rounds = 15
+		b := start(t, e)
+		project := projectPrefix(t)
+		b.stage(project, nil)
+		b.push(project, "0", image(t, "0"))
+		b.live(project, "0")
+		runtime, err := docker.Open(t.Context(), docker.Config{Socket: e.socket})
+		require.NoError(t, err)
+		defer runtime.Close()
+		id := b.containers(project)[0].Image
+
+		var floor, berth []time.Duration
+		for i := 1; i <= rounds; i++ {
+			floor = append(floor, engineAlone(t, runtime, id, fmt.Sprintf("%s-floor-%d", project, i)))
+
+			tag := strconv.Itoa(i)
+			b.push(project, tag, image(t, tag))
+			triggered := time.Now()
+			d := b.deploy(project, tag)
+			for b.answers(project, tag) != nil {
+				time.Sleep(time.Millisecond)
+			}
+			berth = append(berth, time.Since(triggered))
+			require.Equal(t, deploy.Live, b.wait(d.ID).State)
+		}
+		slices.Sort(floor)
+		slices.Sort(berth)
+		t.Logf("%s: engine create+start+first answer: median %d ms; Berth trigger to first answer of the new release: median %d ms; ratio %.2f (%d rounds in turn)",
+			e.name, floor[rounds/2].Milliseconds(), berth[rounds/2].Milliseconds(),
+			float64(berth[rounds/2])/float64(floor[rounds/2]), rounds)
+	})
+}
+
+// engineAlone is the time the engine takes from create to the first answer.
+func engineAlone(t *testing.T, runtime container.Runtime, image, name string) time.Duration {
+	t.Helper()
+	ctx := t.Context()
+	began := time.Now()
+	id, err := runtime.Create(ctx, container.Spec{Name: name, Image: image, Publish: 8080})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, runtime.Remove(ctx, id)) }()
+	require.NoError(t, runtime.Start(ctx, id))
+	c, err := runtime.Inspect(ctx, id)
+	require.NoError(t, err)
+	for {
+		response, err := http.Get("http://" + c.Address + "/health")
+		if err == nil {
+			response.Body.Close()
+			return time.Since(began)
+		}
+		require.Less(t, time.Since(began), time.Minute, "no answer: %v", err)
+		time.Sleep(time.Millisecond)
+	}
+}

@@ -1,0 +1,92 @@
+// Package e2e runs the built binary against real engines, real clients and a
+// real browser.
+//
+// Each engine is named by an environment variable that scripts/engines.sh
+// prints: BERTH_TEST_DOCKER, BERTH_TEST_PODMAN, BERTH_TEST_ROOTLESS. With
+// BERTH_TEST_ENGINES=required a missing one is a failure.
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// Built once for all tests.
+var (
+	binary  string // the berth command with its crash hook
+	appFile string // the app that is deployed, static
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "berth-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "berth")
+	appFile = filepath.Join(dir, "app")
+	for _, build := range []*exec.Cmd{
+		exec.Command("go", "build", "-tags", "crashhook", "-o", binary, "berth/cmd/berth"),
+		exec.Command("go", "build", "-ldflags", "-s -w", "-o", appFile, "berth/e2e/app"),
+	} {
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n%s", build, err, out)
+			return 1
+		}
+	}
+	return m.Run()
+}
+
+// engine is one container engine to test with.
+type engine struct {
+	name   string
+	socket string
+}
+
+// onEachEngine runs test as a subtest for each engine this machine has.
+func onEachEngine(t *testing.T, test func(*testing.T, engine)) {
+	t.Helper()
+	for _, e := range []engine{
+		{"docker", os.Getenv("BERTH_TEST_DOCKER")},
+		{"podman", os.Getenv("BERTH_TEST_PODMAN")},
+		{"rootless", os.Getenv("BERTH_TEST_ROOTLESS")},
+	} {
+		t.Run(e.name, func(t *testing.T) {
+			needEngine(t, e)
+			test(t, e)
+		})
+	}
+}
+
+// anyEngine gives the first engine this machine has.
+func anyEngine(t *testing.T) engine {
+	t.Helper()
+	for name, variable := range map[string]string{"podman": "BERTH_TEST_PODMAN", "docker": "BERTH_TEST_DOCKER"} {
+		if socket := os.Getenv(variable); socket != "" {
+			return engine{name, socket}
+		}
+	}
+	e := engine{name: "podman"}
+	needEngine(t, e)
+	return e
+}
+
+func needEngine(t *testing.T, e engine) {
+	t.Helper()
+	if e.socket != "" {
+		return
+	}
+	if os.Getenv("BERTH_TEST_ENGINES") == "required" {
+		t.Fatalf("no socket of %s is named, and BERTH_TEST_ENGINES=required", e.name)
+	}
+	t.Skipf("no socket of %s is named: `make test` starts the engines and names them", e.name)
+}
