@@ -29,7 +29,7 @@ func parseBaseURL(v string) (*url.URL, error) {
 		return nil, errors.New("has more than scheme, host and port")
 	case u.Hostname() == "":
 		return nil, errors.New("has no host")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !IsLoopback(u.Hostname()):
 		return nil, errors.New("is plain HTTP and not on loopback, where sign-in would not be safe")
 	}
 	if port := u.Port(); port != "" {
@@ -40,9 +40,9 @@ func parseBaseURL(v string) (*url.URL, error) {
 	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}, nil
 }
 
-// isLoopback says whether a host is this machine. Names under "localhost" are,
+// IsLoopback says whether a host is this machine. Names under "localhost" are,
 // by RFC 6761, section 6.3.
-func isLoopback(host string) bool {
+func IsLoopback(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return true
@@ -140,7 +140,8 @@ var sizeUnits = []struct {
 	{"b", 1},
 }
 
-func parseSize(v string) (int64, error) {
+// ParseSize reads bytes, or a size such as "100MiB" or "1.5 GB".
+func ParseSize(v string) (int64, error) {
 	number, unit := strings.ToLower(strings.TrimSpace(v)), 1.0
 	for _, u := range sizeUnits {
 		if rest, ok := strings.CutSuffix(number, u.suffix); ok {

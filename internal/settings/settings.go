@@ -8,6 +8,7 @@
 package settings
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -105,6 +106,17 @@ func Load(environ []string, dir string) (*Settings, error) {
 	return s, nil
 }
 
+// DataDir gives the data folder alone, for those who look for a server that
+// runs with it, whatever else is set.
+func DataDir(environ []string, dir string) (string, error) {
+	sources, err := readSources(environ, dir)
+	if err != nil {
+		return "", err
+	}
+	given, err := sources.lookup("DATA_DIR")
+	return absolute(cmp.Or(given.value, defaultDataDir), dir), err
+}
+
 // checkTogether looks at what no variable shows alone.
 func (s *Settings) checkTogether() []error {
 	key, right := s.values["SECRET_KEY"]
@@ -120,7 +132,7 @@ func (s *Settings) checkTogether() []error {
 }
 
 // OnLoopback says whether the base URL can be reached from this machine only.
-func (s *Settings) OnLoopback() bool { return isLoopback(s.BaseURL.Hostname()) }
+func (s *Settings) OnLoopback() bool { return IsLoopback(s.BaseURL.Hostname()) }
 
 // SocketPath is the Unix socket of the local command line.
 func (s *Settings) SocketPath() string { return filepath.Join(s.DataDir, "berth.sock") }

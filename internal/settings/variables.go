@@ -24,6 +24,8 @@ type variable struct {
 	set      func(s *Settings, value, dir string) error
 }
 
+const defaultDataDir = "./data"
+
 const takesKey = "at least 32 characters, such as `openssl rand -hex 32` gives"
 
 // variables are all that Berth reads, in the order in which people meet them.
@@ -40,7 +42,7 @@ var variables = []variable{
 	},
 	{
 		name: "DATA_DIR", help: "folder of everything Berth keeps",
-		takes: "a path", fallback: always("./data"),
+		takes: "a path", fallback: always(defaultDataDir),
 		set: func(s *Settings, v, dir string) error { s.DataDir = absolute(v, dir); return nil },
 	},
 	{
@@ -115,7 +117,7 @@ var variables = []variable{
 	{
 		name: "MAX_BODY", help: "largest request body to an app whose stage says nothing",
 		takes: "bytes, or a size such as 100MiB; 0 for no limit", fallback: always("1GiB"),
-		set: func(s *Settings, v, _ string) (err error) { s.MaxBodyBytes, err = parseSize(v); return err },
+		set: func(s *Settings, v, _ string) (err error) { s.MaxBodyBytes, err = ParseSize(v); return err },
 	},
 	{
 		name: "SHUTDOWN_TIMEOUT", help: "what running deployments get to finish when Berth stops",

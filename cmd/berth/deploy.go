@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"berth/internal/deploy"
+	"berth/internal/fault"
+)
+
+// waiting is what the commands that start a deployment share.
+type waiting struct {
+	Wait    bool          `short:"w" help:"Show progress until it is over; exit with 10 when the release does not go live."`
+	Timeout time.Duration `default:"30m" help:"How long --wait waits."`
+}
+
+// report says that d has started, or waits for its end.
+func (w waiting) report(ctx context.Context, c *client, o *output, d deploy.Deployment) error {
+	if w.Wait {
+		return waitFor(ctx, c, o, d, w.Timeout)
+	}
+	return o.result(d, func() {
+		o.printf("Deployment %s of %s to %s/%s has started. \"berth events --deployment %s -f\" follows it.\n",
+			d.ID, d.Reference, d.Project, d.Stage, d.ID)
+	})
+}
+
+type deployCommand struct {
+	stageName
+	Reference string `arg:"" optional:"" default:"latest" help:"Tag, or digest as sha256:…"`
+	waiting
+}
+
+// Help gives examples.
+func (*deployCommand) Help() string {
+	return `Examples:
+  berth deploy shop prod 1.4.2 --wait
+  berth deploy shop prod sha256:4bb0…`
+}
+
+// Run starts a deployment.
+func (cmd *deployCommand) Run(ctx context.Context, c *client, o *output) error {
+	var d deploy.Deployment
+	if err := c.call(ctx, http.MethodPost, cmd.path()+"/deployments", map[string]string{"reference": cmd.Reference}, &d); err != nil {
+		return err
+	}
+	return cmd.report(ctx, c, o, d)
+}
+
+type redeployCommand struct {
+	stageName
+	waiting
+}
+
+// Run deploys the live image again.
+func (cmd *redeployCommand) Run(ctx context.Context, c *client, o *output) error {
+	var d deploy.Deployment
+	if err := c.call(ctx, http.MethodPost, cmd.path()+"/redeploy", struct{}{}, &d); err != nil {
+		return err
+	}
+	return cmd.report(ctx, c, o, d)
+}
+
+type rollbackCommand struct {
+	stageName
+	Release string `arg:"" optional:"" help:"The release's id; the one before the live one by default. \"berth stage releases\" lists them."`
+	Compare bool   `help:"Only show what would change."`
+	waiting
+}
+
+// Run goes back to an earlier release.
+func (cmd *rollbackCommand) Run(ctx context.Context, c *client, o *output) error {
+	if cmd.Release == "" {
+		previous, err := cmd.previous(ctx, c)
+		if err != nil {
+			return err
+		}
+		cmd.Release = previous
+	}
+	if cmd.Compare {
+		var compared struct {
+			Changes []deploy.Change `json:"changes"`
+		}
+		if err := c.get(ctx, cmd.path()+pathf("/releases/%s/compare", cmd.Release), &compared); err != nil {
+			return err
+		}
+		return o.result(compared, func() {
+			o.printf("Going back to release %s would change:\n", cmd.Release)
+			o.changes(compared.Changes)
+		})
+	}
+	var d deploy.Deployment
+	if err := c.call(ctx, http.MethodPost, cmd.path()+"/rollback", map[string]string{"release": cmd.Release}, &d); err != nil {
+		return err
+	}
+	return cmd.report(ctx, c, o, d)
+}
+
+// previous finds the newest release whose image is still here and which is
+// older than the live one.
+func (cmd *rollbackCommand) previous(ctx context.Context, c *client) (string, error) {
+	list, err := all[deploy.Release](ctx, c, cmd.path()+"/releases", 200)
+	if err != nil {
+		return "", err
+	}
+	seenLive := false
+	for _, r := range list {
+		if seenLive && r.Available {
+			return r.ID, nil
+		}
+		seenLive = seenLive || r.Live
+	}
+	return "", fault.NotFound("%s has no earlier release whose image is still here", cmd.stageName)
+}
+
+type cancelCommand struct {
+	Deployment string `arg:"" help:"The deployment's id."`
+}
+
+// Run cancels a deployment.
+func (cmd *cancelCommand) Run(ctx context.Context, c *client, o *output) error {
+	if err := c.call(ctx, http.MethodPost, pathf("/api/deployments/%s/cancel", cmd.Deployment), struct{}{}, nil); err != nil {
+		return err
+	}
+	var d deploy.Deployment
+	if err := c.get(ctx, pathf("/api/deployments/%s", cmd.Deployment), &d); err != nil {
+		return err
+	}
+	return o.result(d, func() { o.printf("Deployment %s is asked to stop; it is %s.\n", d.ID, d.State) })
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"errors"
+
+	"berth/internal/fault"
+)
+
+// The exit codes; the description of the command lists them.
+const (
+	exitDone = iota
+	exitInternal
+	exitInput
+	exitUnauthenticated
+	exitDenied
+	exitMissing
+	exitClash
+	exitTooLarge
+	exitTooOften
+	exitNotNow
+	exitNotLive
+)
+
+var (
+	// errNotLive says that a deployment that was waited for did not go live.
+	errNotLive = errors.New("the release did not go live")
+	// errSaid is in the chain of an error whose reason a person has read.
+	errSaid = errors.New("said")
+)
+
+// exitCode is the one place where an error becomes an exit code.
+func exitCode(err error) int {
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, errNotLive):
+		return exitNotLive
+	}
+	switch fault.KindOf(err) {
+	case fault.Internal:
+		return exitInternal
+	case fault.BadInput:
+		return exitInput
+	case fault.Unauthenticated:
+		return exitUnauthenticated
+	case fault.Denied:
+		return exitDenied
+	case fault.Missing:
+		return exitMissing
+	case fault.Clash:
+		return exitClash
+	case fault.TooLarge:
+		return exitTooLarge
+	case fault.TooOften:
+		return exitTooOften
+	case fault.NotNow:
+		return exitNotNow
+	}
+	return exitInternal
+}

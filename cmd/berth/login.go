@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/cookiejar"
+	"os"
+	"strings"
+	"time"
+
+	"berth/internal/api"
+	"berth/internal/fault"
+	"berth/internal/identity"
+	"berth/internal/secret"
+)
+
+type loginCommand struct {
+	Server    string        `arg:"" help:"The server's URL, such as https://berth.example.com."`
+	Username  string        `short:"u" help:"Who you are; asked for otherwise."`
+	WithToken bool          `help:"Read an API token from stdin instead of making one with your password."`
+	Scope     string        `enum:"read,deploy,admin" default:"admin" help:"What the token may do: read, deploy or admin (all you may)."`
+	Expires   time.Duration `default:"2160h" help:"When the token ends."`
+}
+
+// Help tells what is kept.
+func (*loginCommand) Help() string {
+	return `Makes an API token on the server and keeps it in ~/.config/berth/credentials, readable by you alone; the password is not kept. The server signed in to last is the one that commands talk to.
+
+Examples:
+  berth login https://berth.example.com -u ana
+  berth login https://berth.example.com --with-token < token.txt`
+}
+
+// Run signs in and keeps a token.
+func (cmd *loginCommand) Run(ctx context.Context, o *output, p *process) error {
+	c, err := connectRemote(cmd.Server, secret.Text{})
+	if err != nil {
+		return err
+	}
+	kept, err := readCredentials(p)
+	if err != nil {
+		return err
+	}
+	var a account
+	if cmd.WithToken {
+		a, err = cmd.withToken(ctx, c, p)
+	} else {
+		a, err = cmd.withPassword(ctx, c, p)
+	}
+	if err != nil {
+		return err
+	}
+	kept.Servers[c.base.String()], kept.Current = a, c.base.String()
+	if err := kept.write(); err != nil {
+		return err
+	}
+	said := map[string]string{"url": c.base.String(), "username": a.Username}
+	return o.result(said, func() { o.printf("Signed in to %s as %s.\n", c.base, a.Username) })
+}
+
+func (cmd *loginCommand) withToken(ctx context.Context, c *client, p *process) (account, error) {
+	token, err := p.askSecret("API token")
+	if err != nil {
+		return account{}, err
+	}
+	c.token = token
+	var session api.SessionInfo
+	if err := c.get(ctx, "/api/session", &session); err != nil {
+		return account{}, err
+	}
+	return account{Username: session.Person.Username, Token: token}, nil
+}
+
+// withPassword opens a session for as long as it takes to make a token.
+func (cmd *loginCommand) withPassword(ctx context.Context, c *client, p *process) (account, error) {
+	if cmd.Username == "" {
+		if _, ok := p.terminal(); !ok {
+			return account{}, fault.Invalid("give --username")
+		}
+		fmt.Fprint(p.stderr, "Username: ")
+		line, err := bufio.NewReader(p.stdin).ReadString('\n')
+		if err != nil {
+			return account{}, fmt.Errorf("read the username: %w", err)
+		}
+		cmd.Username = strings.TrimSpace(line)
+	}
+	password, err := p.askSecret("Password of " + cmd.Username)
+	if err != nil {
+		return account{}, err
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return account{}, fmt.Errorf("make a cookie jar: %w", err)
+	}
+	c.http.Jar = jar
+	defer func() { c.http.Jar = nil }()
+	body := map[string]string{"username": cmd.Username, "password": password.Reveal()}
+	if err := c.call(ctx, http.MethodPost, "/api/session", body, nil); err != nil {
+		return account{}, err
+	}
+	made, err := createToken(ctx, c, tokenName(time.Now()), identity.Scope(cmd.Scope), cmd.Expires)
+	if err != nil {
+		return account{}, err
+	}
+	if err := c.call(ctx, http.MethodDelete, "/api/session", nil, nil); err != nil {
+		return account{}, err
+	}
+	return account{Username: cmd.Username, TokenID: made.Token.ID, Token: secret.New(made.Secret)}, nil
+}
+
+// tokenName tells its owner later where it came from.
+func tokenName(now time.Time) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "an unnamed machine"
+	}
+	return fmt.Sprintf("berth login on %.30s, %s", host, now.UTC().Format("2006-01-02 15:04:05"))
+}
+
+type logoutCommand struct {
+	Server string `arg:"" optional:"" help:"The server's URL; the current one by default."`
+}
+
+// Run removes the token, on the server and here.
+func (cmd *logoutCommand) Run(ctx context.Context, o *output, p *process) error {
+	kept, err := readCredentials(p)
+	if err != nil {
+		return err
+	}
+	if cmd.Server == "" {
+		cmd.Server = kept.Current
+	}
+	if cmd.Server == "" {
+		return fault.NotFound("you are signed in to no server")
+	}
+	c, err := connectRemote(cmd.Server, kept.of(cmd.Server).Token)
+	if err != nil {
+		return err
+	}
+	a, ok := kept.Servers[c.base.String()]
+	if !ok {
+		return fault.NotFound("you are not signed in to %s", c.base)
+	}
+	delete(kept.Servers, c.base.String())
+	if kept.Current == c.base.String() {
+		kept.Current = ""
+	}
+	// The file first: a server that is away must not keep a token here.
+	if err := kept.write(); err != nil {
+		return err
+	}
+	if a.TokenID != "" {
+		err := c.call(ctx, http.MethodDelete, pathf("/api/account/tokens/%s", a.TokenID), nil, nil)
+		if kind := fault.KindOf(err); err != nil && kind != fault.Unauthenticated && kind != fault.Missing {
+			o.note("The token is forgotten here, but still works until the server removes it: %v", err)
+		}
+	}
+	return o.result(map[string]string{"url": c.base.String()}, func() { o.printf("Signed out of %s.\n", c.base) })
+}

@@ -1,0 +1,113 @@
+// Command berth is Berth's server and its command line.
+//
+// Start with [cli], which lists the subcommands; each has a file of its own.
+// `berth serve` is the server. All others but `berth config` talk to a running
+// one over its API.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// cli is the whole command line.
+type cli struct {
+	globals
+
+	Serve serveCommand `cmd:"" group:"server" help:"Run the server."`
+
+	Status   statusCommand   `cmd:"" group:"apps" help:"Show projects, stages and what is live."`
+	Project  projectCommand  `cmd:"" group:"apps" help:"Projects: list, show, create, edit, remove."`
+	Stage    stageCommand    `cmd:"" group:"apps" help:"Stages: show, create, edit, remove, releases."`
+	Deploy   deployCommand   `cmd:"" group:"apps" help:"Deploy an image to a stage."`
+	Redeploy redeployCommand `cmd:"" group:"apps" help:"Deploy the live image again, with today's configuration."`
+	Rollback rollbackCommand `cmd:"" group:"apps" help:"Go back to an earlier release."`
+	Cancel   cancelCommand   `cmd:"" group:"apps" help:"Stop a deployment that is not over."`
+	Logs     logsCommand     `cmd:"" group:"apps" help:"Show what the instances of a stage write."`
+	Events   eventsCommand   `cmd:"" group:"apps" help:"Show what happened, and follow what happens."`
+	Image    imageCommand    `cmd:"" group:"apps" help:"Images of the built-in registry: list, push, remove."`
+
+	Login    loginCommand    `cmd:"" group:"access" help:"Sign in to a server and keep a token for it."`
+	Logout   logoutCommand   `cmd:"" group:"access" help:"Forget a server and remove its token."`
+	Token    tokenCommand    `cmd:"" group:"access" help:"API tokens: list, create, remove."`
+	People   peopleCommand   `cmd:"" group:"access" help:"People: list, create, edit, remove."`
+	Secret   secretCommand   `cmd:"" group:"access" help:"Stored secrets: list, set, remove."`
+	Registry registryCommand `cmd:"" group:"access" help:"Accounts at other registries: list, set, remove."`
+
+	Health     healthCommand     `cmd:"" group:"server" help:"Ask whether the server answers."`
+	Config     configCommand     `cmd:"" group:"server" help:"Show the settings in force and where each comes from."`
+	Version    versionCommand    `cmd:"" group:"server" help:"Show the version."`
+	Completion completionCommand `cmd:"" group:"server" help:"Print the code that completes this command in a shell."`
+	Complete   completeCommand   `cmd:"" name:"__complete" hidden:""`
+}
+
+const description = `Berth deploys containers without dropping a request.
+
+It finds the server by --url and --token (or BERTH_URL and BERTH_TOKEN), by --data-dir (or BERTH_DATA_DIR), by what "berth login" keeps, or by ./data on this machine, in this order.
+
+Exit codes: 0 done, 1 something broke, 2 wrong input, 3 not signed in, 4 not allowed, 5 no such thing, 6 changed or taken meanwhile, 7 too large, 8 too often, 9 a part is away, 10 the release did not go live.`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	// A second signal ends the process at once: the first has brought back
+	// what signals do by themselves.
+	context.AfterFunc(ctx, stop)
+	p := process{
+		args: os.Args[1:], environ: os.Environ(),
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+	}
+	os.Exit(p.run(ctx))
+}
+
+// process is what a run of the command reads and writes.
+type process struct {
+	args    []string
+	environ []string
+	stdin   io.Reader
+	stdout  io.Writer
+	stderr  io.Writer
+}
+
+// run parses the arguments, runs the subcommand and gives the exit code.
+func (p process) run(ctx context.Context) int {
+	var c cli
+	exit := -1
+	parser, err := kong.New(&c,
+		kong.Name("berth"), kong.Description(description),
+		kong.Writers(p.stdout, p.stderr),
+		kong.Exit(func(code int) { exit = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
+		kong.ExplicitGroups([]kong.Group{
+			{Key: "apps", Title: "Apps:"}, {Key: "access", Title: "Access:"}, {Key: "server", Title: "Server:"},
+		}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(&p),
+		kong.BindToProvider(func() (*output, error) { return newOutput(p.stdout, p.stderr, c.JSON), nil }),
+		kong.BindToProvider(func() (*client, error) { return connect(&c.globals, &p) }),
+		kong.Bind(&c.globals),
+	)
+	if err != nil {
+		fmt.Fprintln(p.stderr, "berth:", err)
+		return exitInternal
+	}
+	command, err := parser.Parse(p.args)
+	if exit >= 0 {
+		return exit // --help has been answered
+	}
+	if err != nil {
+		fmt.Fprintf(p.stderr, "berth: %v\nTry \"berth --help\".\n", err)
+		return exitInput
+	}
+	err = command.Run()
+	if err != nil && !errors.Is(err, errSaid) {
+		newOutput(p.stdout, p.stderr, c.JSON).problem(err)
+	}
+	return exitCode(err)
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"net/http"
+
+	"berth/internal/fault"
+	"berth/internal/identity"
+)
+
+type peopleCommand struct {
+	List     peopleList     `cmd:"" default:"withargs" help:"List people."`
+	Add      peopleAdd      `cmd:"" help:"Add somebody."`
+	Edit     peopleEdit     `cmd:"" help:"Change somebody's name, role, or whether they may sign in."`
+	Password peoplePassword `cmd:"" help:"Set somebody's password."`
+	Remove   peopleRemove   `cmd:"" help:"Remove somebody."`
+}
+
+type peopleList struct{}
+
+// Run lists people.
+func (*peopleList) Run(ctx context.Context, c *client, o *output) error {
+	list, err := all[identity.Person](ctx, c, "/api/people", 0)
+	if err != nil {
+		return err
+	}
+	return o.result(list, func() {
+		rows := make([][]string, len(list))
+		for i, p := range list {
+			state := "active"
+			if p.Disabled {
+				state = "disabled"
+			}
+			rows[i] = []string{p.Username, p.DisplayName, p.Email, string(p.Role), state}
+		}
+		o.table([]string{"username", "name", "email", "role", "state"}, rows)
+	})
+}
+
+type peopleAdd struct {
+	Username string `arg:"" help:"What they sign in with."`
+	Name     string `help:"What they are called."`
+	Email    string `help:"Their address."`
+	Role     string `enum:"member,administrator" default:"member" help:"member or administrator."`
+}
+
+// Help tells where the password comes from.
+func (*peopleAdd) Help() string { return "The password is asked for, or read from stdin." }
+
+// Run adds a person.
+func (cmd *peopleAdd) Run(ctx context.Context, c *client, o *output, p *process) error {
+	password, err := p.askSecret("Password for " + cmd.Username)
+	if err != nil {
+		return err
+	}
+	var made identity.Person
+	body := map[string]string{
+		"username": cmd.Username, "display_name": cmd.Name, "email": cmd.Email, "role": cmd.Role, "password": password.Reveal(),
+	}
+	if err := c.call(ctx, http.MethodPost, "/api/people", body, &made); err != nil {
+		return err
+	}
+	return o.result(made, func() { o.printf("Added %s (%s).\n", made.Username, made.Role) })
+}
+
+type peopleEdit struct {
+	Username string         `arg:"" help:"Who."`
+	Name     *string        `help:"What they are called."`
+	Email    *string        `help:"Their address."`
+	Role     *identity.Role `help:"member or administrator."`
+	Disabled *bool          `negatable:"" help:"Whether they are kept from signing in."`
+}
+
+// Run changes what is named and keeps the rest.
+func (cmd *peopleEdit) Run(ctx context.Context, c *client, o *output) error {
+	if cmd.Name == nil && cmd.Email == nil && cmd.Role == nil && cmd.Disabled == nil {
+		return fault.Invalid("nothing to change: give --name, --email, --role or --disabled")
+	}
+	path := pathf("/api/people/%s", cmd.Username)
+	var person identity.Person
+	if err := c.get(ctx, path, &person); err != nil {
+		return err
+	}
+	body := struct {
+		Version int64 `json:"version"`
+		identity.PersonEdit
+	}{person.Version, identity.PersonEdit{DisplayName: cmd.Name, Email: cmd.Email, Role: cmd.Role, Disabled: cmd.Disabled}}
+	if err := c.call(ctx, http.MethodPatch, path, body, &person); err != nil {
+		return err
+	}
+	return o.result(person, func() { o.printf("Changed %s.\n", person.Username) })
+}
+
+type peoplePassword struct {
+	Username string `arg:"" help:"Whose."`
+}
+
+// Run sets a password.
+func (cmd *peoplePassword) Run(ctx context.Context, c *client, o *output, p *process) error {
+	password, err := p.askSecret("New password for " + cmd.Username)
+	if err != nil {
+		return err
+	}
+	body := map[string]string{"password": password.Reveal()}
+	if err := c.call(ctx, http.MethodPost, pathf("/api/people/%s/password", cmd.Username), body, nil); err != nil {
+		return err
+	}
+	return o.result(map[string]string{"username": cmd.Username}, func() {
+		o.printf("%s has a new password; their sessions have ended.\n", cmd.Username)
+	})
+}
+
+type peopleRemove struct {
+	Username string `arg:"" help:"Who."`
+	Yes      bool   `short:"y" help:"Do not ask."`
+}
+
+// Run removes a person.
+func (cmd *peopleRemove) Run(ctx context.Context, c *client, o *output, p *process) error {
+	if err := p.confirm(cmd.Yes, cmd.Username+" will be removed, with sessions and API tokens."); err != nil {
+		return err
+	}
+	if err := c.call(ctx, http.MethodDelete, pathf("/api/people/%s", cmd.Username), nil, nil); err != nil {
+		return err
+	}
+	return o.result(map[string]string{"removed": cmd.Username}, func() { o.printf("Removed %s.\n", cmd.Username) })
+}

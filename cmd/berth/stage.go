@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"berth/internal/deploy"
+	"berth/internal/fault"
+)
+
+type stageCommand struct {
+	Show     stageShow     `cmd:"" help:"Show one stage."`
+	Create   stageCreate   `cmd:"" help:"Create a stage."`
+	Edit     stageEdit     `cmd:"" help:"Change a stage; what is not named stays as it is."`
+	Remove   stageRemove   `cmd:"" help:"Remove a stage and its containers."`
+	Releases stageReleases `cmd:"" help:"List what can be rolled back to."`
+}
+
+// stageName is how most commands name a stage.
+type stageName struct {
+	Project string `arg:"" predictor:"project" help:"The project's name."`
+	Stage   string `arg:"" predictor:"stage" help:"The stage's name."`
+}
+
+func (n stageName) path() string { return pathf("/api/projects/%s/stages/%s", n.Project, n.Stage) }
+
+func (n stageName) String() string { return n.Project + "/" + n.Stage }
+
+type stageShow struct{ stageName }
+
+// Run shows one stage.
+func (cmd *stageShow) Run(ctx context.Context, c *client, o *output) error {
+	var s deploy.StageStatus
+	if err := c.get(ctx, cmd.path(), &s); err != nil {
+		return err
+	}
+	return o.result(s, func() { o.stage(s) })
+}
+
+func (o *output) stage(s deploy.StageStatus) {
+	pairs := [][2]string{
+		{"Stage", s.Project + "/" + s.Name},
+		{"State", string(s.State)},
+		{"Address", s.URL},
+		{"Tags", tagText(s.Spec.Tags)},
+		{"Replicas", strconv.Itoa(s.Spec.Replicas)},
+		{"Version", strconv.FormatInt(s.Version, 10)},
+	}
+	if s.Release != nil {
+		pairs = append(pairs, [2]string{"Release", s.Release.Reference + " " + s.Release.Digest},
+			[2]string{"Release id", s.Release.ID})
+	}
+	if d := s.Deployment; d != nil {
+		pairs = append(pairs, [2]string{"Deployment", fmt.Sprintf("%s %s, %s", d.ID, d.State, ago(latest(d), time.Now()))},
+			[2]string{"Error", d.Error})
+	}
+	o.pairs(pairs...)
+	if len(s.Instances) > 0 {
+		o.printf("\n")
+		o.instances(s.Instances)
+	}
+	if len(s.Changes) > 0 {
+		o.printf("\nSaved and not deployed:\n")
+		o.changes(s.Changes)
+	}
+}
+
+func (o *output) instances(list []deploy.Instance) {
+	rows := make([][]string, len(list))
+	for i, n := range list {
+		rows[i] = []string{n.ID, strconv.Itoa(n.Ordinal), string(n.State), n.Address, short(n.Container), n.Detail}
+	}
+	o.table([]string{"instance", "no.", "state", "address", "container", "detail"}, rows)
+}
+
+func (o *output) changes(list []deploy.Change) {
+	for _, c := range list {
+		o.printf("  %s: %q -> %q\n", oneLine(c.Field), c.From, c.To)
+	}
+}
+
+// short is enough of an engine's id to find it by.
+func short(id string) string {
+	id = strings.TrimPrefix(id, "sha256:")
+	return id[:min(12, len(id))]
+}
+
+func tagText(r deploy.TagRule) string {
+	if r.Kind == deploy.TagNone || r.Kind == "" {
+		return "none (nothing deploys by itself)"
+	}
+	return string(r.Kind) + ":" + r.Pattern
+}
+
+type stageCreate struct {
+	stageName
+	specFlags
+}
+
+// Help gives examples.
+func (*stageCreate) Help() string {
+	return `Examples:
+  berth stage create shop prod --hostname shop.example.com --tags 'semver:^1' --env LOG_LEVEL=info
+  berth stage create shop dev --hostname dev.shop.example.com --tags glob:main-* --set probe.path=/health
+  berth stage create shop prod --file spec.json
+
+` + specHelp
+}
+
+// Run creates a stage.
+func (cmd *stageCreate) Run(ctx context.Context, c *client, o *output, p *process) error {
+	spec, err := cmd.apply(deploy.StageSpec{}, p)
+	if err != nil {
+		return err
+	}
+	if spec.Tags.Kind == "" {
+		spec.Tags.Kind = deploy.TagNone
+	}
+	var s deploy.Stage
+	body := map[string]any{"name": cmd.Stage, "spec": spec}
+	if err := c.call(ctx, http.MethodPost, pathf("/api/projects/%s/stages", cmd.Project), body, &s); err != nil {
+		return err
+	}
+	return o.result(s, func() {
+		o.printf("Created stage %s. Next: berth deploy %s %s TAG --wait\n", cmd.stageName, cmd.Project, cmd.Stage)
+	})
+}
+
+type stageEdit struct {
+	stageName
+	specFlags
+}
+
+// Help gives examples.
+func (*stageEdit) Help() string {
+	return `A saved change is live with the next deployment: "berth redeploy" makes one.
+
+Examples:
+  berth stage edit shop prod --replicas 2 --env LOG_LEVEL=debug --unset env.OLD
+  berth stage show shop prod --json | jq .spec > spec.json; berth stage edit shop prod --file spec.json
+
+` + specHelp
+}
+
+// Run changes what is named and keeps the rest.
+func (cmd *stageEdit) Run(ctx context.Context, c *client, o *output, p *process) error {
+	if cmd.empty() {
+		return fault.Invalid("nothing to change: name what, as in --replicas 2 or --set probe.path=/health")
+	}
+	var old deploy.Stage
+	if err := c.get(ctx, cmd.path(), &old); err != nil {
+		return err
+	}
+	spec, err := cmd.apply(old.Spec, p)
+	if err != nil {
+		return err
+	}
+	var s deploy.Stage
+	body := map[string]any{"version": old.Version, "spec": spec}
+	if err := c.call(ctx, http.MethodPut, cmd.path(), body, &s); err != nil {
+		return err
+	}
+	var now deploy.StageStatus
+	if err := c.get(ctx, cmd.path(), &now); err != nil {
+		return err
+	}
+	return o.result(now, func() {
+		o.printf("Saved stage %s.\n", cmd.stageName)
+		if len(now.Changes) > 0 {
+			o.printf("Not yet deployed:\n")
+			o.changes(now.Changes)
+			o.printf("\"berth redeploy %s %s --wait\" makes it live.\n", cmd.Project, cmd.Stage)
+		}
+	})
+}
+
+type stageRemove struct {
+	stageName
+	Yes bool `short:"y" help:"Do not ask."`
+}
+
+// Run removes a stage after asking.
+func (cmd *stageRemove) Run(ctx context.Context, c *client, o *output, p *process) error {
+	what := fmt.Sprintf("Stage %s will be removed, with its containers and history. Volumes stay.", cmd.stageName)
+	if err := p.confirm(cmd.Yes, what); err != nil {
+		return err
+	}
+	return removeKeeping(ctx, c, o, cmd.path(), "stage "+cmd.String())
+}
+
+type stageReleases struct {
+	stageName
+	Limit int `default:"20" help:"How many, the newest first; 0 for all."`
+}
+
+// Run lists releases.
+func (cmd *stageReleases) Run(ctx context.Context, c *client, o *output) error {
+	list, err := all[deploy.Release](ctx, c, cmd.path()+"/releases", cmd.Limit)
+	if err != nil {
+		return err
+	}
+	return o.result(list, func() {
+		rows := make([][]string, len(list))
+		for i, r := range list {
+			state := "image is gone"
+			switch {
+			case r.Live:
+				state = "live"
+			case r.Available:
+				state = "can be rolled back to"
+			}
+			rows[i] = []string{r.ID, r.Reference, short(r.Digest), ago(r.CreatedAt, time.Now()), state}
+		}
+		o.table([]string{"release", "image", "digest", "made", "state"}, rows)
+	})
+}

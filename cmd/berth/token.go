@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"berth/internal/api"
+	"berth/internal/identity"
+)
+
+type tokenCommand struct {
+	List   tokenList   `cmd:"" default:"withargs" help:"List your API tokens."`
+	Create tokenCreate `cmd:"" help:"Make an API token; it is shown this once."`
+	Remove tokenRemove `cmd:"" help:"Remove an API token; it stops working at once."`
+}
+
+type tokenList struct{}
+
+// Run lists tokens.
+func (*tokenList) Run(ctx context.Context, c *client, o *output) error {
+	var list page[identity.Token]
+	if err := c.get(ctx, "/api/account/tokens", &list); err != nil {
+		return err
+	}
+	return o.result(list.Items, func() {
+		rows := make([][]string, len(list.Items))
+		for i, t := range list.Items {
+			used, expires := "never", "never"
+			if t.LastUsedAt != nil {
+				used = ago(*t.LastUsedAt, time.Now())
+			}
+			if t.ExpiresAt != nil {
+				expires = t.ExpiresAt.Local().Format("2006-01-02 15:04")
+			}
+			rows[i] = []string{t.ID, t.Name, string(t.Scope), used, expires}
+		}
+		o.table([]string{"token", "name", "scope", "used", "expires"}, rows)
+	})
+}
+
+type tokenCreate struct {
+	Name    string        `arg:"" help:"What it is for."`
+	Scope   string        `enum:"read,deploy,admin" default:"deploy" help:"read: look, and pull images; deploy: and deploy, and push images; admin: all you may."`
+	Expires time.Duration `help:"When it ends, such as 720h; never by default."`
+}
+
+// Help gives an example.
+func (*tokenCreate) Help() string {
+	return "Example:\n  berth token create \"deploys from the forge\" --scope deploy --expires 8760h"
+}
+
+// Run makes a token.
+func (cmd *tokenCreate) Run(ctx context.Context, c *client, o *output) error {
+	made, err := createToken(ctx, c, cmd.Name, identity.Scope(cmd.Scope), cmd.Expires)
+	if err != nil {
+		return err
+	}
+	return o.result(made, func() {
+		o.note("Keep it now, it is not shown again:")
+		o.printf("%s\n", made.Secret)
+	})
+}
+
+func createToken(ctx context.Context, c *client, name string, scope identity.Scope, expires time.Duration) (made api.NewToken, err error) {
+	body := map[string]any{"name": name, "scope": scope}
+	if expires > 0 {
+		body["expires_at"] = time.Now().Add(expires).UTC().Format(time.RFC3339)
+	}
+	err = c.call(ctx, http.MethodPost, "/api/account/tokens", body, &made)
+	return made, err
+}
+
+type tokenRemove struct {
+	Token string `arg:"" help:"The token's id."`
+}
+
+// Run removes a token.
+func (cmd *tokenRemove) Run(ctx context.Context, c *client, o *output) error {
+	if err := c.call(ctx, http.MethodDelete, pathf("/api/account/tokens/%s", cmd.Token), nil, nil); err != nil {
+		return err
+	}
+	return o.result(map[string]string{"removed": cmd.Token}, func() { o.printf("Removed token %s.\n", cmd.Token) })
+}

@@ -1,0 +1,221 @@
+// Package server puts Berth together: it builds every part from the settings,
+// runs them, and ends them in the order in which nothing is lost.
+//
+// Start with [New] and [Server.Run]. It is the only package that knows all
+// parts, and does no work of its own beyond joining them: the process's lock
+// on its data folder, the listeners, the engine that may come later, and the
+// retention of events.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"berth/internal/api"
+	"berth/internal/deploy"
+	"berth/internal/event"
+	"berth/internal/gateway"
+	"berth/internal/identity"
+	"berth/internal/registry"
+	"berth/internal/settings"
+	"berth/internal/sqlite"
+	"berth/internal/vault"
+	"berth/web"
+)
+
+// Config is what a Server is made of.
+type Config struct {
+	Settings *settings.Settings
+	Version  string
+	Log      *slog.Logger
+	Clock    func() time.Time // time.Now when nil
+}
+
+// Server is one Berth, with its data folder locked, its database open and its
+// addresses taken.
+type Server struct {
+	settings *settings.Settings
+	version  string
+	log      *slog.Logger
+	clock    func() time.Time
+
+	db       *sqlite.DB
+	events   *event.Log
+	identity *identity.Service
+	vault    *vault.Vault
+	registry *registry.Registry
+	resolver *registry.Resolver
+	engine   *engine
+	deploy   *deploy.Service
+	gateway  *gateway.Gateway
+	api      *api.API
+
+	public   net.Listener // apps, dashboard, API, registry
+	local    net.Listener // the command line on this machine
+	internal net.Listener // the engine pulls from here
+	metrics  net.Listener // nil when there is none
+
+	internalHandler http.Handler
+	localHandler    http.Handler
+
+	closers []func() error // in the order they were opened
+}
+
+// New builds a Server. When it fails, everything it has taken is free again.
+func New(ctx context.Context, c Config) (_ *Server, err error) {
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	s := &Server{settings: c.Settings, version: c.Version, log: c.Log, clock: c.Clock}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	for _, step := range []struct {
+		doing string
+		do    func(context.Context) error
+	}{
+		{"take the data folder", s.takeDataDir},
+		{"listen", s.listen},
+		{"open the store", s.openStore},
+		{"build the registry", s.buildRegistry},
+		{"build the deploying part", s.buildDeploy},
+		{"build the serving part", s.buildServing},
+		{"make the administrator", s.makeAdministrator},
+	} {
+		if err := step.do(ctx); err != nil {
+			return nil, fmt.Errorf("%s: %w", step.doing, err)
+		}
+	}
+	return s, nil
+}
+
+// close frees what New has taken, the newest first.
+func (s *Server) close() error {
+	var errs []error
+	for _, f := range slices.Backward(s.closers) {
+		errs = append(errs, f())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+func (s *Server) onClose(f func() error) { s.closers = append(s.closers, f) }
+
+func (s *Server) takeDataDir(ctx context.Context) error {
+	unlock, err := lockDir(s.settings.DataDir)
+	if err != nil {
+		return err
+	}
+	s.onClose(unlock)
+	generated, err := s.settings.EnsureSecretKey()
+	if generated {
+		s.log.InfoContext(ctx, "secret key generated", "path", filepath.Join(s.settings.DataDir, "secret.key"))
+	}
+	return err
+}
+
+func (s *Server) openStore(ctx context.Context) (err error) {
+	if s.db, err = sqlite.Open(ctx, sqlite.Config{Path: s.settings.DatabasePath, Log: s.log}); err != nil {
+		return err
+	}
+	s.onClose(s.db.Close)
+	s.events = event.New(event.Config{DB: s.db, Clock: s.clock, Log: s.log})
+	//nolint:contextcheck // it opens one row, at once
+	s.vault, err = vault.New(vault.Config{DB: s.db, Events: s.events, Key: s.settings.SecretKey, Clock: s.clock, Log: s.log})
+	if err != nil {
+		return err
+	}
+	s.identity, err = identity.New(identity.Config{DB: s.db, Events: s.events, Clock: s.clock, Log: s.log})
+	return err
+}
+
+func (s *Server) buildRegistry(context.Context) (err error) {
+	door := newLocalDoor()
+	s.registry, err = registry.New(registry.Config{
+		DB: s.db, Events: s.events, Dir: filepath.Join(s.settings.DataDir, "registry"),
+		Auth: &authenticator{people: s.identity, door: door}, Key: s.settings.SecretKey, BaseURL: s.settings.BaseURL,
+		Clock: s.clock, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	credential := newCredential()
+	s.internalHandler = s.registry.EngineHandler(engineUser, credential)
+	s.localHandler = door.handler(s.registry.Handler())
+	s.resolver = registry.NewResolver(registry.ResolverConfig{
+		Registry: s.registry, DB: s.db, Events: s.events, Secrets: slots{s.vault},
+		Engine: internalRegistry(s.internal.Addr(), credential), Clock: s.clock, Log: s.log,
+	})
+	return nil
+}
+
+func (s *Server) buildDeploy(context.Context) (err error) {
+	s.engine = newEngine(s.settings.Engine, s.log)
+	s.onClose(s.engine.Close)
+	table := gateway.NewTable(gateway.TableConfig{Clock: s.clock, Log: s.log})
+	s.deploy, err = deploy.New(deploy.Config{
+		DB: s.db, Events: s.events, Runtime: s.engine, Router: table, Images: s.resolver, Secrets: s.vault,
+		BaseURL: s.settings.BaseURL, ReservedHosts: s.baseHosts(), ShutdownTimeout: s.settings.ShutdownTimeout,
+		DataDir: s.settings.DataDir, Clock: s.clock, Log: s.log, Hook: crashHook(),
+	})
+	if err != nil {
+		return err
+	}
+	s.gateway, err = gateway.New(gateway.Config{
+		Table: table, IsBase: s.isBase,
+		// The API shows the gateway's charts, and the gateway leads to the
+		// API: the one knot in the house, tied here.
+		Base:         http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.api.Handler().ServeHTTP(w, r) }),
+		AccessLog:    gateway.AccessLogMode(s.settings.AccessLog),
+		MaxBodyBytes: s.settings.MaxBodyBytes, ShutdownTimeout: s.settings.ShutdownTimeout,
+		DB: s.db, Log: s.log, Clock: s.clock,
+	})
+	return err
+}
+
+func (s *Server) buildServing(context.Context) error {
+	dashboard, err := web.Handler()
+	if err != nil {
+		return err
+	}
+	s.api, err = api.New(api.Config{ //nolint:contextcheck // nothing is served yet: requests bring their own
+		Identity: s.identity, Deploy: s.deploy, Registry: s.registry, Resolver: s.resolver, Vault: s.vault,
+		Gateway: s.gateway, Runtime: s.engine, Events: s.events,
+		BaseURL: s.settings.BaseURL, DataDir: s.settings.DataDir, Version: s.version, Settings: s.settings.Describe(),
+		Gatherer: gatherer(s.gateway.Collector(), s.version), Web: dashboard, Clock: s.clock, Log: s.log,
+	})
+	return err
+}
+
+func (s *Server) makeAdministrator(ctx context.Context) error {
+	if s.settings.AdminPassword.Empty() {
+		return nil
+	}
+	return s.identity.EnsureAdministrator(ctx, "admin", s.settings.AdminPassword)
+}
+
+// SetupURL gives the one-time link with which the first administrator is
+// made, or nothing when there is one. Each call makes the link before useless.
+func (s *Server) SetupURL(ctx context.Context) (string, error) {
+	needed, err := s.identity.NeedsSetup(ctx)
+	if err != nil || !needed {
+		return "", err
+	}
+	token, err := s.identity.SetupLink(ctx)
+	if err != nil {
+		return "", err
+	}
+	// In the fragment, which browsers send to nobody.
+	u := *s.settings.BaseURL
+	u.Path, u.Fragment = "/setup", "token="+token.Reveal()
+	return u.String(), nil
+}
