@@ -128,6 +128,7 @@ type Lack string
 const (
 	LacksLimits Lack = "limits" // CPU and memory limits are ignored
 	LacksStats  Lack = "stats"
+	LacksOOM    Lack = "oom" // a container ended for its memory shows only as exit code 137
 )
 
 // Pull is an image to fetch.
@@ -169,7 +170,7 @@ type Spec struct {
 	Health     *Health // shown, not relied on: Berth probes from the host
 	Restart    RestartPolicy
 	Network    string   // id from EnsureNetwork
-	Aliases    []string // names in that network
+	Aliases    []string // names in that network, a moment after the start
 	// Publish is the container's TCP port to make reachable from the host, on
 	// 127.0.0.1 and a port the engine chooses; 0 is none. The address is in
 	// Container.Address after each start.
@@ -237,7 +238,8 @@ type Container struct {
 	Labels   map[string]string
 	State    State
 	ExitCode int
-	// OOMKilled says that it was ended for using too much memory.
+	// OOMKilled says that it was ended for using too much memory, on engines
+	// that don't lack it.
 	OOMKilled bool
 	Restarts  int
 	Error     string // why the engine could not start it
@@ -253,14 +255,14 @@ type Container struct {
 // LogOptions chooses log lines.
 type LogOptions struct {
 	Follow bool
-	Since  time.Time // zero: from the start
+	Since  time.Time // zero: from the start; see LogLine.At for how exact it is
 	Tail   int       // only the last so many lines; 0 is all
 }
 
 // LogLine is one line that a container wrote, without its line end. A line
 // longer than 16 KiB comes in parts.
 type LogLine struct {
-	At     time.Time `json:"at"`
+	At     time.Time `json:"at"`     // Podman tells whole seconds only
 	Stream string    `json:"stream"` // "stdout" or "stderr"
 	Text   string    `json:"text"`
 }

@@ -2,11 +2,7 @@ package docker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"time"
 
@@ -48,41 +44,21 @@ func (e *Engine) Remove(ctx context.Context, id string) error {
 	e.usage.forget(id)
 	var err error
 	if e.facts.podman {
-		err = e.removeFromPodman(ctx, id)
+		// Over Docker's API it would wait ten seconds for a container that
+		// ignores its stop signal.
+		err = e.libpodRemove(ctx, "/containers/"+url.PathEscape(id),
+			url.Values{"force": {"true"}, "v": {"true"}, "timeout": {"0"}})
 	} else {
 		_, err = e.api.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
 	}
-	switch meaning(err) {
-	case container.ErrNotFound:
+	kind := meaning(err)
+	if errors.Is(kind, container.ErrNotFound) {
 		return nil
-	case container.ErrConflict: // somebody else is removing it
-		return wrap(e.awaitRemoval(ctx, id, err), "remove container %s", id)
+	}
+	if errors.Is(kind, container.ErrConflict) { // somebody else is removing it
+		err = e.awaitRemoval(ctx, id, err)
 	}
 	return wrap(err, "remove container %s", id)
-}
-
-// removeFromPodman asks in Podman's own API, as over Docker's it waits ten
-// seconds for a container that ignores its stop signal.
-func (e *Engine) removeFromPodman(ctx context.Context, id string) error {
-	query := url.Values{"force": {"true"}, "v": {"true"}, "timeout": {"0"}}
-	response, err := e.libpodDo(ctx, http.MethodDelete, "/containers/"+url.PathEscape(id), query, nil)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	var reports []struct {
-		Err json.RawMessage // null, a text, or an object without one
-	}
-	err = json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(&reports)
-	if err != nil && !errors.Is(err, io.EOF) { // some versions answer with nothing
-		return fmt.Errorf("read Podman's answer: %w", err)
-	}
-	for _, r := range reports {
-		if len(r.Err) > 0 && string(r.Err) != "null" {
-			return errors.New(string(r.Err))
-		}
-	}
-	return nil
 }
 
 // awaitRemoval waits for a removal under way to end; the engine has no call

@@ -30,10 +30,9 @@ func wrap(err error, format string, args ...any) error {
 // nothing that a caller acts on. Podman answers many conflicts with status
 // 500, so that only the text tells.
 func meaning(err error) error {
-	if known(err) {
-		return nil
-	}
 	switch {
+	case err == nil, known(err):
+		return nil
 	case cerrdefs.IsNotFound(err):
 		return container.ErrNotFound
 	case cerrdefs.IsConflict(err):

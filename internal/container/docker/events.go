@@ -58,18 +58,18 @@ func translate(said events.Message) (container.Event, bool) {
 		Container: said.Actor.ID,
 		Labels:    maps.Clone(said.Actor.Attributes),
 	}
-	switch said.Action {
-	case events.ActionStart:
+	switch string(said.Action) {
+	case "start":
 		event.Action = container.EventStarted
-	case events.ActionDie, "died": // Docker, Podman
+	case "die", "died": // Docker, Podman
 		event.Action = container.EventDied
-	case events.ActionOOM:
+	case "oom":
 		event.Action = container.EventOOM
-	case events.ActionDestroy, "remove":
+	case "destroy", "remove": // Docker, Podman
 		event.Action = container.EventRemoved
-	case events.ActionPause:
+	case "pause":
 		event.Action = container.EventPaused
-	case events.ActionUnPause:
+	case "unpause":
 		event.Action = container.EventResumed
 	default:
 		return container.Event{}, false

@@ -18,6 +18,7 @@ type facts struct {
 	podman      bool
 	limitCPU    bool // whether the limits can be set
 	limitMemory bool
+	noticesOOM  bool
 	rotateLogs  bool  // whether the log driver is one that takes a size
 	memory      int64 // bytes of the machine
 }
@@ -62,7 +63,7 @@ func (e *Engine) ask(ctx context.Context) (facts, error) {
 
 func (f *facts) askDocker(said system.Info) {
 	f.info.Rootless = slices.Contains(said.SecurityOptions, "name=rootless")
-	f.limitCPU, f.limitMemory = said.CPUCfsQuota, said.MemoryLimit
+	f.limitCPU, f.limitMemory, f.noticesOOM = said.CPUCfsQuota, said.MemoryLimit, true
 	f.rotateLogs = said.LoggingDriver == "json-file"
 }
 
@@ -73,7 +74,7 @@ func (e *Engine) askPodman(ctx context.Context, f *facts) error {
 	var said struct {
 		Host struct {
 			CgroupControllers []string `json:"cgroupControllers"`
-			LogDriver         string   `json:"logDriver"`
+			CgroupVersion     string   `json:"cgroupVersion"`
 			Security          struct {
 				Rootless bool `json:"rootless"`
 			} `json:"security"`
@@ -86,6 +87,8 @@ func (e *Engine) askPodman(ctx context.Context, f *facts) error {
 	f.info.Rootless = said.Host.Security.Rootless
 	f.limitCPU = slices.Contains(said.Host.CgroupControllers, "cpu")
 	f.limitMemory = slices.Contains(said.Host.CgroupControllers, "memory")
+	// On v1 the container's cgroup is gone before Podman's monitor has looked.
+	f.noticesOOM = f.limitMemory && said.Host.CgroupVersion != "v1"
 	return nil
 }
 
@@ -102,6 +105,11 @@ func (f *facts) judge() {
 		}
 		f.info.Warnings = append(f.info.Warnings,
 			what+" are not enforced: this engine may not use the machine's cgroup controllers")
+	}
+	if !f.noticesOOM {
+		f.info.Lacks = append(f.info.Lacks, container.LacksOOM)
+		f.info.Warnings = append(f.info.Warnings,
+			"a container that was ended for using too much memory shows only as exit code 137")
 	}
 	if !f.limitCPU && !f.limitMemory && f.info.Rootless {
 		f.info.Lacks = append(f.info.Lacks, container.LacksStats)

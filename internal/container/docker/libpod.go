@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 
@@ -29,15 +30,36 @@ func (e *Engine) libpodGet(ctx context.Context, path string, into any) error {
 	return json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(into)
 }
 
+// libpodRemove removes a thing in Podman's own API, which may report a failure
+// in an answer that says 200.
+func (e *Engine) libpodRemove(ctx context.Context, path string, query url.Values) error {
+	response, err := e.libpodDo(ctx, http.MethodDelete, path, query, nil)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	var reports []struct {
+		Err json.RawMessage // null, a text, or an object
+	}
+	err = json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(&reports)
+	if err != nil && !errors.Is(err, io.EOF) { // some versions answer with nothing
+		return fmt.Errorf("read Podman's answer: %w", err)
+	}
+	for _, r := range reports {
+		if len(r.Err) > 0 && string(r.Err) != "null" {
+			return errors.New(string(r.Err))
+		}
+	}
+	return nil
+}
+
 // libpodDo calls Podman's own API. The caller closes the answer's body.
 func (e *Engine) libpodDo(ctx context.Context, method, path string, query url.Values, header http.Header) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, libpodPath+path+"?"+query.Encode(), http.NoBody)
 	if err != nil {
 		return nil, err
 	}
-	for name, values := range header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, header)
 	response, err := e.libpod.Do(request)
 	if err != nil {
 		return nil, err

@@ -25,10 +25,14 @@ func (e *Engine) Logs(ctx context.Context, id string, o container.LogOptions) it
 		if o.Tail > 0 {
 			options.Tail = strconv.Itoa(o.Tail)
 		}
-		if !o.Since.IsZero() {
+		since := o.Since
+		if e.facts.podman {
+			since = since.Truncate(time.Second) // as its lines' times are
+		}
+		if !since.IsZero() {
 			// Podman reads a fraction of a second imprecisely: the exact
 			// cut is made below.
-			options.Since = strconv.FormatInt(o.Since.Unix(), 10)
+			options.Since = strconv.FormatInt(since.Unix(), 10)
 		}
 		stream, err := e.api.ContainerLogs(ctx, id, options)
 		if err != nil {
@@ -49,7 +53,7 @@ func (e *Engine) Logs(ctx context.Context, id string, o container.LogOptions) it
 				return
 			}
 			line := logLine(f)
-			if line.At.Before(o.Since) {
+			if line.At.Before(since) {
 				continue
 			}
 			if !yield(line, nil) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 
 	"github.com/moby/moby/api/types/network"
@@ -61,6 +62,22 @@ func (e *Engine) findNetwork(ctx context.Context, name string, labels map[string
 
 // RemoveNetwork removes a network.
 func (e *Engine) RemoveNetwork(ctx context.Context, id string) error {
-	_, err := e.api.NetworkRemove(ctx, id, client.NetworkRemoveOptions{})
+	var err error
+	if e.facts.podman {
+		err = e.removePodmanNetwork(ctx, id)
+	} else {
+		_, err = e.api.NetworkRemove(ctx, id, client.NetworkRemoveOptions{})
+	}
 	return wrap(err, "remove network %s", id)
+}
+
+// removePodmanNetwork asks in Podman's own API, as over Docker's the
+// containers in the network go with it; and by name, as Podman 4.3 finds no
+// container in a network that it is told by id.
+func (e *Engine) removePodmanNetwork(ctx context.Context, id string) error {
+	said, err := e.api.NetworkInspect(ctx, id, client.NetworkInspectOptions{})
+	if err != nil {
+		return err
+	}
+	return e.libpodRemove(ctx, "/networks/"+url.PathEscape(said.Network.Name), url.Values{"force": {"false"}})
 }

@@ -3,8 +3,10 @@ package docker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 	"time"
 
@@ -25,33 +27,36 @@ func (e *Engine) Stats(ctx context.Context, id string) (container.Stats, error) 
 	}
 	defer answer.Body.Close()
 	var said api.StatsResponse
-	if err := json.NewDecoder(io.LimitReader(answer.Body, maxAnswer)).Decode(&said); err != nil {
+	err = json.NewDecoder(io.LimitReader(answer.Body, maxAnswer)).Decode(&said)
+	if err != nil && !errors.Is(err, io.EOF) {
 		return container.Stats{}, wrap(err, "measure container %s", id)
 	}
-	// Docker answers for a container that does not run, with nothing in it.
+	// For a container that does not run, Docker answers with nothing in it,
+	// and Podman not at all.
 	if said.PidsStats.Current == 0 && said.CPUStats.CPUUsage.TotalUsage == 0 {
 		return container.Stats{}, fmt.Errorf("measure container %s: %w: it does not run", id, container.ErrConflict)
+	}
+	memory := said.MemoryStats.Usage
+	for _, name := range []string{"total_inactive_file", "inactive_file"} { // cgroup v1, v2
+		if cache, there := said.MemoryStats.Stats[name]; there && cache < memory {
+			memory -= cache
+			break
+		}
 	}
 	s := container.Stats{
 		At:          said.Read.UTC(),
 		CPU:         e.usage.since(id, said.Read, said.CPUStats.CPUUsage.TotalUsage),
-		Memory:      int64(said.MemoryStats.Usage),
-		MemoryLimit: int64(said.MemoryStats.Limit),
-		Processes:   int(said.PidsStats.Current),
-	}
-	for _, name := range []string{"total_inactive_file", "inactive_file"} { // cgroup v1, v2
-		if cache, there := said.MemoryStats.Stats[name]; there && int64(cache) < s.Memory {
-			s.Memory -= int64(cache)
-			break
-		}
+		Memory:      signed(memory),
+		MemoryLimit: signed(said.MemoryStats.Limit),
+		Processes:   int(signed(said.PidsStats.Current)),
 	}
 	// Without a limit, engines give the machine's memory or more.
-	if s.MemoryLimit < 0 || s.MemoryLimit >= e.facts.memory {
+	if s.MemoryLimit >= e.facts.memory {
 		s.MemoryLimit = 0
 	}
 	for _, n := range said.Networks {
-		s.NetworkIn += int64(n.RxBytes)
-		s.NetworkOut += int64(n.TxBytes)
+		s.NetworkIn += signed(n.RxBytes)
+		s.NetworkOut += signed(n.TxBytes)
 	}
 	return s, nil
 }
@@ -105,3 +110,7 @@ func (u *usage) forget(id string) {
 	defer u.mutex.Unlock()
 	delete(u.last, id)
 }
+
+// signed takes an engine's count, some of which mean "none" by being the
+// largest there is.
+func signed(n uint64) int64 { return int64(min(n, math.MaxInt64)) } //nolint:gosec // bounded here
