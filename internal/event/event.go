@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -78,8 +79,9 @@ func New(c Config) *Log {
 	return &Log{db: c.DB, clock: c.Clock, log: c.Log, wake: make(chan struct{})}
 }
 
-// Append writes e in tx and wakes the followers once tx has committed. ID and,
-// when zero, At are filled in. data, when not nil, becomes e.Data.
+// Append writes e in tx and wakes the followers once tx has committed; if it
+// does not, nothing happened. The store gives the ID, and At is now when it is
+// zero. data, when not nil, becomes e.Data as JSON.
 func (l *Log) Append(ctx context.Context, tx *sqlite.Tx, e Event, data any) error {
 	if e.At.IsZero() {
 		e.At = l.clock()
@@ -121,20 +123,21 @@ func (l *Log) Last(ctx context.Context) (id int64, err error) {
 	return id, err
 }
 
-// Since lists up to limit events with an id above after, oldest first.
+// Since lists up to limit events with an id above after, oldest first. A limit
+// of 0 means Batch.
 func (l *Log) Since(ctx context.Context, after int64, f Filter, limit int) (list []Event, err error) {
 	err = l.db.Read(ctx, func(tx *sqlite.Tx) error {
-		list, err = since(ctx, tx, after, f, limit)
+		list, err = since(ctx, tx, after, f, orBatch(limit))
 		return err
 	})
 	return list, err
 }
 
 // Before lists up to limit events with an id below before (0: from the
-// newest), newest first.
+// newest), newest first. A limit of 0 means Batch.
 func (l *Log) Before(ctx context.Context, before int64, f Filter, limit int) (list []Event, err error) {
 	err = l.db.Read(ctx, func(tx *sqlite.Tx) error {
-		list, err = earlier(ctx, tx, before, f, limit)
+		list, err = earlier(ctx, tx, before, f, orBatch(limit))
 		return err
 	})
 	return list, err
@@ -144,16 +147,26 @@ func (l *Log) Before(ctx context.Context, before int64, f Filter, limit int) (li
 // holds no more than this in memory.
 const Batch = 512
 
+func orBatch(limit int) int {
+	if limit <= 0 {
+		return Batch
+	}
+	return limit
+}
+
 // Follow gives every event above after that f chooses, each once, in the order
 // of their ids, and then those that come, until ctx ends. It reads from the
 // store, so a slow follower loses nothing and costs no memory. The second
-// value is the error that ended it.
+// value is the error that ended it; there is none when ctx ended it.
+//
+// Nothing slips in behind: one transaction writes at a time, so ids become
+// visible in their order.
 func (l *Log) Follow(ctx context.Context, after int64, f Filter) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		for {
+		for ctx.Err() == nil {
 			// Taken before the read, so that a commit between the two is seen.
 			wake := l.changed()
-			list, err := l.Since(ctx, after, f, Batch)
+			list, upTo, err := l.next(ctx, after, f)
 			if err != nil {
 				if ctx.Err() == nil {
 					yield(Event{}, err)
@@ -161,32 +174,68 @@ func (l *Log) Follow(ctx context.Context, after int64, f Filter) iter.Seq2[Event
 				return
 			}
 			for _, e := range list {
-				if !yield(e, nil) {
+				if ctx.Err() != nil || !yield(e, nil) {
 					return
 				}
-				after = e.ID
 			}
+			after = upTo
 			if len(list) == Batch {
 				continue
 			}
 			select {
 			case <-ctx.Done():
-				return
 			case <-wake:
 			}
 		}
 	}
 }
 
-// Prune removes what is older: log lines before logs, all other events before
-// facts. It says how many rows went.
-func (l *Log) Prune(ctx context.Context, logs, facts time.Time) (removed int64, err error) {
-	err = l.db.Write(ctx, func(tx *sqlite.Tx) error {
-		removed, err = prune(ctx, tx, logs, facts)
+// next reads a batch and says up to which id the log has been read by it: for
+// a filter that chooses little, that is far beyond the last event chosen.
+func (l *Log) next(ctx context.Context, after int64, f Filter) (list []Event, upTo int64, err error) {
+	err = l.db.Read(ctx, func(tx *sqlite.Tx) error {
+		if list, err = since(ctx, tx, after, f, Batch); err != nil {
+			return err
+		}
+		if len(list) == Batch {
+			upTo = list[Batch-1].ID
+			return nil
+		}
+		newest, err := last(ctx, tx)
+		upTo = max(after, newest)
 		return err
 	})
-	return removed, err
+	return list, upTo, err
 }
+
+// Prune removes what is older: log lines before logs, all other events before
+// facts. It says how many rows went. It does so in steps, between which others
+// write.
+func (l *Log) Prune(ctx context.Context, logs, facts time.Time) (removed int64, err error) {
+	for _, remove := range []struct {
+		lines  bool
+		before time.Time
+	}{{true, logs}, {false, facts}} {
+		for {
+			var step int64
+			err := l.db.Write(ctx, func(tx *sqlite.Tx) error {
+				step, err = prune(ctx, tx, remove.lines, remove.before, pruneStep)
+				return err
+			})
+			removed += step
+			if err != nil {
+				return removed, fmt.Errorf("prune events: %w", err)
+			}
+			if step < pruneStep {
+				break
+			}
+		}
+	}
+	return removed, nil
+}
+
+// pruneStep is how many rows one transaction removes.
+const pruneStep = 2000
 
 // where turns a filter into SQL conditions and their arguments.
 func (f Filter) where() (conditions []string, args []any) {
@@ -213,8 +262,14 @@ func (f Filter) where() (conditions []string, args []any) {
 	if len(f.Kinds) > 0 {
 		kinds("IN", f.Kinds)
 	}
-	if len(f.NotKinds) > 0 {
-		kinds("NOT IN", f.NotKinds)
+	rest := slices.DeleteFunc(slices.Clone(f.NotKinds), func(k Kind) bool { return k == DeploymentLog })
+	if len(rest) < len(f.NotKinds) {
+		// Written out: for a value that is bound, SQLite can not know that the
+		// index of all but log lines serves.
+		add(notLogLine)
+	}
+	if len(rest) > 0 {
+		kinds("NOT IN", rest)
 	}
 	return conditions, args
 }

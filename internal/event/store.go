@@ -75,11 +75,24 @@ func list(ctx context.Context, tx *sqlite.Tx, conditions []string, order string,
 	return found, rows.Err()
 }
 
-func prune(ctx context.Context, tx *sqlite.Tx, logs, facts time.Time) (int64, error) {
+// notLogLine is the condition that the index events_facts is made for.
+const notLogLine = "kind <> 'deployment.log'"
+
+// prune removes up to limit events older than before: log lines, or all the
+// others. Events are in the order of their ids by their times, too, as far as
+// the clock was never set back: it stops at the first that is young enough.
+func prune(ctx context.Context, tx *sqlite.Tx, lines bool, before time.Time, limit int) (int64, error) {
+	condition := notLogLine
+	if lines {
+		condition = "kind = 'deployment.log'"
+	}
 	done, err := tx.ExecContext(ctx, `
 		DELETE FROM events
-		WHERE (kind = ? AND at < ?) OR (kind <> ? AND at < ?)`,
-		string(DeploymentLog), sqlite.Millis(logs), string(DeploymentLog), sqlite.Millis(facts))
+		WHERE id IN (
+			SELECT id
+			FROM (SELECT id, at FROM events WHERE `+condition+` ORDER BY id LIMIT ?)
+			WHERE at < ?)`,
+		limit, sqlite.Millis(before))
 	if err != nil {
 		return 0, err
 	}

@@ -15,6 +15,7 @@ CREATE TABLE events (
 CREATE INDEX events_by_deployment ON events (deployment, id) WHERE deployment <> '';
 CREATE INDEX events_by_project ON events (project, id) WHERE project <> '';
 CREATE INDEX events_by_kind ON events (kind, id);
+CREATE INDEX events_facts ON events (id) WHERE kind <> 'deployment.log';
 
 -- identity: people, sessions, API tokens.
 CREATE TABLE people (
