@@ -3,25 +3,27 @@ package deploy
 import (
 	"context"
 	"errors"
-	"iter"
+	"fmt"
 	"log/slog"
 	"net/url"
+	"strings"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"berth/internal/container"
 	"berth/internal/event"
+	"berth/internal/probe"
 	"berth/internal/secret"
 	"berth/internal/sqlite"
 )
 
-// Secrets gives the value of a slot; a fault when there is none. *vault.Vault
-// is one.
+// Secrets gives the value of a slot; fault.NotFound when there is none.
+// *vault.Vault is one.
 type Secrets interface {
-	Get(ctx context.Context, context, name string) (secret.Text, error)
+	Get(ctx context.Context, slotContext, name string) (secret.Text, error)
 }
-
-// Images is a place images come from; *registry.Resolver is one.
-type Images any
 
 // Config is what a Service needs.
 type Config struct {
@@ -39,7 +41,6 @@ type Config struct {
 	// ShutdownTimeout is what running deployments get when Run's context
 	// ends; 30 seconds when 0.
 	ShutdownTimeout time.Duration
-	DataDir         string
 	Clock           func() time.Time // time.Now when nil
 	Log             *slog.Logger
 	// Hook, when set, is called around each step of a deployment: with
@@ -49,100 +50,114 @@ type Config struct {
 	Hook func(ctx context.Context, deployment string, step StepName, when string)
 }
 
-// Service keeps projects and runs deployments.
-type Service struct{}
+// Service keeps projects and runs deployments. Its methods may be called from
+// many goroutines, and all but Run also while Run does not run: what they ask
+// for is then done when it does.
+type Service struct {
+	db       *sqlite.DB
+	events   *event.Log
+	runtime  container.Runtime
+	router   Router
+	images   Images
+	secrets  Secrets
+	base     url.URL
+	reserved map[string]bool
+	shutdown time.Duration
+	clock    func() time.Time
+	log      *slog.Logger
+	hook     func(ctx context.Context, deployment string, step StepName, when string)
+	prober   *probe.Client
+	server   string // which Berth this is to the engine
 
-var errNotYet = errors.New("not built yet")
-
-func New(c Config) (*Service, error)             { return nil, errNotYet }
-func (s *Service) Run(ctx context.Context) error { return errNotYet }
-func (s *Service) Ready() <-chan struct{}        { return nil }
-func (s *Service) CreateProject(ctx context.Context, actor string, p Project) (Project, error) {
-	return Project{}, errNotYet
+	engine     engineState
+	locks      locks
+	jobs       jobs
+	restarts   restarts
+	retiring   chan struct{} // holds one: the times to stop changed
+	ready      chan struct{}
+	reconciled atomic.Bool
+	admit      func() // set by Run
 }
 
-func (s *Service) UpdateProject(ctx context.Context, actor, name string, version int64, e ProjectEdit) (Project, error) {
-	return Project{}, errNotYet
+// What deploy remembers in the database.
+const (
+	markServer = "server"
+	markPushes = "pushes" // the last event that was looked at for a push
+)
+
+// New checks c, and finds or makes the id that marks this Berth's containers.
+func New(c Config) (*Service, error) {
+	for name, missing := range map[string]bool{
+		"DB": c.DB == nil, "Events": c.Events == nil, "Runtime": c.Runtime == nil,
+		"Router": c.Router == nil, "Images": c.Images == nil, "Secrets": c.Secrets == nil,
+	} {
+		if missing {
+			return nil, fmt.Errorf("deploy: no %s was given", name)
+		}
+	}
+	s := &Service{
+		db: c.DB, events: c.Events, runtime: c.Runtime, router: c.Router, images: c.Images, secrets: c.Secrets,
+		base: url.URL{Scheme: "http"}, reserved: map[string]bool{}, shutdown: orElse(c.ShutdownTimeout, 30*time.Second),
+		clock: c.Clock, log: c.Log, hook: c.Hook, prober: probe.New(),
+		engine:   engineState{turns: make(chan struct{}, engineAtATime)},
+		retiring: make(chan struct{}, 1), ready: make(chan struct{}),
+	}
+	if s.clock == nil {
+		s.clock = time.Now
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if c.BaseURL != nil {
+		s.base = *c.BaseURL
+	}
+	for _, host := range c.ReservedHosts {
+		s.reserved[strings.ToLower(host)] = true
+	}
+	return s, s.identify(context.Background())
 }
 
-func (s *Service) RemoveProject(ctx context.Context, actor, name string) (keptVolumes []string, err error) {
-	return nil, errNotYet
+// identify gives this Berth the id that it marks its containers with.
+func (s *Service) identify(ctx context.Context) error {
+	return s.db.Write(ctx, func(tx *sqlite.Tx) (err error) {
+		if s.server, err = mark(ctx, tx, markServer); err != nil || s.server != "" {
+			return err
+		}
+		s.server = sqlite.NewID(s.clock())
+		return setMark(ctx, tx, markServer, s.server)
+	})
 }
 
-func (s *Service) Project(ctx context.Context, name string) (ProjectStatus, error) {
-	return ProjectStatus{}, errNotYet
+// Ready gives a channel that closes when, for the first time since the start,
+// what the database says and what the engine holds were brought together.
+// While the engine is away that does not happen.
+func (s *Service) Ready() <-chan struct{} { return s.ready }
+
+// Run routes what is live, resumes what an earlier process left, and works
+// until ctx ends. Then it takes no new work; deployments that run get the
+// ShutdownTimeout to end, past which they are left to be resumed. It may be
+// called once.
+func (s *Service) Run(ctx context.Context) error {
+	if err := s.announceRoutes(ctx); err != nil {
+		return err
+	}
+	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	s.admit = func() {
+		s.jobs.admit(map[string]beginning{jobDeploy: under(work, s.deploy), jobKeep: under(ctx, s.keep)})
+	}
+	group, background := errgroup.WithContext(ctx)
+	group.Go(func() error { s.watch(background); return nil })
+	group.Go(func() error { s.retireDue(background); return nil })
+	group.Go(func() error { s.followPushes(background); return nil })
+	err := group.Wait() // when ctx ends
+
+	s.jobs.refuse()
+	timer := time.AfterFunc(s.shutdown, func() { stop(errShutdown) })
+	defer timer.Stop()
+	s.jobs.group.Wait()
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
-
-func (s *Service) Projects(ctx context.Context, p Page) (list []ProjectStatus, next string, err error) {
-	return nil, "", errNotYet
-}
-
-func (s *Service) CreateStage(ctx context.Context, actor, project, name string, spec StageSpec) (Stage, error) {
-	return Stage{}, errNotYet
-}
-
-func (s *Service) UpdateStage(ctx context.Context, actor, project, name string, version int64, spec StageSpec) (Stage, error) {
-	return Stage{}, errNotYet
-}
-
-func (s *Service) RemoveStage(ctx context.Context, actor, project, name string) (keptVolumes []string, err error) {
-	return nil, errNotYet
-}
-
-func (s *Service) Stage(ctx context.Context, project, name string) (StageStatus, error) {
-	return StageStatus{}, errNotYet
-}
-
-// CheckStage gives spec as it would be saved, or the fault that names its fields. project and stage are empty for a new one.
-func (s *Service) CheckStage(ctx context.Context, project, name string, spec StageSpec) (StageSpec, error) {
-	return StageSpec{}, errNotYet
-}
-
-func (s *Service) Start(ctx context.Context, r StartRequest) (Deployment, error) {
-	return Deployment{}, errNotYet
-}
-
-func (s *Service) Redeploy(ctx context.Context, actor, project, stage string, t Trigger) (Deployment, error) {
-	return Deployment{}, errNotYet
-}
-
-func (s *Service) Rollback(ctx context.Context, actor, project, stage, release string, t Trigger) (Deployment, error) {
-	return Deployment{}, errNotYet
-}
-func (s *Service) Cancel(ctx context.Context, actor, deployment string) error { return errNotYet }
-func (s *Service) Deployment(ctx context.Context, id string) (Deployment, error) {
-	return Deployment{}, errNotYet
-}
-
-func (s *Service) Deployments(ctx context.Context, f DeploymentFilter, p Page) (list []Deployment, next string, err error) {
-	return nil, "", errNotYet
-}
-
-func (s *Service) Releases(ctx context.Context, project, stage string, p Page) (list []Release, next string, err error) {
-	return nil, "", errNotYet
-}
-
-func (s *Service) Compare(ctx context.Context, project, stage, release string) ([]Change, error) {
-	return nil, errNotYet
-}
-
-func (s *Service) Instance(ctx context.Context, id string) (Instance, error) {
-	return Instance{}, errNotYet
-}
-
-func (s *Service) InstanceLogs(ctx context.Context, id string, o container.LogOptions) iter.Seq2[container.LogLine, error] {
-	return nil
-}
-
-func (s *Service) InstanceStats(ctx context.Context, id string) (container.Stats, error) {
-	return container.Stats{}, errNotYet
-}
-
-// Normalise fills in the defaults of a stage's configuration.
-func (s StageSpec) Normalise() StageSpec { return s }
-
-// Match says whether the rule deploys a tag.
-func (r TagRule) Match(tag string) bool { return false }
-
-// Validate says what is wrong with the rule.
-func (r TagRule) Validate() error { return nil }

@@ -1,0 +1,338 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"berth/internal/container"
+	"berth/internal/event"
+	"berth/internal/sqlite"
+)
+
+// attempt is one deployment while a worker is at it. It belongs to that
+// worker's goroutine.
+type attempt struct {
+	s       *Service
+	d       deployment
+	stage   stage
+	release release // its ID is empty until the preflight is over
+	pointed bool
+	image   container.Image
+	berths  []berth
+	before  *served // what the stage served when this began to switch
+
+	step   Step                                      // the one under way
+	writes []func(context.Context, *sqlite.Tx) error // to be stored with the step's end
+	lines  []logData                                 // the same, of the log
+}
+
+// berth is the place of one instance of an attempt, and what was seen of it.
+type berth struct {
+	Instance
+	seen Observation
+}
+
+// take loads a deployment with everything that its journal and the engine
+// know of it.
+func (s *Service) take(ctx context.Context, d deployment) (*attempt, error) {
+	a := &attempt{s: s, d: d}
+	err := s.db.Read(ctx, func(tx *sqlite.Tx) (err error) {
+		if err = withSteps(ctx, tx, []*deployment{&a.d}); err != nil {
+			return err
+		}
+		if a.stage, err = stageByID(ctx, tx, d.stageID); err != nil {
+			return err
+		}
+		a.pointed = a.stage.LiveDeployment == d.ID
+		if d.Release != "" {
+			if a.release, err = releaseByID(ctx, tx, d.Release); err != nil {
+				return err
+			}
+		}
+		instances, err := instancesOf(ctx, tx, d.ID)
+		for _, i := range instances[d.ID] {
+			a.berths = append(a.berths, berth{Instance: i})
+		}
+		return err
+	})
+	if err != nil || d.State == Waiting {
+		return a, err
+	}
+	return a, a.observe(ctx)
+}
+
+// observe looks for what an earlier process left in the engine.
+func (a *attempt) observe(ctx context.Context) error {
+	if a.release.imageID != "" {
+		image, err := a.s.runtime.Image(ctx, a.release.imageID)
+		if err != nil && !errors.Is(err, container.ErrNotFound) {
+			return engineAway(err)
+		}
+		a.image = image
+	}
+	list, err := a.s.containersOf(ctx, a.d.ID)
+	if err != nil {
+		return engineAway(err)
+	}
+	for n := range a.berths {
+		b := &a.berths[n]
+		for _, c := range list {
+			// It may have been created without its id being written down.
+			if !a.s.owns(c, b.Instance) || (b.Container != "" && b.Container != c.ID) {
+				continue
+			}
+			b.Container = c.ID
+			if c, err = a.s.inspect(ctx, b.Instance); err != nil {
+				return engineAway(err)
+			}
+			b.Address = c.Address
+			b.seen = Observation{Exists: true, Running: running(c)}
+		}
+	}
+	return nil
+}
+
+// run brings the attempt to its end, or as far as ctx allows: what is left is
+// in the journal.
+func (a *attempt) run(ctx context.Context) error {
+	for {
+		switch action := Plan(a.situation()); action {
+		case Finish:
+			return a.finish(ctx)
+		case Undo:
+			return a.undo(undoing(ctx))
+		default:
+			err := a.act(ctx, StepName(action))
+			if err != nil {
+				err = a.stumble(ctx, StepName(action), err)
+			}
+			if errors.Is(err, errTaken) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// undoing gives the context to undo under: a person's cancelling ends the
+// attempt's own, and is what begins the undoing.
+func undoing(ctx context.Context) context.Context {
+	if errors.Is(context.Cause(ctx), errCanceled) {
+		return context.WithoutCancel(ctx)
+	}
+	return ctx
+}
+
+// stumble decides what becomes of an attempt whose step ended in an error:
+// nil when that is in the journal and there is more to do.
+func (a *attempt) stumble(ctx context.Context, step StepName, why error) error {
+	cause := context.Cause(ctx)
+	switch {
+	case errors.Is(why, errTaken):
+		return why
+	case !a.pointed && (errors.Is(cause, errCanceled) || errors.Is(why, errCanceled)):
+		a.d.cancel = true
+		return nil
+	case cause != nil || a.pointed:
+		return why // the next process, or the next try, takes it up here
+	}
+	return a.fail(ctx, step, why)
+}
+
+func (a *attempt) situation() Situation {
+	s := Situation{
+		State: a.d.State, Canceled: a.d.cancel, Pointed: a.pointed, Image: a.image.ID != "",
+		Done: make(map[StepName]bool, len(Steps)),
+	}
+	for _, step := range a.d.Steps {
+		s.Done[step.Name] = step.State == StepDone || step.State == StepSkipped || (a.pointed && step.State == StepFailed)
+	}
+	for _, b := range a.berths {
+		s.Instances = append(s.Instances, b.seen)
+	}
+	return s
+}
+
+// act writes a step into the journal and does it.
+func (a *attempt) act(ctx context.Context, step StepName) error {
+	if step == SwitchRoute {
+		// Nothing else may point the route while this does.
+		defer a.s.locks.hold(a.stage.ID)()
+	}
+	do := map[StepName]func(context.Context) error{
+		Preflight: a.preflight, PullImage: a.pull, CreateStep: a.create, StartStep: a.start,
+		ProbeStep: a.probe, SwitchRoute: a.switchRoute, DrainOld: a.drain, StopOld: a.stop,
+	}[step]
+	if err := a.enter(ctx, step); err != nil {
+		return err
+	}
+	a.s.crash(ctx, a.d.ID, step, "before")
+	if err := do(ctx); err != nil {
+		return err
+	}
+	a.s.crash(ctx, a.d.ID, step, "after")
+	a.leave(StepDone)
+	return nil
+}
+
+func (s *Service) crash(ctx context.Context, deployment string, step StepName, when string) {
+	if s.hook != nil {
+		s.hook(ctx, deployment, step, when)
+	}
+}
+
+// enter stores the end of the step before and the beginning of this one, in
+// one transaction.
+func (a *attempt) enter(ctx context.Context, name StepName) error {
+	began := a.d.State == Waiting
+	now := a.s.now()
+	if began {
+		a.d.State, a.d.StartedAt = Running, now
+	}
+	if name == CreateStep {
+		a.reserve()
+	}
+	step := Step{Name: name, State: StepRunning, StartedAt: now}
+	err := a.s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		if began {
+			ok, err := moveDeployment(ctx, tx, a.d, Waiting)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				return errTaken
+			}
+			if err := a.s.emitDeployment(ctx, tx, a.d); err != nil {
+				return err
+			}
+		}
+		if err := a.flush(ctx, tx); err != nil {
+			return err
+		}
+		if name == SwitchRoute {
+			if err := a.point(ctx, tx); err != nil {
+				return err
+			}
+		}
+		return a.record(ctx, tx, step)
+	})
+	if err != nil {
+		if began {
+			a.d.State = Waiting
+		}
+		return err
+	}
+	a.flushed()
+	a.step = step
+	a.d.Steps[slices.Index(Steps, name)] = step
+	if name == SwitchRoute {
+		a.pointed = true
+	}
+	return nil
+}
+
+// errTaken says that a deployment is no longer what it was when it was read.
+var errTaken = errors.New("the deployment was ended meanwhile")
+
+// leave ends the step under way; that is stored with what comes next.
+func (a *attempt) leave(state StepState) {
+	if a.step.State != StepRunning {
+		return // it said so itself
+	}
+	a.step.State = state
+	a.end(a.step)
+}
+
+// end has a step's end stored with what comes next.
+func (a *attempt) end(step Step) {
+	step.FinishedAt = a.s.now()
+	a.d.Steps[slices.Index(Steps, step.Name)] = step
+	a.later(func(ctx context.Context, tx *sqlite.Tx) error { return a.record(ctx, tx, step) })
+	if step.Name == a.step.Name {
+		a.step = step
+	}
+}
+
+// skip has a step stored as not needed.
+func (a *attempt) skip(name StepName, detail string) {
+	a.end(Step{Name: name, State: StepSkipped, Detail: detail, StartedAt: a.s.now()})
+}
+
+// later has w stored with the end of the step.
+func (a *attempt) later(w func(context.Context, *sqlite.Tx) error) { a.writes = append(a.writes, w) }
+
+// say adds a line to the deployment's log, which is stored with the end of
+// the step.
+func (a *attempt) say(format string, args ...any) {
+	a.line(streamBerth, fmt.Sprintf(format, args...))
+}
+
+// maxLine bounds one line of a deployment's log, in bytes.
+const maxLine = 4 << 10
+
+func (a *attempt) line(stream, text string) {
+	if len(text) > maxLine {
+		text = text[:maxLine]
+	}
+	a.lines = append(a.lines, logData{a.step.Name, stream, text})
+}
+
+// flush stores what waits to be stored.
+func (a *attempt) flush(ctx context.Context, tx *sqlite.Tx) error {
+	for _, l := range a.lines {
+		if err := a.s.events.Append(ctx, tx, a.event(event.DeploymentLog), l); err != nil {
+			return err
+		}
+	}
+	for _, w := range a.writes {
+		if err := w(ctx, tx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *attempt) flushed() { a.writes, a.lines = nil, nil }
+
+// record stores where a step stands, with its event.
+func (a *attempt) record(ctx context.Context, tx *sqlite.Tx, step Step) error {
+	if err := saveStep(ctx, tx, a.d.ID, step); err != nil {
+		return err
+	}
+	return a.s.events.Append(ctx, tx, a.event(eventStep), step)
+}
+
+func (a *attempt) event(kind event.Kind) event.Event {
+	return event.Event{Kind: kind, Actor: "berth", Project: a.d.Project, Stage: a.d.Stage, Deployment: a.d.ID}
+}
+
+// finish stores that nothing is left to do.
+func (a *attempt) finish(ctx context.Context) error {
+	a.d.FinishedAt = a.s.now()
+	return a.commit(ctx, func(tx *sqlite.Tx) error {
+		_, err := moveDeployment(ctx, tx, a.d, a.d.State)
+		return err
+	})
+}
+
+// commit stores what waits, and w's writes with it.
+func (a *attempt) commit(ctx context.Context, w func(*sqlite.Tx) error) error {
+	err := a.s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		if err := a.flush(ctx, tx); err != nil {
+			return err
+		}
+		return w(tx)
+	})
+	if err == nil {
+		a.flushed()
+	}
+	return err
+}
+
+// now is the time as it is stored.
+func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Millisecond) }

@@ -1,0 +1,203 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"berth/internal/container"
+	"berth/internal/fault"
+)
+
+// The labels of Berth's containers and volumes.
+const (
+	labelServer     = "berth.server" // which Berth, where several share an engine
+	labelProject    = "berth.project"
+	labelStage      = "berth.stage"
+	labelDeployment = "berth.deployment"
+	labelGeneration = "berth.generation"
+	labelInstance   = "berth.instance"
+)
+
+// engineAway is the fault for an engine that did not do what it was asked.
+func engineAway(err error) error {
+	return fault.Unavailable("the container engine does not answer").Because(err)
+}
+
+// recipe is everything that the containers of a deployment are made from.
+type recipe struct {
+	deployment deployment
+	release    release
+	imageID    string
+	port       int
+	env        map[string]string // secrets included: never stored, never logged
+}
+
+// recipe resolves what a release needs to run: its image's port and its
+// secrets, as they are now.
+func (s *Service) recipe(ctx context.Context, d deployment, r release, image container.Image) (recipe, error) {
+	port, err := containerPort(r.Spec, image.Ports)
+	if err != nil {
+		return recipe{}, err
+	}
+	env, err := s.environment(ctx, r.Spec)
+	if err != nil {
+		return recipe{}, err
+	}
+	for _, v := range r.Spec.Volumes {
+		labels := map[string]string{labelServer: s.server, labelProject: d.Project, labelStage: d.Stage}
+		if err := s.runtime.EnsureVolume(ctx, volumeName(d.Project, d.Stage, v), labels); err != nil {
+			return recipe{}, fmt.Errorf("make volume %s: %w", v.Name, err)
+		}
+	}
+	return recipe{deployment: d, release: r, imageID: image.ID, port: port, env: env}, nil
+}
+
+// environment gives the variables of a stage's containers.
+func (s *Service) environment(ctx context.Context, spec StageSpec) (map[string]string, error) {
+	env := make(map[string]string, len(spec.Env)+len(spec.Secrets))
+	maps.Copy(env, spec.Env)
+	var trouble checks
+	for name, ref := range spec.Secrets {
+		value, err := s.secrets.Get(ctx, ref.Context, ref.Name)
+		switch {
+		case fault.KindOf(err) == fault.Missing:
+			trouble.add("spec.secrets."+name, "there is no secret %q in %q", ref.Name, ref.Context)
+		case err != nil:
+			return nil, fmt.Errorf("read the secret of variable %s: %w", name, err)
+		}
+		env[name] = value.Reveal()
+	}
+	return env, fault.InvalidFields(trouble)
+}
+
+// create makes the container of an instance and gives its id.
+func (s *Service) create(ctx context.Context, r recipe, i Instance) (id string, err error) {
+	d, spec := r.deployment, r.release.Spec
+	c := container.Spec{
+		Name:  fmt.Sprintf("berth-%s-%s-%d-%d", d.Project, d.Stage, d.Generation, i.Ordinal),
+		Image: r.imageID,
+		Labels: map[string]string{
+			labelServer: s.server, labelProject: d.Project, labelStage: d.Stage, labelDeployment: d.ID,
+			labelGeneration: strconv.FormatInt(d.Generation, 10), labelInstance: i.ID,
+		},
+		Env:     r.env,
+		Command: spec.Command,
+		CPUs:    spec.CPUs,
+		Memory:  spec.Memory,
+		Publish: r.port,
+		// Berth restarts what died, not the engine: a restart changes the
+		// port on some engines, and a route must never point to a port that
+		// another container may have been given meanwhile.
+		Restart:     container.RestartNo,
+		StopTimeout: time.Duration(spec.StopTimeout),
+	}
+	for _, v := range spec.Volumes {
+		c.Mounts = append(c.Mounts, container.Mount{
+			Kind: container.MountVolume, Source: volumeName(d.Project, d.Stage, v), Path: v.Path, ReadOnly: v.ReadOnly,
+		})
+	}
+	id, err = s.runtime.Create(ctx, c)
+	if errors.Is(err, container.ErrConflict) {
+		// Somebody else's container has the name: another Berth's, or that
+		// of a project and a stage whose names join to the same.
+		c.Name += "-" + i.ID[len(i.ID)-8:]
+		id, err = s.runtime.Create(ctx, c)
+	}
+	if err != nil {
+		return "", fmt.Errorf("create container %s: %w", c.Name, err)
+	}
+	return id, nil
+}
+
+// owns says that c is the container of an instance, by its labels.
+func (s *Service) owns(c container.Container, i Instance) bool {
+	return c.Labels[labelServer] == s.server && c.Labels[labelDeployment] == i.Deployment && c.Labels[labelInstance] == i.ID
+}
+
+// running says that requests may go to a container, as far as the engine
+// knows.
+func running(c container.Container) bool {
+	return c.State == container.StateRunning && c.Address != ""
+}
+
+// inspect gives the container of an instance; ErrNotFound in the chain when
+// there is none or it is not its own.
+func (s *Service) inspect(ctx context.Context, i Instance) (container.Container, error) {
+	if i.Container == "" {
+		return container.Container{}, container.ErrNotFound
+	}
+	c, err := s.runtime.Inspect(ctx, i.Container)
+	if err != nil {
+		return c, fmt.Errorf("inspect container %s: %w", i.Container, err)
+	}
+	if !s.owns(c, i) {
+		return c, fmt.Errorf("container %s is not instance %s: %w", i.Container, i.ID, container.ErrNotFound)
+	}
+	return c, nil
+}
+
+// start starts a container and gives it as it is then, with the address it
+// has since.
+func (s *Service) start(ctx context.Context, i Instance) (container.Container, error) {
+	if err := s.runtime.Start(ctx, i.Container); err != nil {
+		return container.Container{}, fmt.Errorf("start container %s: %w", i.Container, err)
+	}
+	return s.inspect(ctx, i)
+}
+
+// containersOf lists the containers of a deployment.
+func (s *Service) containersOf(ctx context.Context, deploymentID string) ([]container.Container, error) {
+	list, err := s.runtime.List(ctx, map[string]string{labelServer: s.server, labelDeployment: deploymentID})
+	if err != nil {
+		return nil, fmt.Errorf("list the containers of deployment %s: %w", deploymentID, err)
+	}
+	return list, nil
+}
+
+// clear stops the containers of a deployment, giving each that runs grace to
+// end by itself, and removes them. No grace kills.
+func (s *Service) clear(ctx context.Context, deploymentID string, grace time.Duration) error {
+	list, err := s.containersOf(ctx, deploymentID)
+	if err != nil {
+		return err
+	}
+	return s.removeAll(ctx, list, grace)
+}
+
+func (s *Service) removeAll(ctx context.Context, list []container.Container, grace time.Duration) error {
+	var group errgroup.Group
+	group.SetLimit(maxReplicas)
+	for _, c := range list {
+		group.Go(func() error {
+			if grace > 0 && c.State != container.StateCreated && c.State != container.StateExited {
+				if err := s.runtime.Stop(ctx, c.ID, grace); err != nil && !errors.Is(err, container.ErrNotFound) {
+					return fmt.Errorf("stop container %s: %w", c.Name, err)
+				}
+			}
+			if err := s.runtime.Remove(ctx, c.ID); err != nil {
+				return fmt.Errorf("remove container %s: %w", c.Name, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// ended says, for a person, how a container came to its end.
+func ended(c container.Container, spec StageSpec) string {
+	switch {
+	case c.Error != "":
+		return "could not be started: " + c.Error
+	case c.OOMKilled && spec.Memory > 0:
+		return fmt.Sprintf("was ended for using more memory than its limit of %d MiB", spec.Memory>>20)
+	case c.OOMKilled:
+		return "was ended because the machine ran out of memory"
+	}
+	return "exited with code " + strconv.Itoa(c.ExitCode)
+}

@@ -1,0 +1,70 @@
+package deploy
+
+import (
+	"context"
+
+	"berth/internal/event"
+	"berth/internal/sqlite"
+)
+
+// The kinds of events that deploy writes.
+const (
+	eventProjectCreated event.Kind = "project.created"
+	eventProjectUpdated event.Kind = "project.updated"
+	eventProjectRemoved event.Kind = "project.removed"
+	eventStageCreated   event.Kind = "stage.created"
+	eventStageUpdated   event.Kind = "stage.updated"
+	eventStageRemoved   event.Kind = "stage.removed"
+	eventDeployment     event.Kind = "deployment.state"
+	eventStep           event.Kind = "deployment.step"
+	eventInstance       event.Kind = "instance.state"
+)
+
+// deploymentData is the data of a deployment.state event.
+type deploymentData struct {
+	State      State    `json:"state"`
+	Kind       Kind     `json:"kind"`
+	Trigger    Trigger  `json:"trigger"`
+	Generation int64    `json:"generation"`
+	Reference  string   `json:"reference"`
+	Error      string   `json:"error,omitempty"`
+	FailedStep StepName `json:"failed_step,omitempty"`
+}
+
+// instanceData is the data of an instance.state event.
+type instanceData struct {
+	State     InstanceState `json:"state"`
+	Detail    string        `json:"detail,omitempty"`
+	Ordinal   int           `json:"ordinal"`
+	Container string        `json:"container,omitempty"`
+}
+
+// The streams of a deployment's log.
+const (
+	streamBerth = "berth"
+	streamPull  = "pull"
+)
+
+// logData is the data of a deployment.log event.
+type logData struct {
+	Step   StepName `json:"step"`
+	Stream string   `json:"stream"` // "berth", "pull", "stdout" or "stderr"
+	Text   string   `json:"text"`
+}
+
+func (s *Service) emitDeployment(ctx context.Context, tx *sqlite.Tx, d deployment) error {
+	return s.events.Append(ctx, tx, event.Event{
+		Kind: eventDeployment, Actor: d.Actor, Project: d.Project, Stage: d.Stage, Deployment: d.ID,
+	}, deploymentData{d.State, d.Kind, d.Trigger, d.Generation, d.Reference, d.Error, d.FailedStep})
+}
+
+// saveInstance stores what changed of an instance, with its event.
+func (s *Service) saveInstance(ctx context.Context, tx *sqlite.Tx, i Instance) error {
+	i.UpdatedAt = s.clock()
+	if err := updateInstance(ctx, tx, i); err != nil {
+		return err
+	}
+	return s.events.Append(ctx, tx, event.Event{
+		Kind: eventInstance, Actor: "berth", Project: i.Project, Stage: i.Stage, Deployment: i.Deployment, Instance: i.ID,
+	}, instanceData{i.State, i.Detail, i.Ordinal, i.Container})
+}

@@ -1,0 +1,336 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"berth/internal/container"
+	"berth/internal/sqlite"
+)
+
+const (
+	jobDeploy = "deploy"
+	jobKeep   = "keep"
+)
+
+// The pace of looking again at what is not well.
+const (
+	lookAgain     = 5 * time.Second
+	firstRetry    = 200 * time.Millisecond
+	longestRetry  = 15 * time.Second
+	engineAtATime = 8 // calls that keepers make of the engine together
+)
+
+// restarts counts, for each instance that ended, how often in a row.
+type restarts struct {
+	mu   sync.Mutex
+	seen map[string]restart
+}
+
+type restart struct {
+	failures int
+	at       time.Time // of the last start
+}
+
+// due says when an instance that ended may be started.
+func (r *restarts) due(id string) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v, ok := r.seen[id]
+	if !ok {
+		return time.Time{}
+	}
+	return v.at.Add(restartDelay(v.failures))
+}
+
+// started counts a start. What ran long before it, as ran says, counts anew.
+func (r *restarts) started(id string, now time.Time, ran time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.seen == nil {
+		r.seen = map[string]restart{}
+	}
+	v := r.seen[id]
+	if ran >= steady {
+		v.failures = 0
+	}
+	v.failures, v.at = v.failures+1, now
+	r.seen[id] = v
+	for other, o := range r.seen {
+		if now.Sub(o.at) > 10*longestWait {
+			delete(r.seen, other)
+		}
+	}
+}
+
+// keepLater has a stage's live release looked after.
+func (s *Service) keepLater(stageID string) {
+	s.jobs.start(jobKey{jobKeep, stageID})
+}
+
+// keep looks after what a stage serves until every instance is ready.
+func (s *Service) keep(ctx context.Context, stageID string, wake <-chan struct{}) {
+	retry := firstRetry
+	for ctx.Err() == nil {
+		again, err := s.attend(ctx, stageID, wake)
+		if err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "live release not looked after; trying again", "stage_id", stageID, "error", err)
+			again, retry = retry, min(2*retry, longestRetry)
+		} else {
+			retry = firstRetry
+		}
+		if again == 0 {
+			return
+		}
+		if !pause(ctx, again, wake) {
+			return
+		}
+	}
+}
+
+// pause waits, and says false when ctx ended.
+func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-wake:
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+// attend does once what the instances need, and probes those that run. It
+// says when to look again; 0 when all is well.
+func (s *Service) attend(ctx context.Context, stageID string, wake <-chan struct{}) (again time.Duration, err error) {
+	release := s.locks.hold(stageID)
+	look, err := s.lookAfter(ctx, stageID, true)
+	release()
+	if err != nil || look.served == nil {
+		return 0, err
+	}
+	if len(look.probe) == 0 {
+		return look.again, nil
+	}
+	// The probes end early when there is something new to look at.
+	probing, stop := context.WithCancel(ctx)
+	defer stop()
+	done := make(chan time.Duration, 1)
+	var group errgroup.Group
+	for _, i := range look.probe {
+		group.Go(func() error { return s.probeLive(probing, look.served, i) })
+	}
+	go func() { err = group.Wait(); done <- look.again }()
+	select {
+	case again = <-done:
+		if err != nil {
+			return orElse(again, lookAgain), nil
+		}
+		return again, nil
+	case <-wake:
+		stop()
+		<-done
+		return time.Nanosecond, nil
+	}
+}
+
+// probeLive probes an instance of a live release, and stores and routes what
+// comes of it. Its error says that it is not ready.
+func (s *Service) probeLive(ctx context.Context, v *served, i Instance) error {
+	err := s.awaitReady(ctx, v.release.Spec, i)
+	if ctx.Err() != nil {
+		return err
+	}
+	defer s.locks.hold(v.stage.ID)()
+	now, readErr := s.readServed(ctx, v.stage.ID)
+	if readErr != nil {
+		return readErr
+	}
+	if now == nil || now.deployment.ID != v.deployment.ID {
+		return nil
+	}
+	for n := range now.instances {
+		was := &now.instances[n]
+		if was.ID != i.ID || was.Container != i.Container || was.Address != i.Address {
+			continue
+		}
+		next := *was
+		if err == nil {
+			next.State, next.Detail = InstanceReady, ""
+		} else {
+			next.State, next.Detail = InstanceDown, faultText(err)
+		}
+		if storeErr := s.storeInstances(ctx, []Instance{*was}, []Instance{next}); storeErr != nil {
+			return storeErr
+		}
+		*was = next
+		if routeErr := s.router.Switch(ctx, now.route()); routeErr != nil {
+			return routeErr
+		}
+	}
+	return err
+}
+
+// look is what looking after a stage came to.
+type look struct {
+	served *served    // nil when nothing is
+	probe  []Instance // those that run and are not known to answer
+	again  time.Duration
+}
+
+// lookAfter brings the instances of what a stage serves to run, when told to
+// act, stores how they are, and points the route to those that are ready. The
+// stage's lock is held. An engine that does not answer is an error, and
+// leaves all as it was.
+func (s *Service) lookAfter(ctx context.Context, stageID string, act bool) (look, error) {
+	v, err := s.readServed(ctx, stageID)
+	if err != nil || v == nil {
+		return look{}, err
+	}
+	found := look{served: v}
+	before := append([]Instance(nil), v.instances...)
+	cares := make([]Care, len(v.instances))
+	var group errgroup.Group
+	group.SetLimit(engineAtATime)
+	for n := range v.instances {
+		group.Go(func() (err error) {
+			cares[n], err = s.care(ctx, v, &v.instances[n], act)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return look{}, err
+	}
+	if err := s.storeInstances(ctx, before, v.instances); err != nil {
+		return look{}, err
+	}
+	if err := s.router.Switch(ctx, v.route()); err != nil {
+		return look{}, err
+	}
+	for n, care := range cares {
+		switch care {
+		case CareNothing:
+		case CareProbe:
+			found.probe = append(found.probe, v.instances[n])
+		case CareStart, CareRecreate, CareWait:
+			wait := max(s.restarts.due(v.instances[n].ID).Sub(s.clock()), firstRetry)
+			if found.again == 0 || wait < found.again {
+				found.again = wait
+			}
+		}
+	}
+	return found, nil
+}
+
+// care does what one instance needs, and gives what is left to do.
+func (s *Service) care(ctx context.Context, v *served, i *Instance, act bool) (Care, error) {
+	c, err := s.find(ctx, *i)
+	if err != nil {
+		return CareNothing, err
+	}
+	var care Care
+	if *i, care = Tend(*i, c, v.release.Spec, s.clock(), s.restarts.due(i.ID)); !act {
+		return care, nil
+	}
+	switch care {
+	case CareNothing, CareProbe, CareWait:
+		return care, nil
+	case CareRecreate:
+		return s.revive(ctx, v, i, 0, s.recreate)
+	case CareStart:
+		return s.revive(ctx, v, i, c.Finished.Sub(c.Started), func(context.Context, *served, *Instance) error { return nil })
+	}
+	return care, nil
+}
+
+// find gives an instance's container, nil when there is none of its own.
+func (s *Service) find(ctx context.Context, i Instance) (*container.Container, error) {
+	c, err := s.inspect(ctx, i)
+	if errors.Is(err, container.ErrNotFound) {
+		return nil, nil //nolint:nilnil // that there is none is what was asked
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+// revive starts an instance's container, once prepare has made sure of it.
+func (s *Service) revive(ctx context.Context, v *served, i *Instance, ran time.Duration, prepare func(context.Context, *served, *Instance) error) (Care, error) {
+	if s.clock().Before(s.restarts.due(i.ID)) {
+		return CareWait, nil
+	}
+	s.restarts.started(i.ID, s.clock(), ran)
+	if err := s.engine.turn(ctx); err != nil {
+		return CareWait, err
+	}
+	defer s.engine.done()
+	if err := prepare(ctx, v, i); err != nil {
+		i.State, i.Detail = InstanceDown, "it could not be created: "+faultText(err)
+		return CareWait, s.engine.gone(ctx, s.runtime, err)
+	}
+	c, err := s.start(ctx, *i)
+	if err != nil {
+		i.State, i.Detail = InstanceDown, "it could not be started: "+engineWords(err)
+		return CareWait, s.engine.gone(ctx, s.runtime, err)
+	}
+	if !running(c) {
+		i.State, i.Address, i.Detail = InstanceDown, "", "its container "+ended(c, v.release.Spec)
+		return CareWait, nil
+	}
+	i.State, i.Address, i.Detail = InstanceStarting, c.Address, ""
+	return CareProbe, nil
+}
+
+// recreate makes an instance's container anew.
+func (s *Service) recreate(ctx context.Context, v *served, i *Instance) error {
+	image, err := s.imageOf(ctx, v.release)
+	if err != nil {
+		return err
+	}
+	r, err := s.recipe(ctx, v.deployment, v.release, image)
+	if err != nil {
+		return err
+	}
+	id, err := s.create(ctx, r, *i)
+	if err != nil {
+		return engineRefused("create the container", err)
+	}
+	i.Container, i.Address = id, ""
+	// Stored before anything else may fail: the sweep takes what is unknown.
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error { return updateInstance(ctx, tx, *i) })
+}
+
+func (s *Service) readServed(ctx context.Context, stageID string) (v *served, err error) {
+	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
+		v, err = servedBy(ctx, tx, stageID)
+		return err
+	})
+	return v, err
+}
+
+// storeInstances stores those that are not as they were before.
+func (s *Service) storeInstances(ctx context.Context, before, after []Instance) error {
+	var changes []Instance
+	for n, i := range after {
+		if i != before[n] {
+			changes = append(changes, i)
+		}
+	}
+	if len(changes) == 0 {
+		return nil
+	}
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		for _, i := range changes {
+			if err := s.saveInstance(ctx, tx, i); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

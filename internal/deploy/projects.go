@@ -1,0 +1,104 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+
+	"berth/internal/event"
+	"berth/internal/fault"
+	"berth/internal/sqlite"
+)
+
+// CreateProject stores a project; only its name, image and description are
+// looked at. fault.Conflict when the name is taken.
+func (s *Service) CreateProject(ctx context.Context, actor string, p Project) (Project, error) {
+	if err := p.validate(); err != nil {
+		return Project{}, err
+	}
+	now := s.now()
+	p = Project{ID: sqlite.NewID(now), Name: p.Name, Image: p.Image, Description: p.Description, CreatedAt: now, UpdatedAt: now, Version: 1}
+	err := s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		err := insertProject(ctx, tx, p)
+		if sqlite.IsUnique(err) {
+			return fault.Conflict("there is a project named %q already", p.Name)
+		}
+		if err != nil {
+			return err
+		}
+		return s.emitProject(ctx, tx, eventProjectCreated, actor, p)
+	})
+	if err != nil {
+		return Project{}, err
+	}
+	return p, nil
+}
+
+// UpdateProject saves an edit of the version that its author saw;
+// fault.Conflict when there is a newer one.
+func (s *Service) UpdateProject(ctx context.Context, actor, name string, version int64, e ProjectEdit) (p Project, err error) {
+	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		if p, err = findProject(ctx, tx, name); err != nil {
+			return err
+		}
+		if e.Image != nil {
+			p.Image = *e.Image
+		}
+		if e.Description != nil {
+			p.Description = *e.Description
+		}
+		if err := p.validate(); err != nil {
+			return err
+		}
+		p.Version, p.UpdatedAt = version+1, s.now()
+		if ok, err := updateProject(ctx, tx, p); err != nil || !ok {
+			return errors.Join(err, unless(ok, fault.Conflict("project %q was changed meanwhile; look at it again", name)))
+		}
+		return s.emitProject(ctx, tx, eventProjectUpdated, actor, p)
+	})
+	if err != nil {
+		return Project{}, err
+	}
+	return p, nil
+}
+
+// RemoveProject removes a project with all its stages and their containers.
+// It names the volumes that stay.
+func (s *Service) RemoveProject(ctx context.Context, actor, name string) (keptVolumes []string, err error) {
+	var p Project
+	var stages []stage
+	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
+		if p, err = findProject(ctx, tx, name); err != nil {
+			return err
+		}
+		stages, err = stagesOf(ctx, tx, []string{p.ID})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, st := range stages {
+		kept, err := s.RemoveStage(ctx, actor, name, st.Name)
+		keptVolumes = append(keptVolumes, kept...)
+		if err != nil && fault.KindOf(err) != fault.Missing {
+			return keptVolumes, err
+		}
+	}
+	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		left, err := stagesOf(ctx, tx, []string{p.ID})
+		if err != nil {
+			return err
+		}
+		if len(left) > 0 {
+			return fault.Conflict("stage %q was made meanwhile; remove the project again", left[0].Name)
+		}
+		if err := deleteProject(ctx, tx, p.ID); err != nil {
+			return err
+		}
+		return s.emitProject(ctx, tx, eventProjectRemoved, actor, p)
+	})
+	return keptVolumes, err
+}
+
+func (s *Service) emitProject(ctx context.Context, tx *sqlite.Tx, kind event.Kind, actor string, p Project) error {
+	return s.events.Append(ctx, tx, event.Event{Kind: kind, Actor: actor, Project: p.Name}, p)
+}

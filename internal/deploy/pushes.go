@@ -1,0 +1,88 @@
+package deploy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"berth/internal/event"
+	"berth/internal/sqlite"
+)
+
+// imagePushed is the kind of event that the built-in registry writes with a
+// tag; pushed is what deploy reads of its data.
+const imagePushed event.Kind = "image.pushed"
+
+type pushed struct {
+	Repository string `json:"repository"`
+	Tag        string `json:"tag"`
+}
+
+// followPushes asks for the deployments that pushes call for, each push once,
+// from where an earlier process stopped, until ctx ends.
+func (s *Service) followPushes(ctx context.Context) {
+	retry := firstRetry
+	for ctx.Err() == nil {
+		err := s.takePushes(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		s.log.ErrorContext(ctx, "pushes not followed; trying again", "error", err)
+		if !pause(ctx, retry, nil) {
+			return
+		}
+		retry = min(2*retry, longestRetry)
+	}
+}
+
+func (s *Service) takePushes(ctx context.Context) error {
+	var after int64
+	err := s.db.Read(ctx, func(tx *sqlite.Tx) error {
+		at, err := mark(ctx, tx, markPushes)
+		if err == nil && at != "" {
+			after, err = strconv.ParseInt(at, 10, 64)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for e, err := range s.events.Follow(ctx, after, event.Filter{Kinds: []event.Kind{imagePushed}}) {
+		if err == nil {
+			err = s.takePush(ctx, e)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// takePush asks for what one push calls for, and remembers that it did, in
+// one transaction.
+func (s *Service) takePush(ctx context.Context, e event.Event) error {
+	var p pushed
+	if err := json.Unmarshal(e.Data, &p); err != nil {
+		return fmt.Errorf("read event %d: %w", e.ID, err)
+	}
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		if err := setMark(ctx, tx, markPushes, strconv.FormatInt(e.ID, 10)); err != nil || p.Tag == "" {
+			return err
+		}
+		stages, err := stagesOfImage(ctx, tx, p.Repository)
+		if err != nil {
+			return err
+		}
+		for _, st := range stages {
+			if !st.Spec.Tags.Match(p.Tag) {
+				continue
+			}
+			d := deployment{Deployment: Deployment{Kind: KindDeploy, Reference: p.Tag, Trigger: TriggerPush, Actor: e.Actor}}
+			if _, err := s.request(ctx, tx, st, d); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,140 @@
+package deploy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"berth/internal/fault"
+	"berth/internal/sqlite"
+)
+
+// imagesTime is what the engine gets to say which images it holds.
+const imagesTime = 5 * time.Second
+
+// Releases lists a stage's releases, newest first.
+func (s *Service) Releases(ctx context.Context, project, stageName string, p Page) (list []Release, next string, err error) {
+	list = []Release{}
+	var found []release
+	var st stage
+	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
+		if st, err = findStage(ctx, tx, project, stageName); err != nil {
+			return err
+		}
+		found, err = releasesOf(ctx, tx, st.ID, p.Cursor, p.limit()+1)
+		if err != nil || st.LiveDeployment == "" {
+			return err
+		}
+		live, err := deploymentByID(ctx, tx, st.LiveDeployment)
+		for n := range found {
+			found[n].Live = found[n].ID == live.Release
+		}
+		return err
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	found, next = page(found, p.limit(), func(r release) string { return r.ID })
+	held := s.imagesHeld(ctx)
+	for _, r := range found {
+		r.Available = held[r.imageID]
+		list = append(list, r.Release)
+	}
+	return list, next, nil
+}
+
+// imagesHeld gives the ids of the images in the engine: none when that does
+// not answer.
+func (s *Service) imagesHeld(ctx context.Context) map[string]bool {
+	ctx, stop := context.WithTimeout(ctx, imagesTime)
+	defer stop()
+	images, err := s.runtime.Images(ctx)
+	if err != nil {
+		s.log.WarnContext(ctx, "images of the container engine not listed", "error", err)
+	}
+	held := make(map[string]bool, len(images))
+	for _, i := range images {
+		held[i.ID] = true
+	}
+	return held
+}
+
+// Compare says what a roll back to a release would change of what is live.
+func (s *Service) Compare(ctx context.Context, project, stageName, releaseID string) ([]Change, error) {
+	var to release
+	var from *served
+	err := s.db.Read(ctx, func(tx *sqlite.Tx) error {
+		st, err := findStage(ctx, tx, project, stageName)
+		if err != nil {
+			return err
+		}
+		if to, err = findRelease(ctx, tx, st, releaseID); err != nil {
+			return err
+		}
+		from, err = servedBy(ctx, tx, st.ID)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if from == nil {
+		return nil, fault.Conflict("nothing is live in %s/%s to compare with", project, stageName)
+	}
+	changes := []Change{}
+	if from.release.Reference != to.Reference {
+		changes = append(changes, Change{"image", from.release.Reference, to.Reference})
+	}
+	if from.release.Digest != to.Digest {
+		changes = append(changes, Change{"digest", from.release.Digest, to.Digest})
+	}
+	return append(changes, compareSpecs(from.release.Spec, to.Spec)...), nil
+}
+
+// compareSpecs gives the fields that differ, by their paths in the API.
+func compareSpecs(from, to StageSpec) []Change {
+	before, after := flatten(from), flatten(to)
+	changes := []Change{}
+	every := maps.Clone(before)
+	maps.Copy(every, after)
+	for _, field := range slices.Sorted(maps.Keys(every)) {
+		if before[field] != after[field] {
+			changes = append(changes, Change{field, before[field], after[field]})
+		}
+	}
+	return changes
+}
+
+// flatten spells a spec as one text for each path.
+func flatten(s StageSpec) map[string]string {
+	flat := map[string]string{}
+	raw, err := s.Canonical()
+	if err != nil {
+		return flat // a spec that was stored encodes
+	}
+	var tree any
+	if err := json.Unmarshal(raw, &tree); err == nil {
+		flattenInto(flat, "spec", tree)
+	}
+	return flat
+}
+
+func flattenInto(flat map[string]string, path string, v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		for name, inner := range v {
+			flattenInto(flat, path+"."+name, inner)
+		}
+	case []any:
+		for n, inner := range v {
+			flattenInto(flat, fmt.Sprintf("%s[%d]", path, n), inner)
+		}
+	case string:
+		flat[path] = v
+	default:
+		text, _ := json.Marshal(v)
+		flat[path] = string(text)
+	}
+}

@@ -1,0 +1,90 @@
+package deploy
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"berth/internal/sqlite"
+)
+
+// served is what a stage serves.
+type served struct {
+	stage      stage
+	deployment deployment
+	release    release
+	instances  []Instance
+}
+
+// servedBy reads what a stage serves; nil when that is nothing, or when there
+// is no such stage.
+func servedBy(ctx context.Context, tx *sqlite.Tx, stageID string) (*served, error) {
+	st, err := stageByID(ctx, tx, stageID)
+	if errors.Is(err, sql.ErrNoRows) || (err == nil && st.LiveDeployment == "") {
+		return nil, nil //nolint:nilnil // nothing is served, which is not an error
+	}
+	if err != nil {
+		return nil, err
+	}
+	list, err := servedOf(ctx, tx, []stage{st})
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return list[0], nil
+}
+
+// servedOf reads what stages serve, those that serve nothing left out, in a
+// few queries for all of them.
+func servedOf(ctx context.Context, tx *sqlite.Tx, stages []stage) ([]*served, error) {
+	var ids []string
+	for _, st := range stages {
+		if st.LiveDeployment != "" {
+			ids = append(ids, st.LiveDeployment)
+		}
+	}
+	deployments, err := deploymentsByID(ctx, tx, ids)
+	if err != nil {
+		return nil, err
+	}
+	releaseIDs := make([]string, 0, len(ids))
+	for _, d := range deployments {
+		releaseIDs = append(releaseIDs, d.Release)
+	}
+	releases, err := releasesByID(ctx, tx, releaseIDs)
+	if err != nil {
+		return nil, err
+	}
+	instances, err := instancesOf(ctx, tx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]*served, 0, len(ids))
+	for _, st := range stages {
+		if d, ok := deployments[st.LiveDeployment]; ok {
+			list = append(list, &served{st, d, releases[d.Release], instances[d.ID]})
+		}
+	}
+	return list, nil
+}
+
+// routeOf gives the route of a stage to those of the instances that are ready.
+func routeOf(st stage, deploymentID string, spec StageSpec, instances []Instance) Route {
+	r := Route{
+		StageID: st.ID, Project: st.Project, Stage: st.Name,
+		Hostname: spec.Hostname, PathPrefix: spec.PathPrefix, StripPrefix: spec.StripPrefix, Protocol: spec.Protocol,
+		RequestTimeout: time.Duration(spec.RequestTimeout), MaxBodyBytes: spec.MaxBodyBytes,
+		Deployment: deploymentID,
+	}
+	for _, i := range instances {
+		if i.State == InstanceReady && i.Address != "" {
+			r.Instances = append(r.Instances, Endpoint{Instance: i.ID, Container: i.Container, Address: i.Address})
+		}
+	}
+	return r
+}
+
+// route gives the route to what is served.
+func (v *served) route() Route {
+	return routeOf(v.stage, v.deployment.ID, v.release.Spec, v.instances)
+}

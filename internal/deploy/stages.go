@@ -1,0 +1,207 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"berth/internal/container"
+	"berth/internal/event"
+	"berth/internal/fault"
+	"berth/internal/sqlite"
+)
+
+// CheckStage gives spec as it would be saved, or the fault that names every
+// field that is wrong. An empty name is a stage that is not there yet.
+func (s *Service) CheckStage(ctx context.Context, project, name string, spec StageSpec) (StageSpec, error) {
+	spec = spec.Normalise()
+	var found checks
+	found.spec(spec, s.reserved)
+	err := s.db.Read(ctx, func(tx *sqlite.Tx) error {
+		var id string
+		if project != "" && name != "" {
+			st, err := findStage(ctx, tx, project, name)
+			if err != nil && fault.KindOf(err) != fault.Missing {
+				return err
+			}
+			id = st.ID
+		}
+		return found.address(ctx, tx, spec, id)
+	})
+	if err != nil {
+		return spec, err
+	}
+	return spec, fault.InvalidFields(found)
+}
+
+// address says when another stage has the address already.
+func (c *checks) address(ctx context.Context, tx *sqlite.Tx, spec StageSpec, stageID string) error {
+	by, err := addressTaken(ctx, tx, spec.Hostname, spec.PathPrefix, stageID)
+	if by != "" {
+		c.add("spec.hostname", "%s is the address of %s", spec.Hostname+spec.PathPrefix, by)
+	}
+	return err
+}
+
+// CreateStage stores a stage of a project; fault.Conflict when the project
+// has one of that name.
+func (s *Service) CreateStage(ctx context.Context, actor, project, name string, spec StageSpec) (Stage, error) {
+	spec = spec.Normalise()
+	var found checks
+	found.name("name", name)
+	found.spec(spec, s.reserved)
+	now := s.now()
+	st := stage{Stage: Stage{ID: sqlite.NewID(now), Project: project, Name: name, Spec: spec, CreatedAt: now, UpdatedAt: now, Version: 1}}
+	err := s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		p, err := findProject(ctx, tx, project)
+		if err != nil {
+			return err
+		}
+		st.projectID = p.ID
+		if _, err := findStage(ctx, tx, project, name); fault.KindOf(err) != fault.Missing {
+			return errors.Join(err, unless(err != nil, fault.Conflict("there is a stage named %q in project %q already", name, project)))
+		}
+		if err := found.address(ctx, tx, spec, ""); err != nil {
+			return err
+		}
+		if err := fault.InvalidFields(found); err != nil {
+			return err
+		}
+		if err := insertStage(ctx, tx, st); err != nil {
+			return err
+		}
+		return s.emitStage(ctx, tx, eventStageCreated, actor, st)
+	})
+	if err != nil {
+		return Stage{}, err
+	}
+	return st.Stage, nil
+}
+
+// UpdateStage saves the configuration over the version that its author saw;
+// fault.Conflict when there is a newer one. What runs is not changed by it:
+// the next deployment takes it up.
+func (s *Service) UpdateStage(ctx context.Context, actor, project, name string, version int64, spec StageSpec) (Stage, error) {
+	spec = spec.Normalise()
+	var found checks
+	found.spec(spec, s.reserved)
+	var st stage
+	err := s.db.Write(ctx, func(tx *sqlite.Tx) (err error) {
+		if st, err = findStage(ctx, tx, project, name); err != nil {
+			return err
+		}
+		if err := found.address(ctx, tx, spec, st.ID); err != nil {
+			return err
+		}
+		if err := fault.InvalidFields(found); err != nil {
+			return err
+		}
+		st.Spec, st.Version, st.UpdatedAt = spec, version+1, s.now()
+		if ok, err := updateStage(ctx, tx, st); err != nil || !ok {
+			return errors.Join(err, unless(ok, fault.Conflict("stage %q was changed meanwhile; look at it again", name)))
+		}
+		return s.emitStage(ctx, tx, eventStageUpdated, actor, st)
+	})
+	if err != nil {
+		return Stage{}, err
+	}
+	return st.Stage, nil
+}
+
+// RemoveStage ends a stage's deployments, takes its route away, and removes
+// its containers and everything known of it. It names the volumes that stay.
+func (s *Service) RemoveStage(ctx context.Context, actor, project, name string) (keptVolumes []string, err error) {
+	var st stage
+	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
+		st, err = findStage(ctx, tx, project, name)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	lift, err := s.jobs.bar(ctx, st.ID)
+	if err != nil {
+		return nil, err
+	}
+	keptVolumes, err = s.removeStage(ctx, actor, st)
+	lift()
+	if err != nil {
+		s.deployLater(st.ID)
+		s.keepLater(st.ID)
+	}
+	return keptVolumes, err
+}
+
+func (s *Service) removeStage(ctx context.Context, actor string, st stage) ([]string, error) {
+	defer s.locks.hold(st.ID)()
+	var deployments []deployment
+	var releases []release
+	err := s.db.Write(ctx, func(tx *sqlite.Tx) (err error) {
+		if deployments, err = listDeployments(ctx, tx, DeploymentFilter{Project: st.Project, Stage: st.Name}, "", -1); err != nil {
+			return err
+		}
+		if releases, err = releasesOf(ctx, tx, st.ID, "", -1); err != nil {
+			return err
+		}
+		if err := deleteStage(ctx, tx, st.ID); err != nil {
+			return err
+		}
+		if err := s.router.Remove(ctx, st.ID); err != nil {
+			return err
+		}
+		return s.emitStage(ctx, tx, eventStageRemoved, actor, st)
+	})
+	if err != nil {
+		return nil, err
+	}
+	// What is not removed now belongs to nothing and is swept later.
+	if err := s.removeContainers(ctx, st, deployments); err != nil {
+		s.log.WarnContext(ctx, "containers of a removed stage not removed yet", "project", st.Project, "stage", st.Name, "error", err)
+	}
+	return s.volumesOf(ctx, st, releases), nil
+}
+
+func (s *Service) removeContainers(ctx context.Context, st stage, deployments []deployment) error {
+	list, err := s.runtime.List(ctx, map[string]string{labelServer: s.server, labelProject: st.Project, labelStage: st.Name})
+	if err != nil {
+		return err
+	}
+	own := make(map[string]bool, len(deployments))
+	for _, d := range deployments {
+		own[d.ID] = true
+	}
+	list = slices.DeleteFunc(list, func(c container.Container) bool { return !own[c.Labels[labelDeployment]] })
+	return s.removeAll(ctx, list, time.Duration(st.Spec.StopTimeout))
+}
+
+// volumesOf names the volumes of a stage in the engine; when that does not
+// answer, those that its configurations named.
+func (s *Service) volumesOf(ctx context.Context, st stage, releases []release) []string {
+	var names []string
+	list, err := s.runtime.Volumes(ctx, map[string]string{labelServer: s.server, labelProject: st.Project, labelStage: st.Name})
+	if err == nil {
+		for _, v := range list {
+			names = append(names, v.Name)
+		}
+	} else {
+		for _, r := range releases {
+			for _, v := range r.Spec.Volumes {
+				names = append(names, volumeName(st.Project, st.Name, v))
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// emitStage leaves the configuration out of the event: it is long, and
+// whoever reads the event may read the stage.
+func (s *Service) emitStage(ctx context.Context, tx *sqlite.Tx, kind event.Kind, actor string, st stage) error {
+	data := struct {
+		ID       string `json:"id"`
+		Hostname string `json:"hostname"`
+		Version  int64  `json:"version"`
+	}{st.ID, st.Spec.Hostname, st.Version}
+	return s.events.Append(ctx, tx, event.Event{Kind: kind, Actor: actor, Project: st.Project, Stage: st.Name}, data)
+}

@@ -1,0 +1,256 @@
+package deploy
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"berth/internal/fault"
+	"berth/internal/sqlite"
+)
+
+// deployment is a deployment with what only deploy knows of it.
+type deployment struct {
+	Deployment
+	stageID string
+	cancel  bool
+	stopAt  time.Time
+}
+
+const deploymentColumns = `d.id, d.stage_id, p.name, s.name, d.generation, d.reference, COALESCE(r.digest, ''), COALESCE(d.release_id, ''),
+			d.kind, d.trigger, d.actor, d.state, d.cancel, d.error, d.failed_step,
+			d.created_at, COALESCE(d.started_at, 0), COALESCE(d.finished_at, 0), COALESCE(d.stop_at, 0)`
+
+const deploymentFrom = `
+		FROM deployments d
+		JOIN stages s ON s.id = d.stage_id
+		JOIN projects p ON p.id = s.project_id
+		LEFT JOIN releases r ON r.id = d.release_id`
+
+func scanDeployment(row scanner) (d deployment, err error) {
+	var created, started, finished, stop int64
+	err = row.Scan(&d.ID, &d.stageID, &d.Project, &d.Stage, &d.Generation, &d.Reference, &d.Digest, &d.Release,
+		&d.Kind, &d.Trigger, &d.Actor, &d.State, &d.cancel, &d.Error, &d.FailedStep,
+		&created, &started, &finished, &stop)
+	d.CreatedAt, d.StartedAt, d.FinishedAt = sqlite.Time(created), sqlite.Time(started), sqlite.Time(finished)
+	d.stopAt = sqlite.Time(stop)
+	return d, err
+}
+
+func insertDeployment(ctx context.Context, tx *sqlite.Tx, d deployment) error {
+	var releaseID any
+	if d.Release != "" {
+		releaseID = d.Release
+	}
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO deployments (id, stage_id, generation, release_id, reference, kind, trigger, actor, state, created_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		d.ID, d.stageID, d.Generation, releaseID, d.Reference, string(d.Kind), string(d.Trigger), d.Actor, string(d.State), sqlite.Millis(d.CreatedAt))
+	return err
+}
+
+// deploymentByID gives sql.ErrNoRows when there is none.
+func deploymentByID(ctx context.Context, tx *sqlite.Tx, id string) (deployment, error) {
+	return scanDeployment(tx.QueryRowContext(ctx, `
+		SELECT `+deploymentColumns+deploymentFrom+`
+		WHERE d.id = ?`, id))
+}
+
+func findDeployment(ctx context.Context, tx *sqlite.Tx, id string) (deployment, error) {
+	d, err := deploymentByID(ctx, tx, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return d, fault.NotFound("no deployment %q", id)
+	}
+	return d, err
+}
+
+// nextDeployment gives what the stage's worker has to do next: first what was
+// begun and is not at its end, oldest first, then the newest that waits.
+// sql.ErrNoRows when there is nothing.
+func nextDeployment(ctx context.Context, tx *sqlite.Tx, stageID string) (deployment, error) {
+	return scanDeployment(tx.QueryRowContext(ctx, `
+		SELECT `+deploymentColumns+deploymentFrom+`
+		WHERE d.stage_id = ? AND d.finished_at IS NULL
+		ORDER BY d.state = 'waiting', CASE d.state WHEN 'waiting' THEN -d.generation ELSE d.generation END
+		LIMIT 1`, stageID))
+}
+
+// stagesWithWork gives the ids of the stages that nextDeployment has
+// something for.
+func stagesWithWork(ctx context.Context, tx *sqlite.Tx) ([]string, error) {
+	return all(ctx, tx, scanText, `
+		SELECT DISTINCT stage_id
+		FROM deployments
+		WHERE finished_at IS NULL`)
+}
+
+func scanText(row scanner) (v string, err error) {
+	err = row.Scan(&v)
+	return v, err
+}
+
+// waitingBefore gives what a generation supersedes.
+func waitingBefore(ctx context.Context, tx *sqlite.Tx, stageID string, generation int64) ([]deployment, error) {
+	return all(ctx, tx, scanDeployment, `
+		SELECT `+deploymentColumns+deploymentFrom+`
+		WHERE d.stage_id = ? AND d.generation < ? AND d.state = 'waiting' AND d.finished_at IS NULL
+		ORDER BY d.generation`, stageID, generation)
+}
+
+// once lists deployments of a stage that were switched to, other than the
+// one given, and whose instances have no time to stop yet.
+func onceLive(ctx context.Context, tx *sqlite.Tx, stageID, except string) ([]deployment, error) {
+	return all(ctx, tx, scanDeployment, `
+		SELECT `+deploymentColumns+deploymentFrom+`
+		WHERE d.stage_id = ? AND d.id <> ? AND d.state = 'live' AND d.stop_at IS NULL
+		ORDER BY d.generation`, stageID, except)
+}
+
+// dueToStop lists deployments whose time to stop is known, soonest first.
+func dueToStop(ctx context.Context, tx *sqlite.Tx, limit int) ([]deployment, error) {
+	return all(ctx, tx, scanDeployment, `
+		SELECT `+deploymentColumns+deploymentFrom+`
+		WHERE d.stop_at IS NOT NULL AND d.id <> COALESCE(s.live_deployment, '')
+		ORDER BY d.stop_at
+		LIMIT ?`, limit)
+}
+
+// moveDeployment takes d from one state to another, and says whether it was
+// still in the first.
+func moveDeployment(ctx context.Context, tx *sqlite.Tx, d deployment, from State) (bool, error) {
+	return changed(tx.ExecContext(ctx, `
+		UPDATE deployments
+		SET state = ?, error = ?, failed_step = ?, started_at = ?, finished_at = ?, stop_at = ?
+		WHERE id = ? AND state = ?`,
+		string(d.State), d.Error, string(d.FailedStep), millis(d.StartedAt), millis(d.FinishedAt), millis(d.stopAt),
+		d.ID, string(from)))
+}
+
+// askToCancel marks a running deployment that is not yet switched to.
+func askToCancel(ctx context.Context, tx *sqlite.Tx, id string) (bool, error) {
+	return changed(tx.ExecContext(ctx, `
+		UPDATE deployments
+		SET cancel = 1
+		WHERE id = ? AND state = 'running'
+			AND NOT EXISTS (SELECT 1 FROM stages WHERE live_deployment = deployments.id)`, id))
+}
+
+// isCanceled says whether askToCancel came first.
+func isCanceled(ctx context.Context, tx *sqlite.Tx, id string) (canceled bool, err error) {
+	err = tx.QueryRowContext(ctx, `
+		SELECT cancel
+		FROM deployments
+		WHERE id = ?`, id).Scan(&canceled)
+	return canceled, err
+}
+
+func setRelease(ctx context.Context, tx *sqlite.Tx, id, releaseID string) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE deployments
+		SET release_id = ?
+		WHERE id = ?`, releaseID, id)
+	return err
+}
+
+func setStopAt(ctx context.Context, tx *sqlite.Tx, id string, at time.Time) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE deployments
+		SET stop_at = ?
+		WHERE id = ?`, millis(at), id)
+	return err
+}
+
+func listDeployments(ctx context.Context, tx *sqlite.Tx, f DeploymentFilter, before string, limit int) ([]deployment, error) {
+	conditions, args := []string{"1 = 1"}, []any{}
+	for _, c := range []struct{ condition, value string }{
+		{"p.name = ?", f.Project}, {"s.name = ?", f.Stage}, {"d.state = ?", string(f.State)}, {"d.id < ?", before},
+	} {
+		if c.value != "" {
+			conditions, args = append(conditions, c.condition), append(args, c.value)
+		}
+	}
+	return all(ctx, tx, scanDeployment, `
+		SELECT `+deploymentColumns+deploymentFrom+`
+		WHERE `+strings.Join(conditions, " AND ")+`
+		ORDER BY d.id DESC
+		LIMIT ?`, append(args, limit)...)
+}
+
+// currentDeployments gives, for each of the stages, the deployment that is
+// under way, else the newest.
+func currentDeployments(ctx context.Context, tx *sqlite.Tx, stageIDs []string) (map[string]deployment, error) {
+	in, args := marks(stageIDs)
+	list, err := all(ctx, tx, scanDeployment, `
+		SELECT `+deploymentColumns+deploymentFrom+`
+		WHERE d.stage_id IN (`+in+`)
+			AND (d.generation = s.generation OR d.state = 'running')
+		ORDER BY d.state <> 'running', d.generation DESC`, args...)
+	found := make(map[string]deployment, len(list))
+	for _, d := range list {
+		if _, ok := found[d.stageID]; !ok {
+			found[d.stageID] = d
+		}
+	}
+	return found, err
+}
+
+func deploymentsByID(ctx context.Context, tx *sqlite.Tx, ids []string) (map[string]deployment, error) {
+	in, args := marks(ids)
+	list, err := all(ctx, tx, scanDeployment, `
+		SELECT `+deploymentColumns+deploymentFrom+`
+		WHERE d.id IN (`+in+`)`, args...)
+	found := make(map[string]deployment, len(list))
+	for _, d := range list {
+		found[d.ID] = d
+	}
+	return found, err
+}
+
+func saveStep(ctx context.Context, tx *sqlite.Tx, deploymentID string, s Step) error {
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO deployment_steps (deployment_id, ordinal, name, state, detail, started_at, finished_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (deployment_id, ordinal) DO UPDATE
+		SET state = excluded.state, detail = excluded.detail, started_at = excluded.started_at, finished_at = excluded.finished_at`,
+		deploymentID, slices.Index(Steps, s.Name), string(s.Name), string(s.State), s.Detail, millis(s.StartedAt), millis(s.FinishedAt))
+	return err
+}
+
+// withSteps fills in the journals of deployments. A step that was not reached
+// has no row.
+func withSteps(ctx context.Context, tx *sqlite.Tx, list []*deployment) error {
+	byID := make(map[string]*deployment, len(list))
+	ids := make([]string, 0, len(list))
+	for _, d := range list {
+		d.Steps = make([]Step, len(Steps))
+		for i, name := range Steps {
+			d.Steps[i] = Step{Name: name, State: StepPending}
+		}
+		byID[d.ID] = d
+		ids = append(ids, d.ID)
+	}
+	in, args := marks(ids)
+	rows, err := tx.QueryContext(ctx, `
+		SELECT deployment_id, ordinal, state, detail, COALESCE(started_at, 0), COALESCE(finished_at, 0)
+		FROM deployment_steps
+		WHERE deployment_id IN (`+in+`)`, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		var ordinal int
+		var s Step
+		var started, finished int64
+		if err := rows.Scan(&id, &ordinal, &s.State, &s.Detail, &started, &finished); err != nil {
+			return err
+		}
+		s.Name, s.StartedAt, s.FinishedAt = Steps[ordinal], sqlite.Time(started), sqlite.Time(finished)
+		byID[id].Steps[ordinal] = s
+	}
+	return rows.Err()
+}

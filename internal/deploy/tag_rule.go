@@ -1,0 +1,75 @@
+package deploy
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/Masterminds/semver/v3"
+)
+
+// maxPattern bounds a tag pattern's length in bytes.
+const maxPattern = 200
+
+// tagForm is what a tag may be.
+// https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pulling-manifests
+var tagForm = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+
+// Validate says, for a person, what is wrong with the rule.
+func (r TagRule) Validate() error {
+	if len(r.Pattern) > maxPattern {
+		return fmt.Errorf("a pattern has at most %d characters", maxPattern)
+	}
+	switch r.Kind {
+	case TagNone:
+		if r.Pattern != "" {
+			return fmt.Errorf("the kind %q takes no pattern", TagNone)
+		}
+	case TagExact:
+		if !tagForm.MatchString(r.Pattern) {
+			return fmt.Errorf("%q is no tag: letters, digits, \"_\", \".\" and \"-\", at most 128", r.Pattern)
+		}
+	case TagGlob:
+		if r.Pattern == "" {
+			return errors.New("a glob is missing, such as \"release-*\"")
+		}
+		if _, err := path.Match(r.Pattern, ""); err != nil || strings.ContainsAny(r.Pattern, "/\x00") {
+			return fmt.Errorf("%q is no glob: \"*\" stands for any characters, \"?\" for one, \"[a-z]\" for one of these", r.Pattern)
+		}
+	case TagSemver:
+		if _, err := semver.NewConstraint(r.Pattern); err != nil || r.Pattern == "" {
+			return fmt.Errorf("%q is no range of versions such as \"^1.2\" or \">=2.0 <3.0\"", r.Pattern)
+		}
+	default:
+		return fmt.Errorf("the kind is one of %q, %q, %q and %q", TagNone, TagExact, TagGlob, TagSemver)
+	}
+	return nil
+}
+
+// Match says whether a push of tag deploys. A rule that is not valid matches
+// nothing. A semver range looks at whole versions only ("1.4.2" or "v1.4.2"):
+// the moving tags that come with them ("1.4", "1") would deploy a push twice.
+func (r TagRule) Match(tag string) bool {
+	if !tagForm.MatchString(tag) || r.Validate() != nil {
+		return false
+	}
+	switch r.Kind {
+	case TagNone:
+		return false
+	case TagExact:
+		return tag == r.Pattern
+	case TagGlob:
+		matched, err := path.Match(r.Pattern, tag)
+		return err == nil && matched
+	case TagSemver:
+		version, err := semver.StrictNewVersion(strings.TrimPrefix(tag, "v"))
+		if err != nil {
+			return false
+		}
+		rang, err := semver.NewConstraint(r.Pattern)
+		return err == nil && rang.Check(version)
+	}
+	return false
+}

@@ -1,0 +1,110 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"berth/internal/container"
+	"berth/internal/fault"
+	"berth/internal/sqlite"
+)
+
+const (
+	lastLines = 20              // of each container, into the log of a failed deployment
+	logTime   = 5 * time.Second // for reading them
+	undoTime  = time.Minute
+	maxError  = 500 // bytes
+)
+
+// fail stores why the attempt came to nothing, with the last that its
+// containers said. What it made is then undone.
+func (a *attempt) fail(ctx context.Context, step StepName, why error) error {
+	a.s.log.WarnContext(ctx, "deployment failed", "project", a.d.Project, "stage", a.d.Stage, "deployment", a.d.ID,
+		"generation", a.d.Generation, "step", step, "error", why)
+	message := fault.Message(why)
+	if last := a.lastWords(ctx); last != "" && step == ProbeStep {
+		message += "; it last said: " + last
+	}
+	if len(message) > maxError {
+		message = strings.ToValidUTF8(message[:maxError], "") + "…"
+	}
+	return a.giveUp(ctx, Failed, step, message)
+}
+
+// giveUp stores an end that is not live.
+func (a *attempt) giveUp(ctx context.Context, end State, step StepName, message string) error {
+	from := a.d.State
+	a.d.State, a.d.Error = end, message
+	if end == Failed {
+		a.d.FailedStep = step
+	}
+	switch {
+	case a.step.State == StepRunning:
+		a.step.Detail = message
+		a.leave(StepFailed)
+	case end == Failed: // it was refused before it was in the journal
+		a.end(Step{Name: step, State: StepFailed, Detail: message, StartedAt: a.s.now()})
+	}
+	store := func(tx *sqlite.Tx) error {
+		ok, err := moveDeployment(ctx, tx, a.d, from)
+		if err != nil || !ok {
+			return errors.Join(err, unless(ok, errTaken))
+		}
+		return a.s.emitDeployment(ctx, tx, a.d)
+	}
+	err := a.commit(ctx, store)
+	if err != nil {
+		// What waited to be stored may be what can't be.
+		a.flushed()
+		err = a.commit(ctx, store)
+	}
+	return err
+}
+
+// lastWords takes the last lines of the containers into the log and gives the
+// very last.
+func (a *attempt) lastWords(ctx context.Context) (last string) {
+	ctx, stop := context.WithTimeout(ctx, logTime)
+	defer stop()
+	for _, b := range a.berths {
+		if !b.seen.Exists {
+			continue
+		}
+		for line, err := range a.s.runtime.Logs(ctx, b.Container, container.LogOptions{Tail: lastLines}) {
+			if err != nil {
+				break
+			}
+			a.line(line.Stream, line.Text)
+			if !b.seen.Ready && strings.TrimSpace(line.Text) != "" {
+				last = strings.TrimSpace(line.Text)
+			}
+		}
+	}
+	return last
+}
+
+// undo takes away what a failed or canceled attempt made, and ends it.
+func (a *attempt) undo(ctx context.Context) error {
+	if a.d.State == Running {
+		a.say("canceled")
+		if err := a.giveUp(ctx, Canceled, "", "canceled before it was live"); err != nil {
+			return err
+		}
+	}
+	clearing, stop := context.WithTimeout(ctx, undoTime)
+	defer stop()
+	if err := a.s.clear(clearing, a.d.ID, 0); err != nil {
+		if ctx.Err() != nil {
+			return err // the journal says that this is left to do
+		}
+		// The sweep takes them: they belong to nothing that is in use.
+		a.s.log.WarnContext(ctx, "containers of a failed deployment not removed yet",
+			"project", a.d.Project, "stage", a.d.Stage, "deployment", a.d.ID, "error", err)
+	}
+	a.later(func(ctx context.Context, tx *sqlite.Tx) error {
+		return a.s.markInstances(ctx, tx, []deployment{a.d}, InstanceStopped)
+	})
+	return a.finish(ctx)
+}
