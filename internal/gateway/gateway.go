@@ -3,20 +3,21 @@
 // that is live, passes the request through, and counts what happened.
 //
 // Start with [Table], which says where requests go and is what package deploy
-// switches, and [Gateway.ServeHTTP], the way of one request.
+// switches, and [Gateway.ServeHTTP], the way of one request. What comes in is
+// read by net/http; what goes to an app that speaks HTTP/1.1 is written and
+// read here (http1.go), over connections that are chosen with care (its first
+// comment says why). Who may see an app is not decided here yet: every route
+// is open.
 package gateway
 
 import (
-	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
+	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"berth/internal/sqlite"
 )
@@ -25,10 +26,11 @@ import (
 type Config struct {
 	Table *Table
 	// Base answers for Berth's own hosts, which IsBase names. The host it is
-	// given is lower case and has neither port nor trailing dot.
+	// given is lower case and has neither port nor trailing dot; an IPv6
+	// address has its brackets.
 	Base   http.Handler
 	IsBase func(host string) bool
-	// AccessLog is the share of requests that are logged, none when zero.
+	// AccessLog is the share of requests to apps that are logged, none when zero.
 	AccessLog AccessLogMode
 	// MaxBodyBytes bounds a request's body where its route does not; 1 GiB
 	// when zero.
@@ -37,23 +39,25 @@ type Config struct {
 	// StreamShutdownTimeout what streams get; 30 s and 5 s when zero.
 	ShutdownTimeout       time.Duration
 	StreamShutdownTimeout time.Duration
-	DB                    *sqlite.DB // keeps the minutes of the charts
-	Log                   *slog.Logger
-	Clock                 func() time.Time // time.Now when nil
+	// DB keeps the minutes of the charts; without it only the running one is known.
+	DB    *sqlite.DB
+	Log   *slog.Logger     // nothing is logged when nil
+	Clock func() time.Time // time.Now when nil
 }
-
-// AccessLogMode is the share of requests that are logged, from 0 to 1.
-type AccessLogMode float64
-
-// The ends of the scale.
-const (
-	AccessLogOff AccessLogMode = 0
-	AccessLogOn  AccessLogMode = 1
-)
 
 // Gateway passes requests through.
 type Gateway struct {
-	Config
+	table     *Table
+	base      http.Handler
+	isBase    func(host string) bool
+	accessLog AccessLogMode
+	maxBody   int64
+	requests  time.Duration // to end in
+	streams   time.Duration // to end in
+	minutes   *minutes
+	log       *slog.Logger
+	clock     func() time.Time
+	failures  rate.Sometimes // keeps a broken app from filling the log
 }
 
 // New checks c.
@@ -61,93 +65,118 @@ func New(c Config) (*Gateway, error) {
 	if c.Table == nil || c.Base == nil || c.IsBase == nil {
 		return nil, errors.New("gateway: Table, Base and IsBase are needed")
 	}
-	return &Gateway{c}, nil
+	if c.AccessLog < 0 || c.AccessLog > 1 {
+		return nil, errors.New("gateway: AccessLog is a share from 0 to 1")
+	}
+	if c.MaxBodyBytes <= 0 {
+		c.MaxBodyBytes = 1 << 30
+	}
+	if c.ShutdownTimeout <= 0 {
+		c.ShutdownTimeout = 30 * time.Second
+	}
+	if c.StreamShutdownTimeout <= 0 {
+		c.StreamShutdownTimeout = 5 * time.Second
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	return &Gateway{
+		table: c.Table, base: c.Base, isBase: c.IsBase, accessLog: c.AccessLog, maxBody: c.MaxBodyBytes,
+		requests: c.ShutdownTimeout, streams: c.StreamShutdownTimeout,
+		minutes: newMinutes(c.DB, c.Table, c.Clock), log: c.Log, clock: c.Clock,
+		failures: rate.Sometimes{First: 10, Interval: time.Second},
+	}, nil
 }
+
+var (
+	errBadHost   = errors.New("no usable host")
+	errBadTarget = errors.New("ambiguous path")
+	errBadMethod = errors.New("CONNECT")
+)
 
 // ServeHTTP takes one request from its arrival to its end.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{g: g, w: w, r: r, started: time.Now(), control: http.NewResponseController(w)}
 	host, ok := normalHost(r.Host)
+	x.host, x.id = host, requestID(r)
+	if ok && g.isBase(host) {
+		r.Header["X-Request-Id"] = []string{x.id}
+		w.Header()["X-Request-Id"] = []string{x.id}
+		g.base.ServeHTTP(w, r)
+		return
+	}
+	x.grpc = r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
+	x.upgrade = upgradeOf(r)
+	x.from = originOf(r)
+	x.claim.cut = x.cut
 	if !ok {
-		http.Error(w, "bad host", http.StatusBadRequest)
+		x.finish(errBadHost)
 		return
 	}
-	if g.IsBase(host) {
-		g.Base.ServeHTTP(w, r)
-		return
-	}
-	for {
-		at := g.Table.current.Load()
-		rt := at.find(host, r.URL.Path)
-		if rt == nil {
-			http.Error(w, "no such app", http.StatusNotFound)
-			return
-		}
-		ctx, cancel := context.WithCancelCause(r.Context())
-		c := &claim{cut: cancel}
-		if len(rt.instances) == 0 || !rt.instances[0].claim(c) {
-			cancel(nil)
-			if g.Table.current.Load() != at {
-				continue
-			}
-			http.Error(w, "unavailable", http.StatusServiceUnavailable)
-			return
-		}
-		defer cancel(nil)
-		defer c.in.release(c)
-		proxy := httputil.ReverseProxy{Transport: c.in.upstream.transport, Rewrite: func(p *httputil.ProxyRequest) {
-			p.SetURL(&url.URL{Scheme: "http", Host: c.in.Address})
-			p.Out.Host = p.In.Host
-			p.SetXForwarded()
-		}}
-		proxy.ServeHTTP(w, r.WithContext(ctx))
-		return
-	}
+	x.finish(x.serve())
 }
 
-// Serve takes connections from l until ctx ends.
-func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
-	s := &http.Server{Handler: g, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
-	s.Protocols = new(http.Protocols)
-	s.Protocols.SetHTTP1(true)
-	s.Protocols.SetUnencryptedHTTP2(true)
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(l) }()
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
-		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-		defer cancel()
-		err := s.Shutdown(ending)
-		<-ended
+// serve finds the route, takes the body and passes the request.
+func (x *exchange) serve() error {
+	if x.r.Method == http.MethodConnect {
+		return errBadMethod
+	}
+	path, ok := read(x.r.URL)
+	if !ok {
+		return errBadTarget
+	}
+	x.path = path
+	found, ok := x.g.table.current.Load().route(x.host, path)
+	switch {
+	case !ok:
+		return errBadTarget
+	case found == nil:
+		return errNoRoute
+	}
+	x.route = found
+	x.shard = found.meter.begin()
+	if err := x.takeBody(); err != nil {
 		return err
 	}
+	return x.pass()
 }
 
-// Run keeps the minutes until ctx ends.
-func (g *Gateway) Run(ctx context.Context) error {
-	<-ctx.Done()
-	return nil
-}
+// finish tells the client what is left to tell, and counts.
+func (x *exchange) finish(err error) {
+	aborted := err != nil && x.status != 0
+	switch {
+	case err == nil || aborted:
+	case errors.Is(err, errLeft):
+		x.status = statusGone
+	default:
+		p := x.pageFor(err)
+		x.show(p)
+		if p.status == http.StatusBadGateway || p.status == http.StatusGatewayTimeout {
+			x.g.failures.Do(func() {
+				x.g.log.WarnContext(x.r.Context(), "request failed at the app", x.attrs("status", p.status, "error", err)...)
+			})
+		}
+	}
+	x.mu.Lock()
+	x.ended = true
+	x.mu.Unlock()
 
-// Minute is what passed through a stage's route within one minute.
-type Minute struct {
-	At       time.Time `json:"at"`
-	Requests int64     `json:"requests"`
-	Errors   int64     `json:"errors"` // answers of 500 and above
-	BytesIn  int64     `json:"bytes_in"`
-	BytesOut int64     `json:"bytes_out"`
-	P50      float64   `json:"p50_ms"` // milliseconds
-	P95      float64   `json:"p95_ms"`
-	P99      float64   `json:"p99_ms"`
-}
-
-// Series gives a stage's minutes.
-func (g *Gateway) Series(_ context.Context, _ string, _, _ time.Time) ([]Minute, error) {
-	return nil, nil
-}
-
-// Collector gives the figures to Prometheus.
-func (g *Gateway) Collector() prometheus.Collector {
-	return prometheus.NewGauge(prometheus.GaugeOpts{Name: "berth_gateway_up"})
+	took := time.Since(x.started)
+	counted := took
+	if x.stream || x.grpc {
+		counted = x.first
+	}
+	if x.shard == nil {
+		x.shard = x.g.table.unrouted.begin()
+	}
+	x.shard.end(x.status, counted, x.body.read.Load(), x.sent)
+	if x.g.accessLog.takes() {
+		x.logAccess(took)
+	}
+	if aborted && x.client == nil {
+		panic(http.ErrAbortHandler) // the one way to tell the client that the answer is not whole
+	}
 }

@@ -91,7 +91,7 @@ func (in *instance) close() {
 	in.mu.Lock()
 	in.closed = true
 	in.mu.Unlock()
-	in.upstream.closeIdle()
+	in.upstream.close()
 }
 
 func (in *instance) open() bool {
@@ -160,14 +160,14 @@ type health struct {
 	restsTo  atomic.Int64 // Unix nanoseconds; 0 when it does not rest
 }
 
-// ready says whether a request may be sent at now. When a rest is over, the
-// one asking is the trial, and others wait for another rest.
-func (h *health) ready(now time.Time) bool {
+// resting says that others go first.
+func (h *health) resting() bool { return h.restsTo.Load() != 0 }
+
+// trial says, once, that a rest is over. The one asking is the trial; the
+// others wait for another rest.
+func (h *health) trial(now time.Time) bool {
 	to := h.restsTo.Load()
-	if to == 0 {
-		return true
-	}
-	return now.UnixNano() >= to && h.restsTo.CompareAndSwap(to, now.Add(restFirst).UnixNano())
+	return to != 0 && now.UnixNano() >= to && h.restsTo.CompareAndSwap(to, now.Add(restFirst).UnixNano())
 }
 
 // answered ends a rest.

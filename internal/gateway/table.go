@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -40,6 +41,7 @@ type Table struct {
 	stages    map[string]*route
 	instances map[string][]*instance // by deployment, until they are drained
 	meters    map[string]*meter      // by stage
+	unrouted  *meter                 // counts what no route was found for
 }
 
 var _ deploy.Router = (*Table)(nil)
@@ -67,6 +69,7 @@ func NewTable(c TableConfig) *Table {
 	t := &Table{
 		clock: c.Clock, log: c.Log,
 		stages: map[string]*route{}, instances: map[string][]*instance{}, meters: map[string]*meter{},
+		unrouted: newMeter("", "", ""),
 	}
 	t.current.Store(&snapshot{})
 	return t
@@ -199,6 +202,22 @@ func (t *Table) meterOf(r deploy.Route) *meter {
 		t.meters[r.StageID] = m
 	}
 	return m
+}
+
+// allMeters gives every meter.
+func (t *Table) allMeters() []*meter {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return append(slices.Collect(maps.Values(t.meters)), t.unrouted)
+}
+
+// forgetMeter drops the meter of a stage that has no route any more.
+func (t *Table) forgetMeter(m *meter) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.stages[m.stageID] == nil && t.meters[m.stageID] == m {
+		delete(t.meters, m.stageID)
+	}
 }
 
 // all gives every instance that has been routed to and not been drained.

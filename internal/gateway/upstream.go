@@ -6,13 +6,25 @@ import (
 	"berth/internal/deploy"
 )
 
-// upstream is the way to one instance.
+// upstream is the way to one instance: by HTTP/1.1, or by HTTP/2 without TLS.
+// One of the two is set.
 type upstream struct {
-	transport *http.Transport
+	http1 *pool
+	http2 *http.Transport
 }
 
-func newUpstream(_ string, _ deploy.Protocol) upstream {
-	return upstream{&http.Transport{MaxIdleConnsPerHost: 64}}
+func newUpstream(address string, p deploy.Protocol) upstream {
+	if p == deploy.H2C {
+		return upstream{http2: newHTTP2(address)}
+	}
+	return upstream{http1: newPool(address)}
 }
 
-func (u upstream) closeIdle() { u.transport.CloseIdleConnections() }
+// close closes the connections not in use now, and the others after their use.
+func (u upstream) close() {
+	if u.http2 != nil {
+		u.http2.CloseIdleConnections()
+		return
+	}
+	u.http1.close()
+}

@@ -1,0 +1,62 @@
+package gateway
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"time"
+)
+
+// AccessLogMode is the share of requests that are logged, from 0 (none) to
+// 1 (all). A logged request is one line with its path and without its query,
+// which is where secrets are.
+type AccessLogMode float64
+
+// The ends of the scale.
+const (
+	AccessLogOff AccessLogMode = 0
+	AccessLogOn  AccessLogMode = 1
+)
+
+// ParseAccessLogMode takes "off", "on", or a share such as "0.05".
+func ParseAccessLogMode(s string) (AccessLogMode, error) {
+	switch s {
+	case "", "off":
+		return AccessLogOff, nil
+	case "on":
+		return AccessLogOn, nil
+	}
+	share, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(share >= 0 && share <= 1) { //nolint:staticcheck // not a number is refused too
+		return 0, fmt.Errorf("%q is not \"off\", \"on\" or a share from 0 to 1", s)
+	}
+	return AccessLogMode(share), nil
+}
+
+// takes says whether one request is logged.
+func (m AccessLogMode) takes() bool {
+	return m >= 1 || m > 0 && rand.Float64() < float64(m) //nolint:gosec // a sample
+}
+
+// logAccess writes the request's line.
+func (x *exchange) logAccess(took time.Duration) {
+	x.g.log.LogAttrs(x.r.Context(), slog.LevelInfo, "request",
+		slog.Group("", x.attrs(
+			"method", x.r.Method, "host", x.host, "path", x.r.URL.Path, "protocol", x.r.Proto, "address", x.from.address,
+			"status", x.status, "bytes_in", x.body.read.Load(), "bytes_out", x.sent,
+			"duration_ms", float64(took.Microseconds())/1000,
+		)...))
+}
+
+// attrs puts before more what a log line about the request says of it.
+func (x *exchange) attrs(more ...any) []any {
+	list := []any{"request_id", x.id}
+	if x.route != nil {
+		list = append(list, "project", x.route.Project, "stage", x.route.Stage, "deployment", x.route.Deployment)
+	}
+	if in := x.claim.in; in != nil {
+		list = append(list, "instance", in.Instance)
+	}
+	return append(list, more...)
+}

@@ -1,0 +1,124 @@
+package gateway
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// smallBody is how many bytes of a body are read before an instance is
+// claimed, so that it can be sent at once, and again.
+const smallBody = 16 << 10
+
+var (
+	errBodyTooLarge = errors.New("the request's body is too large")
+	errBodyTooSlow  = errors.New("the request's body came too slowly")
+	errBodyBroken   = errors.New("the request's body is broken")
+	errBodyUnwanted = errors.New("the rest of the request's body is not wanted")
+)
+
+// body is a request's body on its way to the app.
+type body struct {
+	small      []byte      // all of it, when it is small and its length was known
+	streamed   bool        // it is passed on as it comes
+	chunkedIn  bool        // its length was not said
+	replayable bool        // the whole request may be sent again
+	begun      atomic.Bool // some of a streamed body may have been read
+	unwanted   atomic.Bool // nobody reads the rest
+	expects    bool        // the client waits for 100 (Continue)
+	limit      int64
+	read       atomic.Int64
+	problem    atomic.Pointer[error]
+}
+
+// idempotent says that a request may be repeated (RFC 9110 section 9.2.2).
+// Idempotency-Key is how a client says so for any method.
+func idempotent(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return r.Header["Idempotency-Key"] != nil
+}
+
+// takeBody looks at the request's body, and reads it when it is small.
+func (x *exchange) takeBody() error {
+	b, r := &x.body, x.r
+	if b.limit = x.route.MaxBodyBytes; b.limit <= 0 {
+		b.limit = x.g.maxBody
+	}
+	switch {
+	case r.ContentLength > b.limit:
+		return errBodyTooLarge
+	case r.ContentLength == 0 || r.Body == http.NoBody:
+		b.replayable = idempotent(r)
+		return nil
+	case r.Header["Expect"] != nil || r.ContentLength < 0 || r.ContentLength > smallBody || x.grpc:
+		b.streamed = true
+		b.chunkedIn = r.ContentLength < 0
+		b.expects = r.Header["Expect"] != nil
+		return nil
+	}
+	_ = x.control.SetReadDeadline(time.Now().Add(clientStall))
+	b.small = make([]byte, r.ContentLength)
+	if _, err := io.ReadFull(r.Body, b.small); err != nil {
+		return b.fail(err)
+	}
+	b.read.Store(r.ContentLength)
+	_ = x.control.SetReadDeadline(time.Time{})
+	b.replayable = idempotent(r)
+	return nil
+}
+
+// readPart reads a part of a streamed body, within the limits of size and time.
+func (x *exchange) readPart(p []byte) (int, error) {
+	b := &x.body
+	_ = x.control.SetReadDeadline(time.Now().Add(clientStall))
+	if b.unwanted.Load() { // looked at after setting the deadline: see leaveBody
+		return 0, errBodyUnwanted
+	}
+	n, err := x.r.Body.Read(p)
+	if b.read.Add(int64(n)) > b.limit {
+		return 0, b.fail(errBodyTooLarge)
+	}
+	switch {
+	case err == nil:
+	case b.unwanted.Load():
+		return n, errBodyUnwanted
+	case errors.Is(err, io.EOF):
+		_ = x.control.SetReadDeadline(time.Time{})
+	default:
+		err = b.fail(err)
+	}
+	return n, err
+}
+
+// leaveBody wakes who reads a streamed body; no read begins after it.
+func (x *exchange) leaveBody() {
+	x.body.unwanted.Store(true)
+	_ = x.control.SetReadDeadline(time.Unix(1, 0))
+}
+
+// fail keeps the first thing that went wrong with the body on the client's side.
+func (b *body) fail(err error) error {
+	switch {
+	case errors.Is(err, errBodyTooLarge):
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = errBodyTooSlow
+	default:
+		err = errors.Join(errBodyBroken, err)
+	}
+	b.problem.CompareAndSwap(nil, &err)
+	return err
+}
+
+// failed gives what went wrong on the client's side.
+func (b *body) failed() error {
+	if p := b.problem.Load(); p != nil {
+		return *p
+	}
+	return nil
+}

@@ -1,0 +1,70 @@
+package gateway
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// collector gives the meters to Prometheus.
+type collector struct {
+	table *Table
+
+	requests, duration, inFlight, bytes *prometheus.Desc
+}
+
+// Collector gives, by project and stage: requests by class of status, the
+// histogram of their duration (of a stream: to its beginning), those in
+// flight, and the bytes of bodies by direction.
+func (g *Gateway) Collector() prometheus.Collector {
+	stage := []string{"project", "stage"}
+	return &collector{
+		table:    g.table,
+		requests: prometheus.NewDesc("berth_gateway_requests_total", "Requests answered, by class of status.", append(stage, "code"), nil),
+		duration: prometheus.NewDesc("berth_gateway_request_duration_seconds", "Time from a request's arrival to the end of its answer; of a stream to its beginning.", stage, nil),
+		inFlight: prometheus.NewDesc("berth_gateway_requests_in_flight", "Requests and streams being served.", stage, nil),
+		bytes:    prometheus.NewDesc("berth_gateway_body_bytes_total", "Bytes of bodies, in from clients and out to them.", append(stage, "direction"), nil),
+	}
+}
+
+// Describe names the figures.
+func (c *collector) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.requests, c.duration, c.inFlight, c.bytes} {
+		to <- d
+	}
+}
+
+// Collect gives the figures.
+func (c *collector) Collect(to chan<- prometheus.Metric) {
+	for _, m := range c.table.allMeters() {
+		now := m.read()
+		for class := 1; class < len(now.classes); class++ {
+			if n := now.classes[class]; n > 0 {
+				to <- prometheus.MustNewConstMetric(c.requests, prometheus.CounterValue, float64(n), m.project, m.stage, fmt.Sprintf("%dxx", class))
+			}
+		}
+		cumulative, so := make(map[float64]uint64, len(bounds)), uint64(0)
+		for i, bound := range bounds {
+			so += uint64(now.latency[i]) //nolint:gosec // counters do not fall
+			if exposed(bound) {
+				cumulative[bound.Seconds()] = so
+			}
+		}
+		to <- prometheus.MustNewConstHistogram(c.duration, so+uint64(now.latency[len(bounds)]), now.took.Seconds(), cumulative, m.project, m.stage) //nolint:gosec // as above
+		to <- prometheus.MustNewConstMetric(c.inFlight, prometheus.GaugeValue, float64(now.inFlight), m.project, m.stage)
+		to <- prometheus.MustNewConstMetric(c.bytes, prometheus.CounterValue, float64(now.in), m.project, m.stage, "in")
+		to <- prometheus.MustNewConstMetric(c.bytes, prometheus.CounterValue, float64(now.out), m.project, m.stage, "out")
+	}
+}
+
+// exposed picks the bounds that Prometheus gets: a series each is enough.
+func exposed(bound time.Duration) bool {
+	switch bound {
+	case time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
+		100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2500 * time.Millisecond,
+		5 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,252 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// newHTTP2 makes the way to an app that speaks HTTP/2 without TLS. There a
+// server says which requests it has not looked at before it closes (GOAWAY),
+// and net/http sends those again, so no choice of connections is needed.
+func newHTTP2(address string) *http.Transport {
+	dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: -1}
+	t := &http.Transport{
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			c, err := dialer.DialContext(ctx, network, address)
+			if err != nil {
+				return nil, &refusedError{err}
+			}
+			return c, nil
+		},
+		DisableCompression:     true,
+		IdleConnTimeout:        idleLimit,
+		MaxResponseHeaderBytes: answerHeadMost,
+		Protocols:              new(http.Protocols),
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
+	}
+	t.Protocols.SetUnencryptedHTTP2(true)
+	return t
+}
+
+var errNoAnswerInTime = errors.New("the app did not answer in time")
+
+// passHTTP2 sends the request over HTTP/2, and passes the answer on.
+func (x *exchange) passHTTP2(in *instance) error {
+	ctx, cancel := context.WithCancelCause(x.r.Context())
+	defer cancel(nil)
+	x.mu.Lock()
+	x.cancel = func() { cancel(x.why) }
+	cut := x.why != nil
+	x.mu.Unlock()
+	defer func() {
+		x.mu.Lock()
+		x.cancel = nil
+		x.mu.Unlock()
+	}()
+	if cut {
+		return x.why
+	}
+
+	var late *time.Timer
+	if !x.grpc { // which has deadlines of its own, and calls that wait for news
+		late = time.AfterFunc(x.route.RequestTimeout, func() { cancel(errNoAnswerInTime) })
+		defer late.Stop()
+	}
+	out := x.outgoing(ctx, in, func() {
+		if late != nil && late.Stop() {
+			late.Reset(x.route.RequestTimeout)
+		}
+	})
+	if b, ok := out.Body.(*passedBody); ok {
+		defer b.leave()
+	}
+	answer, err := in.upstream.http2.RoundTrip(out)
+	if late != nil {
+		late.Stop()
+	}
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil && x.r.Context().Err() == nil {
+			return cause
+		}
+		if errors.As(err, new(*refusedError)) {
+			return err
+		}
+		return &unansweredError{err, false}
+	}
+	defer func() { _ = answer.Body.Close() }()
+	return x.answerHTTP2(answer)
+}
+
+// outgoing makes the request that the app gets. progress is called as the body goes.
+func (x *exchange) outgoing(ctx context.Context, in *instance, progress func()) *http.Request {
+	r := x.r
+	h := make(http.Header, len(r.Header)+8)
+	eachForwarded(r.Header, func(name string, values []string) { h[name] = values })
+	x.eachSet(func(name, value string) { h.Set(name, value) })
+	if hasToken(r.Header["Te"], "trailers") {
+		h.Set("Te", "trailers")
+	}
+	if h["User-Agent"] == nil {
+		h["User-Agent"] = nil // keeps net/http from setting its own
+	}
+	target := &url.URL{Scheme: "http", Host: in.Address, RawPath: x.route.targetPath(r.URL), RawQuery: r.URL.RawQuery, ForceQuery: r.URL.ForceQuery}
+	target.Path, _ = url.PathUnescape(target.RawPath) // net/http has taken it once
+	out := &http.Request{Method: r.Method, URL: target, Proto: "HTTP/2.0", ProtoMajor: 2, Host: r.Host, Header: h}
+	switch {
+	case x.body.small != nil:
+		out.ContentLength = int64(len(x.body.small))
+		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(x.body.small)), nil }
+		out.Body, _ = out.GetBody()
+	case x.body.streamed:
+		if r.ProtoMajor == 1 {
+			_ = x.control.EnableFullDuplex()
+		}
+		out.ContentLength = r.ContentLength
+		out.Trailer = http.Header{}
+		for name := range r.Trailer {
+			if !reserved(name) && !hopByHop(name) {
+				out.Trailer[name] = nil
+			}
+		}
+		out.Body = &passedBody{x: x, out: out, progress: progress}
+	}
+	return out.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
+			if code != http.StatusContinue && x.r.ProtoAtLeast(1, 1) {
+				x.inform(code, http.Header(header))
+			}
+			return nil
+		},
+	}))
+}
+
+// inform passes a 1xx answer on.
+func (x *exchange) inform(status int, fields http.Header) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.ended || x.status != 0 {
+		return
+	}
+	h := x.w.Header()
+	for name, values := range fields {
+		h[name] = values
+	}
+	x.w.WriteHeader(status)
+	clear(h)
+}
+
+// passedBody is a streamed body on its way into the transport, which reads it
+// in another goroutine. That the transport closes it says only that it wants
+// no more of it: it may be asked for again on another connection.
+type passedBody struct {
+	x        *exchange
+	out      *http.Request
+	progress func()
+
+	mu     sync.Mutex
+	closed bool
+}
+
+// Read reads a part.
+func (b *passedBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return 0, errBodyUnwanted
+	}
+	b.x.body.begun.Store(true)
+	n, err := b.x.readPart(p)
+	b.progress()
+	if errors.Is(err, io.EOF) {
+		for name := range b.out.Trailer {
+			b.out.Trailer[name] = b.x.r.Trailer[name]
+		}
+	}
+	return n, err
+}
+
+// Close does nothing; leave ends the reading.
+func (b *passedBody) Close() error { return nil }
+
+// leave waits until nobody reads, for good: the client's body must not be
+// touched once its handler has returned.
+func (b *passedBody) leave() {
+	b.x.leaveBody()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+}
+
+// answerHTTP2 passes an answer on.
+func (x *exchange) answerHTTP2(answer *http.Response) error {
+	h := x.w.Header()
+	skip := named(answer.Header["Connection"])
+	for name, values := range answer.Header {
+		if !hopByHop(name) && !contains(skip, name) {
+			h[name] = values
+		}
+	}
+	if strings.HasPrefix(h.Get("Content-Type"), "text/event-stream") && !x.becomeStream() {
+		clear(h)
+		return errOneMoment
+	}
+	var announced []string
+	for name := range answer.Trailer {
+		announced = append(announced, name)
+	}
+	if announced != nil {
+		h["Trailer"] = announced
+	}
+	x.begin(answer.StatusCode)
+	if answer.ContentLength < 0 && answer.Body != http.NoBody {
+		// Not when there is no body: gRPC clients want such an answer in one
+		// frame.
+		_ = x.control.Flush()
+	}
+	if err := x.copyHTTP2(answer); err != nil {
+		return err
+	}
+	for name, values := range answer.Trailer {
+		if !contains(announced, name) {
+			name = http.TrailerPrefix + name
+		}
+		h[name] = values
+	}
+	return nil
+}
+
+func (x *exchange) copyHTTP2(answer *http.Response) error {
+	buffer := readBuffers.Get().(*[]byte)
+	defer readBuffers.Put(buffer)
+	for {
+		n, readErr := answer.Body.Read(*buffer)
+		if n > 0 {
+			x.extend()
+			if _, err := x.w.Write((*buffer)[:n]); err != nil {
+				return errors.Join(errLeft, err)
+			}
+			x.sent += int64(n)
+			if answer.ContentLength < 0 {
+				if err := x.control.Flush(); err != nil {
+					return errors.Join(errLeft, err)
+				}
+			}
+		}
+		switch {
+		case errors.Is(readErr, io.EOF):
+			return nil
+		case readErr != nil:
+			return readErr
+		}
+	}
+}

@@ -1,0 +1,160 @@
+package gateway
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed" // the page and its style
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"html/template"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"berth/internal/fault"
+)
+
+// page is what the gateway itself answers, as a person may read it.
+type page struct {
+	status  int
+	title   string
+	detail  string
+	code    fault.Kind
+	retry   int  // Retry-After in seconds; 0 for none
+	refresh bool // a browser asks again by itself
+}
+
+// pageFor puts a failure into words.
+func (x *exchange) pageFor(err error) page {
+	switch {
+	case errors.Is(err, errBadTarget):
+		return page{http.StatusBadRequest, "Bad request", "The address of this request can be read in more than one way, so it was not passed on.", fault.BadInput, 0, false}
+	case errors.Is(err, errBadHost):
+		return page{http.StatusBadRequest, "Bad request", "The request does not say which host it is for.", fault.BadInput, 0, false}
+	case errors.Is(err, errBadMethod):
+		return page{http.StatusMethodNotAllowed, "Not a proxy", "This server does not open connections to others.", fault.BadInput, 0, false}
+	case errors.Is(err, errNoRoute):
+		return page{http.StatusNotFound, "No such app", "Nothing runs at this address. Check its spelling, or ask whoever runs this server.", fault.Missing, 0, false}
+	case errors.Is(err, errNoInstance) && x.route.starting():
+		return page{http.StatusServiceUnavailable, "Starting", "The app is starting. This page looks again by itself.", fault.NotNow, 3, true}
+	case errors.Is(err, errNoInstance):
+		return page{http.StatusServiceUnavailable, "Unavailable", "The app is not running at the moment. Try again in a little while.", fault.NotNow, 30, false}
+	case errors.Is(err, errDrained), errors.Is(err, errOneMoment):
+		return page{http.StatusServiceUnavailable, "Interrupted", "A new version of the app took over while this request was waiting. Try again.", fault.NotNow, 1, false}
+	case errors.Is(err, errBodyTooLarge):
+		return page{http.StatusRequestEntityTooLarge, "Too large", "What was sent is larger than the " + size(x.body.limit) + " that this app takes.", fault.TooLarge, 0, false}
+	case errors.Is(err, errBodyTooSlow):
+		return page{http.StatusRequestTimeout, "Too slow", "The rest of the request did not come in time.", fault.BadInput, 0, false}
+	case errors.Is(err, errBodyBroken):
+		return page{http.StatusBadRequest, "Bad request", "The request's body is not complete.", fault.BadInput, 0, false}
+	case isTimeout(err), errors.Is(err, errNoAnswerInTime):
+		return page{http.StatusGatewayTimeout, "No answer in time", "The app did not answer in time. It may have done what was asked all the same.", fault.NotNow, 0, false}
+	default:
+		return page{http.StatusBadGateway, "No answer", "The app could not be reached, or broke off without an answer.", fault.NotNow, 0, false}
+	}
+}
+
+//go:embed page.html
+var pageHTML string
+
+//go:embed page.css
+var pageCSS string
+
+var (
+	pageTemplate = template.Must(template.New("page").Parse(pageHTML))
+	pagePolicy   = func() string {
+		sum := sha256.Sum256([]byte(pageCSS))
+		return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
+			"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	}()
+)
+
+// show answers with a page: in gRPC's way to gRPC, in HTML to who asks for
+// it, as a problem (RFC 9457) to everybody else.
+func (x *exchange) show(p page) {
+	h := x.w.Header()
+	clear(h)
+	if x.grpc {
+		h.Set("Content-Type", "application/grpc")
+		h.Set("Grpc-Status", grpcCode(p.code))
+		h.Set("Grpc-Message", p.title)
+		x.begin(http.StatusOK)
+		return
+	}
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", pagePolicy)
+	if p.retry > 0 {
+		h.Set("Retry-After", strconv.Itoa(p.retry))
+	}
+	var text []byte
+	if wantsHTML(x.r.Header["Accept"]) {
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		h.Set("Vary", "Accept")
+		if p.refresh {
+			h.Set("Refresh", strconv.Itoa(p.retry))
+		}
+		var b bytes.Buffer
+		_ = pageTemplate.Execute(&b, map[string]any{
+			"Title": p.title, "Status": p.status, "Detail": p.detail, "RequestID": x.id,
+			"Style": template.CSS(pageCSS), //nolint:gosec // our own file
+		})
+		text = b.Bytes()
+	} else {
+		h.Set("Content-Type", "application/problem+json")
+		text, _ = json.Marshal(map[string]any{
+			"type": "about:blank", "title": p.title, "status": p.status, "detail": p.detail,
+			"code": p.code.String(), "request_id": x.id,
+		})
+	}
+	h.Set("Content-Length", strconv.Itoa(len(text)))
+	x.begin(p.status)
+	if x.r.Method != http.MethodHead {
+		n, _ := x.w.Write(text)
+		x.sent = int64(n)
+	}
+}
+
+// wantsHTML says whether Accept asks for HTML by name, as browsers do.
+func wantsHTML(accept []string) bool {
+	for _, line := range accept {
+		for part := range strings.SplitSeq(line, ",") {
+			kind, parameters, _ := strings.Cut(part, ";")
+			switch strings.TrimSpace(strings.ToLower(kind)) {
+			case "text/html", "application/xhtml+xml":
+				return strings.ReplaceAll(parameters, " ", "") != "q=0"
+			}
+		}
+	}
+	return false
+}
+
+// grpcCode gives the status that gRPC has for a kind of failure.
+func grpcCode(k fault.Kind) string {
+	switch k {
+	case fault.Missing:
+		return "5" // NOT_FOUND
+	case fault.TooLarge, fault.TooOften:
+		return "8" // RESOURCE_EXHAUSTED
+	case fault.BadInput, fault.Clash:
+		return "3" // INVALID_ARGUMENT
+	case fault.Unauthenticated:
+		return "16" // UNAUTHENTICATED
+	case fault.Denied:
+		return "7" // PERMISSION_DENIED
+	case fault.NotNow, fault.Internal:
+		return "14" // UNAVAILABLE
+	}
+	return "14"
+}
+
+// size writes bytes for people.
+func size(n int64) string {
+	units := []string{"bytes", "KiB", "MiB", "GiB", "TiB"}
+	unit := 0
+	for ; n >= 1024 && n%1024 == 0 && unit < len(units)-1; unit++ {
+		n /= 1024
+	}
+	return strconv.FormatInt(n, 10) + " " + units[unit]
+}

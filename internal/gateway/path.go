@@ -1,0 +1,141 @@
+package gateway
+
+import (
+	"net/url"
+	"strings"
+)
+
+// A path is forwarded as it came. Apps read paths in different ways: some
+// take an encoded slash for a slash, some a backslash, some merge slashes,
+// some drop what follows a semicolon. So a path is taken only when each of
+// these readings leads to the same route, and never when one of them has a
+// dot segment or a control character: what was decided on is then what the
+// app sees, however it reads. See [readings.route].
+
+// readings are the ways to read one path.
+type readings struct {
+	path    string // decoded
+	literal string // decoded but for slashes, which stay "%2F"; "" when the same
+	merged  string // as the most forgiving app reads it; "" when the same
+}
+
+// read gives the readings of a request's path; it says false when one of them
+// is not safe.
+func read(u *url.URL) (readings, bool) {
+	path := u.Path
+	if path == "" {
+		return readings{path: "/"}, true // an absolute-form target may have none
+	}
+	if path[0] != '/' {
+		return readings{}, false
+	}
+	plain := u.RawPath == ""
+	for i := range len(path) {
+		switch c := path[i]; {
+		case c < ' ' || c == 0x7f:
+			return readings{}, false
+		case c == '\\' || c == ';':
+			plain = false
+		case c == '/' && i+1 < len(path) && (path[i+1] == '/' || path[i+1] == '.'):
+			plain = false
+		}
+	}
+	if plain {
+		return readings{path: path}, true
+	}
+	merged, ok := merge(path)
+	if !ok {
+		return readings{}, false
+	}
+	r := readings{path: path, merged: merged}
+	if u.RawPath != "" {
+		r.literal = literal(u.EscapedPath())
+	}
+	return r, true
+}
+
+// merge reads path with backslashes as slashes, without path parameters and
+// without empty segments; it says false when there is a dot segment.
+func merge(path string) (string, bool) {
+	var b strings.Builder
+	b.Grow(len(path))
+	for segment := range strings.SplitSeq(strings.ReplaceAll(path, `\`, "/"), "/") {
+		name, _, _ := strings.Cut(segment, ";")
+		if name == "." || name == ".." {
+			return "", false
+		}
+		if name != "" {
+			b.WriteByte('/')
+			b.WriteString(name)
+		}
+	}
+	if b.Len() == 0 {
+		return "/", true
+	}
+	return b.String(), true
+}
+
+// literal decodes an escaped path but for its encoded slashes.
+func literal(escaped string) string {
+	var b strings.Builder
+	b.Grow(len(escaped))
+	for i := 0; i < len(escaped); i++ {
+		if escaped[i] != '%' || i+2 >= len(escaped) {
+			b.WriteByte(escaped[i])
+			continue
+		}
+		if c := unhex(escaped[i+1])<<4 | unhex(escaped[i+2]); c == '/' {
+			b.WriteString("%2F")
+		} else {
+			b.WriteByte(c)
+		}
+		i += 2
+	}
+	return b.String()
+}
+
+func unhex(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	default:
+		return c - 'A' + 10
+	}
+}
+
+// route finds where a path goes; it says false when its readings go to
+// different places.
+func (s *snapshot) route(host string, r readings) (*route, bool) {
+	found := s.find(host, r.path)
+	if r.literal != "" && s.find(host, r.literal) != found || r.merged != "" && s.find(host, r.merged) != found {
+		return nil, false
+	}
+	return found, true
+}
+
+// targetPath gives the escaped path that the app gets.
+func (r *route) targetPath(u *url.URL) string {
+	escaped := u.EscapedPath()
+	if escaped == "" {
+		escaped = "/"
+	}
+	if !r.StripPrefix || r.PathPrefix == "/" {
+		return escaped
+	}
+	// The prefix is as long as it is when decoded, so walk that far. Where it
+	// ends is a slash that is not encoded, or the end: the literal reading
+	// went to this route too.
+	at := 0
+	for range len(r.PathPrefix) {
+		if escaped[at] == '%' {
+			at += 2
+		}
+		at++
+	}
+	if at >= len(escaped) {
+		return "/"
+	}
+	return escaped[at:]
+}
