@@ -165,7 +165,7 @@ func (s *Server) buildDeploy(context.Context) (err error) {
 	s.deploy, err = deploy.New(deploy.Config{
 		DB: s.db, Events: s.events, Runtime: s.engine, Router: table, Images: s.resolver, Secrets: s.vault,
 		BaseURL: s.settings.BaseURL, ReservedHosts: s.baseHosts(), ShutdownTimeout: s.settings.ShutdownTimeout,
-		DataDir: s.settings.DataDir, Clock: s.clock, Log: s.log, Hook: crashHook(),
+		Clock: s.clock, Log: s.log, Hook: crashHook(),
 	})
 	if err != nil {
 		return err
