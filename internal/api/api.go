@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -250,8 +251,14 @@ func (a *API) recovered(next http.Handler) http.Handler {
 			if v == nil {
 				return
 			}
-			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-				panic(v)
+			if err, ok := v.(error); ok {
+				if errors.Is(err, http.ErrAbortHandler) {
+					panic(v)
+				}
+				// huma panics when an answer can't be written: the client is away.
+				if _, away := errors.AsType[net.Error](err); away {
+					panic(http.ErrAbortHandler)
+				}
 			}
 			a.log.ErrorContext(r.Context(), "handler panicked", "stack", string(debug.Stack()))
 			a.answer(w, r, fmt.Errorf("panic: %v", v))

@@ -35,6 +35,8 @@ func FuzzBodies(f *testing.F) {
 	}
 	names := strings.NewReplacer("{project}", "shop", "{stage}", "prod", "{username}", "bo", "{id}", "none", "{context}", "shop", "{name}", "KEY", "{host}", "ghcr.io")
 	f.Fuzz(func(t *testing.T, body string) {
+		s := *s
+		s.t = t
 		for _, o := range targets {
 			got := s.do(nobody, o.method, names.Replace(o.path), body, as)
 			require.Less(t, got.StatusCode, 500, "%s %s: %s", o.method, o.path, got.body)

@@ -100,7 +100,7 @@ func newEmptyServer(t testing.TB, change ...func(*api.Config)) *server {
 	require.NoError(t, err)
 	s.deploy, err = deploy.New(deploy.Config{
 		DB: db, Events: s.events, Runtime: s.engine, Router: table, Images: resolver, Secrets: s.vault,
-		ReservedHosts: []string{"localhost"}, DataDir: dir,
+		ReservedHosts: []string{"localhost"},
 	})
 	require.NoError(t, err)
 
@@ -244,8 +244,9 @@ func (s slots) Set(ctx context.Context, actor, slotContext, name string, value s
 // what it is, and it writes log lines.
 type engine struct {
 	container.Runtime
-	down bool // does not answer
-	logs iter.Seq2[container.LogLine, error]
+	down      bool // does not answer
+	container container.Container
+	logs      iter.Seq2[container.LogLine, error]
 }
 
 func (e *engine) Info(context.Context) (container.Info, error) {
@@ -258,6 +259,14 @@ func (e *engine) Info(context.Context) (container.Info, error) {
 func (e *engine) Images(context.Context) ([]container.Image, error) { return nil, nil }
 
 func (e *engine) List(context.Context, map[string]string) ([]container.Container, error) {
+	return nil, nil
+}
+
+func (e *engine) Inspect(context.Context, string) (container.Container, error) {
+	return e.container, nil
+}
+
+func (e *engine) Volumes(context.Context, map[string]string) ([]container.Volume, error) {
 	return nil, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"iter"
 	"net/http"
 	"reflect"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -144,6 +145,8 @@ func (f *feed) flush() error {
 	if err := f.control.Flush(); err != nil {
 		return errors.Join(errGone, err)
 	}
+	// HTTP/2 ends a stream at its deadline, also one that waits.
+	_ = f.control.SetWriteDeadline(time.Time{})
 	return nil
 }
 
@@ -155,6 +158,11 @@ func pump[T any](ctx context.Context, a *API, f *feed, source func(context.Conte
 	var broken error
 	go func() {
 		defer close(items)
+		defer func() { // not a request's goroutine, so nobody else would
+			if v := recover(); v != nil {
+				broken = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+			}
+		}()
 		for item, err := range source(ctx) {
 			if err != nil {
 				broken = err

@@ -253,7 +253,11 @@ func (s *server) instance() (id string) {
 	ctx, now := s.t.Context(), sqlite.Millis(time.Now())
 	d, err := s.deploy.Stage(ctx, "shop", "prod")
 	require.NoError(s.t, err)
+	var server string
 	require.NoError(s.t, s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		if err := tx.QueryRowContext(ctx, "SELECT value FROM deploy_marks WHERE name = 'server'").Scan(&server); err != nil {
+			return err
+		}
 		if _, err := tx.ExecContext(ctx, `
 			INSERT INTO deployments (id, stage_id, generation, reference, kind, trigger, state, created_at)
 			VALUES ('d1', ?, 1, 'shop:1', 'deploy', 'api', 'live', ?)`, d.ID, now); err != nil {
@@ -264,6 +268,10 @@ func (s *server) instance() (id string) {
 			VALUES ('i1', 'd1', 0, 'c1', 'ready', ?, ?)`, now, now)
 		return err
 	}))
+	s.engine.container = container.Container{
+		ID: "c1", State: container.StateRunning,
+		Labels: map[string]string{"berth.server": server, "berth.deployment": "d1", "berth.instance": "i1"},
+	}
 	return "i1"
 }
 
