@@ -14,7 +14,7 @@ import (
 
 // RegistryAccount is who Berth is to another registry. Its password is a
 // sealed slot.
-type RegistryAccount struct {
+type RegistryAccount struct { //nolint:revive // Account is somebody at this registry
 	Host      string    `json:"host"` // "ghcr.io", "registry.example.org:5000"
 	Username  string    `json:"username"`
 	Insecure  bool      `json:"insecure"` // plain HTTP is allowed
@@ -27,9 +27,9 @@ type AccountChange struct {
 	Host string `json:"host"`
 }
 
-// slotContext is the context of the slots that hold these passwords; the name
+// secretContext is the context of the slots that hold these passwords; the name
 // is the host.
-const slotContext = "registry"
+const secretContext = "registry"
 
 // Accounts lists the accounts for other registries, by host.
 func (r *Resolver) Accounts(ctx context.Context) (list []RegistryAccount, err error) {
@@ -57,7 +57,7 @@ func (r *Resolver) SetAccount(ctx context.Context, actor string, a RegistryAccou
 		return err
 	}
 	if !password.Empty() {
-		if err := r.secrets.Set(ctx, actor, slotContext, host, password); err != nil {
+		if err := r.secrets.Set(ctx, actor, secretContext, host, password); err != nil {
 			return fmt.Errorf("keep the password for %s: %w", host, err)
 		}
 	}
@@ -107,7 +107,7 @@ func (r *Resolver) RemoveAccount(ctx context.Context, actor, host string) error 
 	if err != nil || a.Username == "" {
 		return err
 	}
-	if err := r.secrets.Remove(ctx, actor, slotContext, host); err != nil && fault.KindOf(err) != fault.Missing {
+	if err := r.secrets.Remove(ctx, actor, secretContext, host); err != nil && fault.KindOf(err) != fault.Missing {
 		return fmt.Errorf("remove the password for %s: %w", host, err)
 	}
 	return nil
@@ -120,7 +120,7 @@ func (r *Resolver) account(ctx context.Context, host string) (RegistryAccount, s
 	if err != nil || !found || a.Username == "" {
 		return a, secret.Text{}, err
 	}
-	password, err := r.secrets.Get(ctx, slotContext, host)
+	password, err := r.secrets.Get(ctx, secretContext, host)
 	if err != nil {
 		return a, secret.Text{}, fault.Unavailable("the password for %s can't be read; set the account for this registry again", host).Because(err)
 	}

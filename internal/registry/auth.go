@@ -65,7 +65,7 @@ func (g *accountGate) admit(w http.ResponseWriter, req *http.Request, t target) 
 		if t.action == pull && c.account.Pull && (c.token == nil || c.token.Catalog) {
 			return c, nil
 		}
-	default:
+	case partBlob, partUploads, partUpload, partManifest, partTags, partReferrers:
 		if c.may(t.action, t.repository) {
 			return c, nil
 		}

@@ -20,36 +20,35 @@ const octetStream = "application/octet-stream"
 
 var errBlobUnknown = refuse(http.StatusNotFound, "BLOB_UNKNOWN", "there is no such blob in this repository")
 
-// blobSize says that a repository has a blob. A client that hears so will
+// findBlob says whether a repository has a blob. A client that hears so will
 // not upload it, so the blob's time starts anew when no manifest needs it yet.
-func (r *Registry) blobSize(ctx context.Context, repository string, d digest.Digest) (int64, error) {
+func (r *Registry) findBlob(ctx context.Context, repository string, d digest.Digest) error {
 	var link blobLink
 	err := r.db.Read(ctx, func(tx *sqlite.Tx) (err error) {
 		link, err = selectLink(ctx, tx, repository, d)
 		return err
 	})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if _, err := os.Stat(r.files.blob(d)); errors.Is(err, fs.ErrNotExist) {
-		return 0, errBlobUnknown // lost: the client's upload brings it back
+		return errBlobUnknown // lost: the client's upload brings it back
 	}
 	if link.referenced || r.clock().Sub(link.linkedAt) < r.grace/2 {
-		return link.size, nil
+		return nil
 	}
-	err = r.db.Write(ctx, func(tx *sqlite.Tx) error {
+	return r.db.Write(ctx, func(tx *sqlite.Tx) error {
 		if _, err := selectLink(ctx, tx, repository, d); err != nil {
 			return err // collected in between
 		}
 		return linkBlob(ctx, tx, repository, d, r.clock())
 	})
-	return link.size, err
 }
 
 // openBlob gives a blob's file. It stays readable when the blob is collected
 // meanwhile.
 func (r *Registry) openBlob(ctx context.Context, repository string, d digest.Digest) (*os.File, error) {
-	if _, err := r.blobSize(ctx, repository, d); err != nil {
+	if err := r.findBlob(ctx, repository, d); err != nil {
 		return nil, err
 	}
 	f, err := r.files.open(d)
@@ -69,7 +68,7 @@ func (r *Registry) serveBlob(w http.ResponseWriter, req *http.Request, t target)
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	h := w.Header()
 	h.Set("Content-Type", octetStream)
 	h.Set("Docker-Content-Digest", t.reference)
@@ -112,7 +111,7 @@ func (r *Registry) putBlob(ctx context.Context, repository string, d digest.Dige
 	if err != nil {
 		return desc, err
 	}
-	defer func() { err = errors.Join(err, u.Cancel()) }()
+	defer func() { err = errors.Join(err, u.Cancel()) }() //nolint:contextcheck // it has the request's own, and ends after it
 	if err := u.open(); err != nil {
 		return desc, err
 	}
@@ -122,5 +121,5 @@ func (r *Registry) putBlob(ctx context.Context, repository string, d digest.Dige
 	if size >= 0 && u.size != size {
 		return desc, ociregistry.ErrSizeInvalid
 	}
-	return u.Commit(d)
+	return u.Commit(d) //nolint:contextcheck // as Cancel
 }

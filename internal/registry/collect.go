@@ -188,7 +188,7 @@ func (r *Registry) eachOldFile(folder string, do func(name string) error) error 
 	if err != nil {
 		return err
 	}
-	defer dir.Close() //nolint:errcheck // it was only read
+	defer dir.Close()
 	for {
 		entries, err := dir.ReadDir(batch)
 		for _, entry := range entries {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -81,7 +82,7 @@ func (d document) isImage() bool {
 
 // all gives every descriptor of the manifest.
 func (d document) all() []ocispec.Descriptor {
-	list := append(d.Manifests[:len(d.Manifests):len(d.Manifests)], d.Layers...)
+	list := slices.Concat(d.Manifests, d.Layers)
 	if d.Config != nil {
 		list = append(list, *d.Config)
 	}

@@ -149,10 +149,10 @@ func (x *exchange) takeRange(req *http.Request) error {
 	if !ok || err1 != nil || err2 != nil {
 		return refusef(http.StatusRequestedRangeNotSatisfiable, "RANGE_INVALID", "Content-Range is first-last in bytes, such as 0-1023, not %q", text)
 	}
-	if n := req.ContentLength; n >= 0 && n != int64(end)-int64(start)+1 && (n != 0 || start != end) { //nolint:gosec // 62 bits
+	if n := req.ContentLength; n >= 0 && n != int64(end)-int64(start)+1 && (n != 0 || start != end) {
 		return refusef(http.StatusRequestedRangeNotSatisfiable, "RANGE_INVALID", "Content-Range %s does not fit %d bytes", text, n)
 	}
-	x.offset = int64(start) //nolint:gosec // 62 bits
+	x.offset = int64(start)
 	req.Header = req.Header.Clone()
 	req.Header.Del("Content-Range")
 	return nil
@@ -164,8 +164,7 @@ func (e *edge) canMount(req *http.Request, t target, c caller) bool {
 	if !c.may(pull, t.mountFrom) {
 		return false
 	}
-	_, err := e.registry.blobSize(req.Context(), t.mountFrom, digestOf(t.mount))
-	return err == nil
+	return e.registry.findBlob(req.Context(), t.mountFrom, digestOf(t.mount)) == nil
 }
 
 func (e *edge) cancelUpload(w http.ResponseWriter, req *http.Request, t target) error {

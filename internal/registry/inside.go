@@ -35,7 +35,7 @@ func (s inside) config(ctx context.Context, d digest.Digest) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	return readConfig(f, d)
 }
 

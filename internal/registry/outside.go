@@ -99,7 +99,7 @@ func (s *foreign) config(ctx context.Context, d digest.Digest) ([]byte, error) {
 	if err != nil {
 		return nil, s.explain(err)
 	}
-	defer content.Close() //nolint:errcheck // it was only read
+	defer content.Close()
 	raw, err := readConfig(content, d)
 	if err != nil && fault.KindOf(err) == fault.Internal {
 		return nil, s.explain(err)
@@ -179,7 +179,8 @@ type guard struct {
 }
 
 func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Scheme != "https" && !isLoopback(req.URL.Host) && !(g.insecure && req.URL.Host == g.plain) {
+	allowed := req.URL.Scheme == "https" || isLoopback(req.URL.Host) || g.insecure && req.URL.Host == g.plain
+	if !allowed {
 		g.refused.Store(true)
 		return nil, errPlainHTTP
 	}

@@ -25,7 +25,7 @@ const (
 // because the protocol's server says null for none and has no pages; a
 // repository that is not there has no referrers, which is no error.
 func (r *Registry) serveReferrers(w http.ResponseWriter, req *http.Request, t target) error {
-	q := req.URL.Query()
+	ctx, q := req.Context(), req.URL.Query()
 	artifactType := q.Get("artifactType")
 	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{}}
 	more, weight := false, 0
@@ -41,8 +41,8 @@ func (r *Registry) serveReferrers(w http.ResponseWriter, req *http.Request, t ta
 		index.Manifests = append(index.Manifests, d)
 		return true
 	}
-	err := r.db.Read(req.Context(), func(tx *sqlite.Tx) error {
-		return eachReferrer(req.Context(), tx, t.repository, digest.Digest(t.reference), artifactType, digest.Digest(q.Get("last")), take)
+	err := r.db.Read(ctx, func(tx *sqlite.Tx) error {
+		return eachReferrer(ctx, tx, t.repository, digest.Digest(t.reference), artifactType, digest.Digest(q.Get("last")), take)
 	})
 	if err != nil {
 		return err

@@ -47,9 +47,9 @@ type Resolution struct {
 // Secrets keeps passwords. It is the vault's, in the three calls that are
 // needed here.
 type Secrets interface {
-	Get(ctx context.Context, context, name string) (secret.Text, error)
-	Set(ctx context.Context, actor, context, name string, value secret.Text) error
-	Remove(ctx context.Context, actor, context, name string) error
+	Get(ctx context.Context, slotContext, name string) (secret.Text, error)
+	Set(ctx context.Context, actor, slotContext, name string, value secret.Text) error
+	Remove(ctx context.Context, actor, slotContext, name string) error
 }
 
 // ResolverConfig is what a Resolver needs.

@@ -23,7 +23,7 @@ const (
 	maxTokenForm = 64 << 10
 	// tokenHeader is the only JOSE header there is, so that a token can't
 	// choose how it is verified (RFC 8725, section 3.1).
-	tokenHeader = `{"alg":"HS256","typ":"JWT"}`
+	tokenHeader = `{"alg":"HS256","typ":"JWT"}` //nolint:gosec // no credential: it says how one is signed
 )
 
 // tokens signs and reads the short-lived bearer tokens: JSON Web Tokens
