@@ -7,9 +7,9 @@ import (
 
 // Router is where requests are sent to. *gateway.Table is one.
 //
-// Its methods may be called from many goroutines; calls for one stage come
-// one after another. A Router keeps nothing: after a start it is told every
-// route anew.
+// Its methods may be called from many goroutines; calls of Switch and Remove
+// for one stage come one after another, and Drain runs beside them. A Router
+// keeps nothing: after a start it is told every route anew.
 type Router interface {
 	// Switch points a stage's route to r.Instances, at once: when it returns,
 	// no request that has not yet been given an instance can get one of the
