@@ -1,0 +1,99 @@
+package identity_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"berth/internal/fault"
+	"berth/internal/identity"
+)
+
+var everyAction = []identity.Action{
+	0, identity.ActionRead, identity.ActionDeploy, identity.ActionEdit, identity.ActionPush,
+	identity.ActionPull, identity.ActionAdminister, identity.ActionOwnAccount, 99,
+}
+
+// TestDecide_IsThisTable has every role, way, scope and action. A letter is
+// what may be done: Read, Deploy, Edit, pUsh, puLl, Administer, Own account.
+func TestDecide_IsThisTable(t *testing.T) {
+	letters := map[identity.Action]byte{
+		identity.ActionRead: 'R', identity.ActionDeploy: 'D', identity.ActionEdit: 'E', identity.ActionPush: 'U',
+		identity.ActionPull: 'L', identity.ActionAdminister: 'A', identity.ActionOwnAccount: 'O',
+	}
+	const (
+		admin, member = identity.RoleAdministrator, identity.RoleMember
+		none          = identity.Scope("")
+	)
+	for _, line := range []struct {
+		role  identity.Role
+		via   identity.Via
+		scope identity.Scope
+		may   string
+	}{
+		{admin, identity.ViaSession, none, "RDEULAO"},
+		{admin, identity.ViaPassword, none, "RDEULAO"},
+		{admin, identity.ViaLocal, none, "RDEULA"},
+		{admin, identity.ViaToken, identity.ScopeAdmin, "RDEULAO"},
+		{admin, identity.ViaToken, identity.ScopeDeploy, "RDUL"},
+		{admin, identity.ViaToken, identity.ScopeRead, "RL"},
+		{admin, identity.ViaToken, none, ""},
+		{admin, identity.ViaToken, "everything", ""},
+
+		{member, identity.ViaSession, none, "RDEULO"},
+		{member, identity.ViaPassword, none, "RDEULO"},
+		{member, identity.ViaToken, identity.ScopeAdmin, "RDEULO"},
+		{member, identity.ViaToken, identity.ScopeDeploy, "RDUL"},
+		{member, identity.ViaToken, identity.ScopeRead, "RL"},
+		{member, identity.ViaToken, none, ""},
+
+		{"", identity.ViaSession, none, ""},
+		{"owner", identity.ViaSession, none, ""},
+		{"", identity.ViaLocal, none, ""},
+		{admin, "", none, ""},
+		{admin, "cookie", identity.ScopeAdmin, ""},
+	} {
+		subject := identity.Subject{Person: identity.Person{ID: "1", Username: "ana", Role: line.role}, Via: line.via, Scope: line.scope}
+		var may strings.Builder
+		for _, action := range everyAction {
+			if identity.Decide(&subject, action) == nil {
+				may.WriteByte(letters[action])
+			}
+		}
+		require.Equal(t, line.may, may.String(), "%+v", line)
+
+		subject.Person.Disabled = true
+		for _, action := range everyAction {
+			requireKind(t, fault.Unauthenticated, identity.Decide(&subject, action))
+		}
+	}
+	for _, action := range everyAction {
+		requireKind(t, fault.Unauthenticated, identity.Decide(nil, action))
+		requireKind(t, fault.Unauthenticated, identity.Decide(&identity.Subject{}, action))
+	}
+}
+
+func TestDecide_SaysWhetherSigningInWouldHelp(t *testing.T) {
+	member := identity.Subject{Person: identity.Person{Role: identity.RoleMember}, Via: identity.ViaSession}
+	requireKind(t, fault.Denied, identity.Decide(&member, identity.ActionAdminister))
+	token := identity.Subject{Person: identity.Person{Role: identity.RoleMember}, Via: identity.ViaToken, Scope: identity.ScopeRead}
+	err := identity.Decide(&token, identity.ActionDeploy)
+	requireKind(t, fault.Denied, err)
+	require.Contains(t, fault.Message(err), `scope "read"`)
+}
+
+func TestLocal_IsAnAdministratorWithoutAnAccount(t *testing.T) {
+	local := identity.Local()
+	require.Equal(t, "local", local.Person.Username)
+	require.NoError(t, identity.Decide(&local, identity.ActionAdminister))
+	requireKind(t, fault.Denied, identity.Decide(&local, identity.ActionOwnAccount))
+}
+
+func TestAction_HasAWordForEach(t *testing.T) {
+	words := map[string]bool{}
+	for _, a := range everyAction {
+		words[a.String()] = true
+	}
+	require.Len(t, words, len(everyAction)-1, "only what is no action shares one")
+}
