@@ -1,0 +1,133 @@
+import Ban from '@lucide/svelte/icons/ban';
+import Box from '@lucide/svelte/icons/box';
+import CircleCheck from '@lucide/svelte/icons/circle-check';
+import CircleX from '@lucide/svelte/icons/circle-x';
+import Container from '@lucide/svelte/icons/container';
+import KeyRound from '@lucide/svelte/icons/key-round';
+import Layers from '@lucide/svelte/icons/layers';
+import LogIn from '@lucide/svelte/icons/log-in';
+import Package from '@lucide/svelte/icons/package';
+import Rocket from '@lucide/svelte/icons/rocket';
+import UserRound from '@lucide/svelte/icons/user-round';
+import type { Component } from 'svelte';
+import type { Fact } from './api/types';
+import { kindWord, stepTitle } from './deployments';
+import { tagOf } from './stages';
+
+export interface Said {
+	/** Who: a username, or what acted. */
+	who: string;
+	/** The rest of the sentence. */
+	what: string;
+	/** A second line, such as why it failed. */
+	detail?: string;
+	href?: string;
+	icon: Component<{ class?: string }>;
+	tone: 'plain' | 'ok' | 'bad';
+}
+
+const text = (data: unknown, key: string): string => {
+	const value = (data as Record<string, unknown> | undefined)?.[key];
+	return value === undefined || value === null ? '' : String(value);
+};
+
+const actors: Record<string, string> = { registry: 'The registry', berth: 'Berth', local: 'The command line' };
+
+/** One fact in words. within leaves out the project's name, where a whole list is about it. */
+export function say(fact: Fact, within = ''): Said {
+	const d = fact.data;
+	const project = fact.project ?? '';
+	const place = fact.stage ? (within === project ? fact.stage : `${project}/${fact.stage}`) : project;
+	const who = actors[fact.actor ?? ''] ?? fact.actor ?? 'Berth';
+	const said = (what: string, icon: Said['icon'], more: Partial<Said> = {}): Said => ({ who: who || 'Berth', what, icon, tone: 'plain', ...more });
+	const projectPage = `/projects/${project}`;
+	const stagePage = `${projectPage}/stages/${fact.stage}`;
+	const person = text(d, 'username') || text(d, 'name') || 'somebody';
+	const slot = [text(d, 'context'), text(d, 'name')].filter(Boolean).join('/');
+	const image = [text(d, 'repository'), text(d, 'tag')].filter(Boolean).join(':') || text(d, 'digest');
+
+	switch (fact.kind) {
+		case 'project.created':
+			return said(`created project ${project}`, Box, { href: projectPage });
+		case 'project.updated':
+			return said(`changed project ${project}`, Box, { href: projectPage });
+		case 'project.removed':
+			return said(`removed project ${project}`, Box, { tone: 'bad' });
+		case 'stage.created':
+			return said(`created stage ${place}`, Layers, { href: stagePage });
+		case 'stage.updated':
+			return said(`changed the settings of ${place}`, Layers, { href: stagePage });
+		case 'stage.removed':
+			return said(`removed stage ${place}`, Layers, { tone: 'bad' });
+		case 'deployment.state':
+			return { ...sayState(fact, place), who: who || 'Berth' };
+		case 'instance.state':
+			return said(`instance ${Number(text(d, 'ordinal') || 0) + 1} of ${place} is ${text(d, 'state')}`, Container, {
+				who: '',
+				detail: text(d, 'detail'),
+				href: stagePage,
+				tone: text(d, 'state') === 'down' ? 'bad' : 'plain'
+			});
+		case 'image.pushed':
+			return said(`pushed ${image}`, Package, { href: `/images/${text(d, 'repository')}` });
+		case 'image.removed':
+			return said(`removed image ${image}`, Package, { tone: 'bad' });
+		case 'person.created':
+			return said(`added ${person}`, UserRound);
+		case 'person.updated':
+			return said(`changed ${person}`, UserRound);
+		case 'person.disabled':
+			return said(`disabled ${person}`, UserRound, { tone: 'bad' });
+		case 'person.enabled':
+			return said(`enabled ${person}`, UserRound);
+		case 'person.removed':
+			return said(`removed ${person}`, UserRound, { tone: 'bad' });
+		case 'person.password_changed':
+			return said(text(d, 'username') && text(d, 'username') !== fact.actor ? `set a new password for ${person}` : 'changed their password', KeyRound);
+		case 'signin.succeeded':
+			return said('signed in', LogIn, { detail: text(d, 'address') });
+		case 'signin.failed':
+			return said(`failed to sign in${text(d, 'username') ? ` as ${text(d, 'username')}` : ''}`, LogIn, { who: 'Somebody', detail: text(d, 'address'), tone: 'bad' });
+		case 'session.ended':
+			return said(text(d, 'username') && text(d, 'username') !== fact.actor ? `ended a session of ${person}` : 'signed out', LogIn);
+		case 'token.created':
+			return said(`made API token ${text(d, 'name')}`, KeyRound);
+		case 'token.removed':
+			return said(`removed API token ${text(d, 'name')}`, KeyRound);
+		case 'secret.set':
+			return said(`set secret ${slot}`, KeyRound, { href: '/secrets' });
+		case 'secret.removed':
+			return said(`removed secret ${slot}`, KeyRound, { tone: 'bad' });
+		case 'registry_account.set':
+			return said(`set the account for ${text(d, 'host')}`, Container);
+		case 'registry_account.removed':
+			return said(`removed the account for ${text(d, 'host')}`, Container, { tone: 'bad' });
+	}
+	return said(fact.kind.replace(/[._]/g, ' '), Box);
+}
+
+function sayState(fact: Fact, place: string): Omit<Said, 'who'> {
+	const d = fact.data;
+	const tag = tagOf(text(d, 'reference'));
+	const href = `/deployments/${fact.deployment}`;
+	const kind = text(d, 'kind');
+	switch (text(d, 'state')) {
+		case 'waiting':
+			return { what: kind === 'rollback' ? `asked to roll ${place} back to ${tag}` : `asked to ${(kindWord[kind as 'deploy'] ?? 'deploy').toLowerCase()} ${tag} to ${place}`, icon: Rocket, tone: 'plain', href };
+		case 'running':
+			return { what: `began to ${kind === 'rollback' ? 'roll back to' : 'deploy'} ${tag} in ${place}`, icon: Rocket, tone: 'plain', href };
+		case 'live':
+			return { what: `brought ${tag} live in ${place}`, icon: CircleCheck, tone: 'ok', href };
+		case 'failed': {
+			const step = stepTitle[text(d, 'failed_step')];
+			return { what: `could not bring ${tag} live in ${place}`, icon: CircleX, tone: 'bad', href, detail: [step, text(d, 'error')].filter(Boolean).join(': ') };
+		}
+		case 'canceled':
+			return { what: `canceled the deployment of ${tag} to ${place}`, icon: Ban, tone: 'plain', href };
+		case 'superseded':
+			return { what: `passed over ${tag} for ${place}: a newer request came`, icon: Ban, tone: 'plain', href };
+		case 'replaced':
+			return { what: `replaced ${tag} in ${place}`, icon: Rocket, tone: 'plain', href };
+	}
+	return { what: `deployment of ${tag} to ${place}: ${text(d, 'state')}`, icon: Rocket, tone: 'plain', href };
+}

@@ -1,0 +1,34 @@
+import type { Minute } from './api/types';
+
+export interface Point {
+	/** Start of the minute, Unix seconds. */
+	at: number;
+	requests: number;
+	errors: number;
+	/** Milliseconds; null in a minute without requests. */
+	p50: number | null;
+	p95: number | null;
+	bytesOut: number;
+}
+
+/** A point for each of the last `length` minutes: those without requests have no row on the server. */
+export function everyMinute(minutes: Minute[], length: number, now = Date.now()): Point[] {
+	const byMinute = new Map(minutes.map((m) => [Math.floor(new Date(m.at).getTime() / 60_000), m]));
+	const last = Math.floor(now / 60_000);
+	return Array.from({ length }, (_, i) => {
+		const minute = last - length + 1 + i;
+		const m = byMinute.get(minute);
+		return {
+			at: minute * 60,
+			requests: m?.requests ?? 0,
+			errors: m?.errors ?? 0,
+			p50: m?.requests ? m.p50_ms : null,
+			p95: m?.requests ? m.p95_ms : null,
+			bytesOut: m?.bytes_out ?? 0
+		};
+	});
+}
+
+export function total(points: Point[]): { requests: number; errors: number } {
+	return points.reduce((sum, p) => ({ requests: sum.requests + p.requests, errors: sum.errors + p.errors }), { requests: 0, errors: 0 });
+}

@@ -1,0 +1,24 @@
+import Activity from '@lucide/svelte/icons/activity';
+import Boxes from '@lucide/svelte/icons/boxes';
+import Container from '@lucide/svelte/icons/container';
+import KeyRound from '@lucide/svelte/icons/key-round';
+import Package from '@lucide/svelte/icons/package';
+import Server from '@lucide/svelte/icons/server';
+import Users from '@lucide/svelte/icons/users';
+
+const under = (prefix: string) => (path: string) => path === prefix || path.startsWith(`${prefix}/`);
+
+/** Where everybody can go. */
+export const places = [
+	{ href: '/', label: 'Projects', icon: Boxes, here: (path: string) => path === '/' || /^\/(projects|deployments|instances)\b/.test(path) },
+	{ href: '/images', label: 'Images', icon: Package, here: under('/images') },
+	{ href: '/secrets', label: 'Secrets', icon: KeyRound, here: under('/secrets') },
+	{ href: '/activity', label: 'Activity', icon: Activity, here: under('/activity') },
+	{ href: '/system', label: 'System', icon: Server, here: under('/system') }
+];
+
+/** Where administrators can go. */
+export const administration: typeof places = [
+	{ href: '/people', label: 'People', icon: Users, here: under('/people') },
+	{ href: '/registries', label: 'Registry accounts', icon: Container, here: under('/registries') }
+];

@@ -1,0 +1,211 @@
+/**
+ * A stage's settings as a form holds them: text where a person types, rows
+ * where a person adds. toSpec and fromSpec are each other's inverse for
+ * everything that the API takes.
+ */
+import type { FieldError } from './api/client';
+import type { StageSpec } from './api/types';
+import { bytes, parseBytes } from './size';
+import { shortDuration } from './time';
+
+export interface VariableRow {
+	id: number;
+	name: string;
+	kind: 'value' | 'secret';
+	value: string;
+	context: string;
+	slot: string;
+}
+
+export interface VolumeRow {
+	id: number;
+	name: string;
+	path: string;
+	readOnly: boolean;
+}
+
+export interface StageForm {
+	hostname: string;
+	pathPrefix: string;
+	stripPrefix: boolean;
+	tagKind: StageSpec['tags']['kind'];
+	tagPattern: string;
+	port: string;
+	protocol: NonNullable<StageSpec['protocol']>;
+	/** One argument a line. */
+	command: string;
+	variables: VariableRow[];
+	volumes: VolumeRow[];
+	cpus: string;
+	memory: string;
+	replicas: string;
+	probeKind: NonNullable<NonNullable<StageSpec['probe']>['kind']>;
+	probePath: string;
+	probeStatus: string;
+	probeInterval: string;
+	probeTimeout: string;
+	probeSuccesses: string;
+	startDeadline: string;
+	drainTimeout: string;
+	streamDrainTimeout: string;
+	keepOld: string;
+	stopTimeout: string;
+	requestTimeout: string;
+	maxBody: string;
+}
+
+let lastRow = 0;
+export const newVariable = (name = '', value = ''): VariableRow => ({ id: ++lastRow, name, kind: 'value', value, context: '', slot: '' });
+export const newVolume = (): VolumeRow => ({ id: ++lastRow, name: '', path: '', readOnly: false });
+
+const number = (n: number | undefined) => (n ? String(n) : '');
+const size = (n: number | undefined) => (n ? (n % 1024 ? String(n) : exactSize(n)) : '');
+
+/** The largest unit that says n without a remainder. */
+function exactSize(n: number): string {
+	const short = bytes(n);
+	return parseBytes(short) === n ? short : `${n / 1024} KiB`;
+}
+
+export function fromSpec(s: StageSpec): StageForm {
+	const variables = [
+		...Object.entries(s.env ?? {}).map(([name, value]) => newVariable(name, value)),
+		...Object.entries(s.secrets ?? {}).map(([name, ref]): VariableRow => ({ ...newVariable(name), kind: 'secret', context: ref.context, slot: ref.name }))
+	].sort((a, b) => a.name.localeCompare(b.name));
+	const p = s.probe ?? {};
+	return {
+		hostname: s.hostname,
+		pathPrefix: s.path_prefix ?? '/',
+		stripPrefix: s.strip_prefix ?? false,
+		tagKind: s.tags.kind,
+		tagPattern: s.tags.pattern ?? '',
+		port: number(s.port),
+		protocol: s.protocol ?? 'http1',
+		command: (s.command ?? []).join('\n'),
+		variables,
+		volumes: (s.volumes ?? []).map((v) => ({ id: ++lastRow, name: v.name, path: v.path, readOnly: v.read_only ?? false })),
+		cpus: number(s.cpus),
+		memory: size(s.memory),
+		replicas: String(s.replicas || 1),
+		probeKind: p.kind ?? 'http',
+		probePath: p.path ?? '/',
+		probeStatus: number(p.status),
+		probeInterval: shortDuration(p.interval) || '2s',
+		probeTimeout: shortDuration(p.timeout) || '2s',
+		probeSuccesses: String(p.successes || 1),
+		startDeadline: shortDuration(p.start_deadline) || '1m',
+		drainTimeout: shortDuration(s.drain_timeout) || '30s',
+		streamDrainTimeout: shortDuration(s.stream_drain_timeout) || '30s',
+		keepOld: shortDuration(s.keep_old) || '0s',
+		stopTimeout: shortDuration(s.stop_timeout) || '10s',
+		requestTimeout: shortDuration(s.request_timeout) || '1m',
+		maxBody: size(s.max_body_bytes)
+	};
+}
+
+const durationForm = /^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/;
+
+/** The settings, and what is wrong before a server is asked. */
+export function toSpec(f: StageForm): { spec: StageSpec; errors: FieldError[] } {
+	const errors: FieldError[] = [];
+	const wrong = (location: string, message: string) => void errors.push({ location, message });
+
+	const numeric = (text: string, location: string): number => {
+		const n = Number(text.trim() || 0);
+		if (Number.isFinite(n) && n >= 0) return n;
+		wrong(location, 'This is a number.');
+		return 0;
+	};
+	const whole = (text: string, location: string): number => {
+		const n = numeric(text, location);
+		if (Number.isInteger(n)) return n;
+		wrong(location, 'This is a whole number.');
+		return 0;
+	};
+	const sized = (text: string, location: string): number => {
+		const n = parseBytes(text);
+		if (!Number.isNaN(n)) return n;
+		wrong(location, 'This is a size, such as 512 MiB.');
+		return 0;
+	};
+	const duration = (text: string, location: string): string => {
+		const t = text.replace(/\s+/g, '').toLowerCase();
+		if (t === '') return '0s';
+		if (/^\d+(\.\d+)?$/.test(t)) return `${t}s`;
+		if (durationForm.test(t)) return t;
+		wrong(location, 'This is a duration, such as 30s or 1m30s.');
+		return '0s';
+	};
+
+	const env: NonNullable<StageSpec['env']> = {};
+	const secrets: NonNullable<StageSpec['secrets']> = {};
+	f.variables.forEach((row, i) => {
+		const name = row.name.trim();
+		const empty = row.kind === 'value' ? !row.value : !row.context && !row.slot;
+		if (!name && empty) return;
+		if (!name) wrong(`variables.${i}`, 'The variable needs a name.');
+		else if (name in env || name in secrets) wrong(`variables.${i}`, `There is another variable named ${name}.`);
+		else if (row.kind === 'value') env[name] = row.value;
+		else secrets[name] = { context: row.context.trim(), name: row.slot.trim() };
+	});
+
+	const spec: StageSpec = {
+		hostname: f.hostname.trim(),
+		path_prefix: f.pathPrefix.trim() || '/',
+		tags: f.tagKind === 'none' ? { kind: 'none' } : { kind: f.tagKind, pattern: f.tagPattern.trim() },
+		port: whole(f.port, 'spec.port'),
+		protocol: f.protocol,
+		env,
+		secrets,
+		volumes: f.volumes.filter((v) => v.name.trim() || v.path.trim()).map((v) => ({ name: v.name.trim(), path: v.path.trim(), ...(v.readOnly && { read_only: true }) })),
+		cpus: numeric(f.cpus, 'spec.cpus'),
+		memory: sized(f.memory, 'spec.memory'),
+		replicas: whole(f.replicas, 'spec.replicas') || 1,
+		probe: {
+			kind: f.probeKind,
+			interval: duration(f.probeInterval, 'spec.probe.interval'),
+			timeout: duration(f.probeTimeout, 'spec.probe.timeout'),
+			successes: whole(f.probeSuccesses, 'spec.probe.successes') || 1,
+			start_deadline: duration(f.startDeadline, 'spec.probe.start_deadline'),
+			...(f.probeKind === 'http' && { path: f.probePath.trim() || '/', status: whole(f.probeStatus, 'spec.probe.status') })
+		},
+		drain_timeout: duration(f.drainTimeout, 'spec.drain_timeout'),
+		stream_drain_timeout: duration(f.streamDrainTimeout, 'spec.stream_drain_timeout'),
+		keep_old: duration(f.keepOld, 'spec.keep_old'),
+		stop_timeout: duration(f.stopTimeout, 'spec.stop_timeout'),
+		request_timeout: duration(f.requestTimeout, 'spec.request_timeout'),
+		max_body_bytes: sized(f.maxBody, 'spec.max_body_bytes')
+	};
+	if (f.stripPrefix && spec.path_prefix !== '/') spec.strip_prefix = true;
+	const command = f.command.split('\n').filter((line) => line !== '');
+	if (command.length) spec.command = command;
+	return { spec, errors };
+}
+
+/** Lines as in a .env file: NAME=value, quotes and comments understood. Empty when the text is something else. */
+export function parseEnv(text: string): [name: string, value: string][] {
+	const found: [string, string][] = [];
+	for (const raw of text.split(/\r?\n/)) {
+		const line = raw.trim();
+		if (!line || line.startsWith('#')) continue;
+		const m = /^(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)$/.exec(line);
+		if (!m) return [];
+		const quoted = /^(['"])(.*)\1$/.exec(m[2]!);
+		found.push([m[1]!, quoted ? (quoted[1] === '"' ? quoted[2]!.replace(/\\n/g, '\n').replace(/\\"/g, '"') : quoted[2]!) : m[2]!]);
+	}
+	return found;
+}
+
+/** A hostname to begin with: "shop.localhost" beside "localhost", "shop.example.com" beside "berth.example.com". */
+export function suggestHostname(project: string, stage: string, baseUrl: string): string {
+	let host = 'localhost';
+	try {
+		host = new URL(baseUrl).hostname;
+	} catch {
+		// Not known yet: loopback is the default of Berth too.
+	}
+	if (/^[\d.]+$|^\[/.test(host)) host = 'localhost';
+	const labels = host.split('.');
+	const domain = labels.length > 2 ? labels.slice(1).join('.') : host;
+	return `${project}${stage && stage !== 'prod' ? `-${stage}` : ''}.${domain}`;
+}

@@ -1,0 +1,42 @@
+/** Fields of a stage as its form names them. */
+const fields: Record<string, string> = {
+	image: 'Image',
+	digest: 'Image digest',
+	reference: 'Image',
+	hostname: 'Hostname',
+	path_prefix: 'Path',
+	strip_prefix: 'Strip path',
+	'tags.kind': 'Tag rule',
+	'tags.pattern': 'Tag pattern',
+	port: 'Port',
+	protocol: 'Protocol',
+	command: 'Command',
+	cpus: 'CPU limit',
+	memory: 'Memory limit',
+	replicas: 'Replicas',
+	'probe.kind': 'Probe',
+	'probe.path': 'Probe path',
+	'probe.status': 'Probe status',
+	'probe.interval': 'Probe interval',
+	'probe.timeout': 'Probe timeout',
+	'probe.successes': 'Successes in a row',
+	'probe.start_deadline': 'Start deadline',
+	drain_timeout: 'Drain time',
+	stream_drain_timeout: 'Drain time of streams',
+	keep_old: 'Keep old release',
+	stop_timeout: 'Stop time',
+	request_timeout: 'Request timeout',
+	max_body_bytes: 'Largest request body'
+};
+
+/** The words for a field's path: "spec.env.LOG_LEVEL" is "Variable LOG_LEVEL". */
+export function fieldWords(path: string): string {
+	const field = path.replace(/^spec\./, '').replace(/\[(\w+)\]/g, '.$1');
+	const known = fields[field];
+	if (known) return known;
+	const [group, ...rest] = field.split('.');
+	if (group === 'env') return `Variable ${rest.join('.')}`;
+	if (group === 'secrets') return `Secret ${rest[0] ?? ''}`;
+	if (group === 'volumes') return `Volume ${rest.join(' ')}`.trim();
+	return field.replace(/[._]/g, ' ');
+}

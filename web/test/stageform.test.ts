@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { fromSpec, parseEnv, suggestHostname, toSpec } from '$lib/stageform';
+
+const whole = {
+	hostname: 'shop.example.com',
+	path_prefix: '/api',
+	strip_prefix: true,
+	tags: { kind: 'semver' as const, pattern: '^1.2' },
+	port: 8080,
+	protocol: 'h2c' as const,
+	command: ['serve', '--port', '80 80'],
+	env: { A: '1', B: 'x=y' },
+	secrets: { PASSWORD: { context: 'shop', name: 'db' } },
+	volumes: [{ name: 'data', path: '/data', read_only: true }],
+	cpus: 0.5,
+	memory: 512 * 1024 ** 2,
+	replicas: 2,
+	probe: { kind: 'http' as const, path: '/health', status: 204, interval: '2s', timeout: '500ms', successes: 3, start_deadline: '1m30s' },
+	drain_timeout: '30s',
+	stream_drain_timeout: '1m',
+	keep_old: '0s',
+	stop_timeout: '10s',
+	request_timeout: '1m',
+	max_body_bytes: 10 * 1024 ** 2
+};
+
+test('a stage comes out of the form as it went in', () => {
+	const { spec, errors } = toSpec(fromSpec(whole));
+	assert.deepEqual(errors, []);
+	assert.deepEqual(spec, whole);
+});
+
+test('what is no number, size or duration is told at its field', () => {
+	const form = { ...fromSpec(whole), port: 'x', memory: 'much', drainTimeout: 'soon', replicas: '1.5' };
+	assert.deepEqual(toSpec(form).errors.map((e) => e.location).sort(), ['spec.drain_timeout', 'spec.memory', 'spec.port', 'spec.replicas']);
+});
+
+test('a duration without a unit is in seconds', () => assert.equal(toSpec({ ...fromSpec(whole), stopTimeout: '20' }).spec.stop_timeout, '20s'));
+
+test('two variables of one name are told apart by nobody', () => {
+	const form = fromSpec(whole);
+	form.variables.push({ ...form.variables[0]!, id: 99 });
+	assert.deepEqual(toSpec(form).errors.map((e) => e.location), [`variables.${form.variables.length - 1}`]);
+});
+
+test('a pasted .env file is read, anything else is not', () => {
+	assert.deepEqual(parseEnv('# c\nexport A=1\nB="two\\nlines"\nC=\'x y\'\n\nD=a=b'), [['A', '1'], ['B', 'two\nlines'], ['C', 'x y'], ['D', 'a=b']]);
+	assert.deepEqual(parseEnv('just words'), []);
+});
+
+test('a hostname stands beside Berth’s own', () => {
+	assert.equal(suggestHostname('shop', 'prod', 'http://localhost:8080'), 'shop.localhost');
+	assert.equal(suggestHostname('shop', 'dev', 'https://berth.example.com'), 'shop-dev.example.com');
+	assert.equal(suggestHostname('shop', 'prod', 'https://example.com'), 'shop.example.com');
+	assert.equal(suggestHostname('shop', 'prod', 'http://127.0.0.1:8080'), 'shop.localhost');
+});

@@ -1,0 +1,18 @@
+import { readFile } from 'node:fs/promises';
+import ts from 'typescript';
+
+const lib = new URL('../src/lib/', import.meta.url);
+
+export async function resolve(specifier, context, next) {
+	const path = specifier.startsWith('$lib/') ? new URL(specifier.slice(5), lib).href : specifier;
+	if (/^(\.|file:)/.test(path) && !/\.\w+$/.test(path)) return next(`${path}.ts`, context);
+	return next(path, context);
+}
+
+export async function load(url, context, next) {
+	if (!url.endsWith('.ts')) return next(url, context);
+	const { outputText } = ts.transpileModule(await readFile(new URL(url), 'utf8'), {
+		compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 }
+	});
+	return { format: 'module', source: outputText, shortCircuit: true };
+}
