@@ -63,7 +63,7 @@ func (s *suite) testWait(t *testing.T) {
 		require.WithinDuration(t, time.Now(), c.Finished, time.Minute)
 	}
 	t.Run("WhileItRuns", func(t *testing.T) {
-		id := s.start(t, container.Spec{Command: []string{"serve"}})
+		id, _ := s.serve(t, container.Spec{})
 		var waiting sync.WaitGroup
 		var code int
 		var err error

@@ -62,8 +62,15 @@ func (s *suite) testNetworks(t *testing.T) {
 // name server learns of it a moment after the start.
 func (s *suite) awaitAlias(t *testing.T, address, alias string) {
 	t.Helper()
+	var last string
+	defer func() {
+		if t.Failed() {
+			t.Log("the last answer was", last)
+		}
+	}()
 	await(t, "the alias "+alias+" answers", func() bool {
 		status, answer := call(t, http.MethodGet, address, "/fetch", url.Values{"url": {"http://" + alias + ":8080/"}}, "")
+		last = answer
 		return status == http.StatusOK && strings.Contains(answer, "hello from")
 	})
 }

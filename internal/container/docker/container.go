@@ -39,44 +39,39 @@ func (e *Engine) Wait(ctx context.Context, id string) (int, error) {
 	}
 }
 
-// Remove removes a container.
+// Remove removes a container. It asks again while somebody else is removing
+// it, or while Podman is between two of its states.
 func (e *Engine) Remove(ctx context.Context, id string) error {
 	e.usage.forget(id)
-	var err error
-	if e.facts.podman {
-		// Over Docker's API it would wait ten seconds for a container that
-		// ignores its stop signal.
-		err = e.libpodRemove(ctx, "/containers/"+url.PathEscape(id),
-			url.Values{"force": {"true"}, "v": {"true"}, "timeout": {"0"}})
-	} else {
-		_, err = e.api.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+	err := e.remove(ctx, id)
+	for range removals {
+		if kind := meaning(err); !errors.Is(kind, container.ErrConflict) {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+			err = e.remove(ctx, id)
+		}
 	}
-	kind := meaning(err)
-	if errors.Is(kind, container.ErrNotFound) {
+	if errors.Is(meaning(err), container.ErrNotFound) {
 		return nil
-	}
-	if errors.Is(kind, container.ErrConflict) { // somebody else is removing it
-		err = e.awaitRemoval(ctx, id, err)
 	}
 	return wrap(err, "remove container %s", id)
 }
 
-// awaitRemoval waits for a removal under way to end; the engine has no call
-// that waits for it and works for every state.
-func (e *Engine) awaitRemoval(ctx context.Context, id string, conflict error) error {
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for range 200 {
-		if _, err := e.Inspect(ctx, id); errors.Is(err, container.ErrNotFound) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
+// removals is how often a removal that an engine refuses is tried again; ten
+// seconds' worth.
+const removals = 200
+
+func (e *Engine) remove(ctx context.Context, id string) error {
+	if e.facts.podman {
+		// Over Docker's API it would wait ten seconds for a container that
+		// ignores its stop signal.
+		return e.libpodRemove(ctx, "/containers/"+url.PathEscape(id),
+			url.Values{"force": {"true"}, "v": {"true"}, "timeout": {"0"}})
 	}
-	return conflict
+	_, err := e.api.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+	return err
 }

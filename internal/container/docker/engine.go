@@ -28,7 +28,7 @@ import (
 
 // answerTime bounds how long a socket may take to answer when an engine is
 // looked for.
-const answerTime = 5 * time.Second
+const answerTime = 15 * time.Second
 
 // Config says which engine to drive.
 type Config struct {

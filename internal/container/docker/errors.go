@@ -72,6 +72,7 @@ var texts = []struct {
 	{"has active endpoints", container.ErrConflict},
 	{"has associated containers", container.ErrConflict},
 	{"is not running", container.ErrConflict},
+	{"container state improper", container.ErrConflict},
 	{"can only create exec sessions on running containers", container.ErrConflict},
 }
 

@@ -108,14 +108,12 @@ func serve() {
 	fmt.Println("bye")
 }
 
-// lines writes to both streams, in turn.
+// lines writes to both streams.
 func lines(number string) {
 	n, _ := strconv.Atoi(number)
 	for i := 1; i <= n; i++ {
-		fmt.Println("out", i)
-		time.Sleep(2 * time.Millisecond) // the streams are separate pipes: this keeps their order
-		fmt.Fprintln(os.Stderr, "err", i)
-		time.Sleep(2 * time.Millisecond)
+		fmt.Println("stdout", i)
+		fmt.Fprintln(os.Stderr, "stderr", i)
 	}
 }
 
