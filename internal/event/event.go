@@ -231,6 +231,9 @@ func (l *Log) Prune(ctx context.Context, logs, facts time.Time) (removed int64, 
 			}
 		}
 	}
+	if removed > 0 {
+		l.log.InfoContext(ctx, "old events removed", "events", removed)
+	}
 	return removed, nil
 }
 

@@ -113,7 +113,7 @@ func New(c Config) (*Service, error) {
 // How often Run writes down who was seen, and sweeps.
 const (
 	flushEvery = 30 * time.Second
-	sweepEvery = 10 * time.Minute
+	sweepEvery = time.Hour
 )
 
 // Run writes down when sessions and tokens were last seen and removes what has

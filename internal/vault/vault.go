@@ -51,6 +51,7 @@ type Config struct {
 type Vault struct {
 	db     *sqlite.DB
 	events *event.Log
+	log    *slog.Logger
 	sealer sealer
 	clock  func() time.Time
 }
@@ -68,11 +69,14 @@ func New(c Config) (*Vault, error) {
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 	sealer, err := newSealer(c.Key)
 	if err != nil {
 		return nil, err
 	}
-	v := &Vault{db: c.DB, events: c.Events, sealer: sealer, clock: c.Clock}
+	v := &Vault{db: c.DB, events: c.Events, log: c.Log, sealer: sealer, clock: c.Clock}
 	if err := v.checkKey(context.Background()); err != nil {
 		return nil, err
 	}
@@ -162,6 +166,7 @@ func (v *Vault) checkKey(ctx context.Context) error {
 			return err
 		}
 		if sealed == nil {
+			v.log.InfoContext(ctx, "secrets are sealed with this secret key from now on")
 			return insertCheck(ctx, tx, v.sealer.seal(slot, secret.New(known)), v.now())
 		}
 		if said, err := v.sealer.open(slot, sealed); err != nil || said.Reveal() != known {
