@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	openTimeout  = 10 * time.Second // for one try to reach the engine
+	openTimeout  = 30 * time.Second // for one try to reach the engine: Podman's first answer can take long
 	retryEngine  = 3 * time.Second  // between tries
 	remindEngine = time.Minute      // between log lines that say it is still away
 )
@@ -28,13 +28,13 @@ type engine struct {
 	mu     sync.Mutex
 	open   container.Runtime // nil until it was reached
 	reason error             // why it was not
-	away   chan struct{}     // closed when the first try has failed
+	tried  chan struct{}     // closed when the first try is over
 }
 
 var _ container.Runtime = (*engine)(nil)
 
 func newEngine(address string, log *slog.Logger) *engine {
-	return &engine{address: address, log: log, away: make(chan struct{})}
+	return &engine{address: address, log: log, tried: make(chan struct{})}
 }
 
 // Run looks for the engine until it is found or ctx ends.
@@ -42,11 +42,11 @@ func (e *engine) Run(ctx context.Context) error {
 	var said time.Time
 	for first := true; ; first = false {
 		err := e.reach(ctx)
+		if first {
+			close(e.tried)
+		}
 		if err == nil {
 			return nil
-		}
-		if first {
-			close(e.away)
 		}
 		if time.Since(said) >= remindEngine {
 			said = time.Now()
@@ -90,8 +90,16 @@ func (e *engine) introduce(ctx context.Context, opened container.Runtime) {
 	}
 }
 
-// missing closes when the engine was looked for and not found.
-func (e *engine) missing() <-chan struct{} { return e.away }
+// await waits until the engine was looked for once, and says whether it is
+// there.
+func (e *engine) await(ctx context.Context) bool {
+	select {
+	case <-e.tried:
+	case <-ctx.Done():
+	}
+	_, err := e.now()
+	return err == nil
+}
 
 // now gives the engine, or the fault that says it is not there.
 func (e *engine) now() (container.Runtime, error) {

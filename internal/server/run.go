@@ -53,7 +53,10 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	})
 
 	deployers := &crew{fail: fail}
-	deployers.run("deployments", func() error { return s.deploy.Run(ctx) })
+	deployers.run("deployments", func() error {
+		s.engine.await(ctx)
+		return s.deploy.Run(ctx)
+	})
 
 	<-ctx.Done()
 	s.log.InfoContext(still, "stopping", "running_deployments_get", s.settings.ShutdownTimeout.String())
@@ -72,9 +75,11 @@ func (s *Server) Run(ctx context.Context) (err error) {
 func (s *Server) awaitRoutes(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, readyWait)
 	defer cancel()
+	if !s.engine.await(ctx) {
+		return
+	}
 	select {
 	case <-s.deploy.Ready():
-	case <-s.engine.missing():
 	case <-ctx.Done():
 	}
 }

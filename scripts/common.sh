@@ -1,0 +1,36 @@
+# What the scripts share: words, packages, and rights. Sourced, not run.
+
+say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+die() { printf 'berth: %s\n' "$*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# as_root runs a command with root's rights, or says that it can not.
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif have sudo; then sudo "$@"
+  else return 1
+  fi
+}
+
+# packages installs those Debian packages that are not there.
+packages() {
+  local p missing=()
+  have dpkg-query || die "this is neither Debian nor Ubuntu; install by hand what is named like: $*"
+  for p in "$@"; do
+    dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  say "installing ${missing[*]}"
+  if ! as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null 2>&1; then
+    as_root apt-get update -qq >/dev/null 2>&1 || true
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2 ||
+      die "could not install ${missing[*]}. With root's rights: apt-get install ${missing[*]}"
+  fi
+}
+
+# toolchain looks for what builds Berth.
+toolchain() {
+  have go || die "Go is not installed. Berth needs Go $(awk '$1 == "go" { print $2 }' go.mod) or later: https://go.dev/doc/install"
+  have npm || die "Node is not installed. The dashboard needs Node 20.19 or later with npm: https://nodejs.org/en/download"
+  have make || packages make
+}
