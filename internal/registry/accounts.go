@@ -138,7 +138,7 @@ func (r *Resolver) findAccount(ctx context.Context, host string) (a RegistryAcco
 // normalHost gives a registry's host as references have it.
 func normalHost(host string) (string, error) {
 	repository, err := normalRepository(strings.TrimSpace(host) + "/any/name")
-	if err != nil || !strings.HasSuffix(repository, "/any/name") {
+	if err != nil || strings.Contains(host, "/") {
 		return "", fault.InvalidFields([]fault.Field{{Name: "host", Message: "is a host, with a port where it has one, such as ghcr.io or registry.example.org:5000"}})
 	}
 	host, _ = splitHost(repository)

@@ -118,7 +118,7 @@ func platformsIn(entries []ocispec.Descriptor) string {
 		if e.Platform == nil || e.Platform.OS == "unknown" {
 			continue
 		}
-		if name := platformOf(*e.Platform).String(); !slices.Contains(names, name) {
+		if name := platformOf(*e.Platform).normal().String(); !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
