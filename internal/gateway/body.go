@@ -27,6 +27,7 @@ type body struct {
 	chunkedIn  bool        // its length was not said
 	replayable bool        // the whole request may be sent again
 	begun      atomic.Bool // some of a streamed body may have been read
+	whole      atomic.Bool // the client has sent all of it
 	unwanted   atomic.Bool // nobody reads the rest
 	expects    bool        // the client waits for 100 (Continue)
 	limit      int64
@@ -51,11 +52,11 @@ func (x *exchange) takeBody() error {
 		b.limit = x.g.maxBody
 	}
 	switch {
-	case r.ContentLength > b.limit:
-		return errBodyTooLarge
-	case r.ContentLength == 0 || r.Body == http.NoBody:
+	case b.whole.Load(): // there is none
 		b.replayable = idempotent(r)
 		return nil
+	case r.ContentLength > b.limit:
+		return errBodyTooLarge
 	case r.Header["Expect"] != nil || r.ContentLength < 0 || r.ContentLength > smallBody || x.grpc:
 		b.streamed = true
 		b.chunkedIn = r.ContentLength < 0
@@ -68,6 +69,7 @@ func (x *exchange) takeBody() error {
 		return b.fail(err)
 	}
 	b.read.Store(r.ContentLength)
+	b.whole.Store(true)
 	_ = x.control.SetReadDeadline(time.Time{})
 	b.replayable = idempotent(r)
 	return nil
@@ -86,10 +88,13 @@ func (x *exchange) readPart(p []byte) (int, error) {
 	}
 	switch {
 	case err == nil:
+	case errors.Is(err, io.EOF):
+		b.whole.Store(true)
+		if x.r.ProtoMajor != 1 { // there net/http does it, and reads on
+			_ = x.control.SetReadDeadline(time.Time{})
+		}
 	case b.unwanted.Load():
 		return n, errBodyUnwanted
-	case errors.Is(err, io.EOF):
-		_ = x.control.SetReadDeadline(time.Time{})
 	default:
 		err = b.fail(err)
 	}
@@ -97,8 +102,16 @@ func (x *exchange) readPart(p []byte) (int, error) {
 }
 
 // leaveBody wakes who reads a streamed body; no read begins after it.
+//
+// In HTTP/1.1 it may only be done while the answer has not begun, or has with
+// "Connection: close" (see [exchange.begin]): when the body comes to its end at
+// this very moment, net/http reads on from the connection, takes the deadline
+// for the end of the client, and would cancel the connection's next request.
 func (x *exchange) leaveBody() {
 	x.body.unwanted.Store(true)
+	if x.body.whole.Load() {
+		return
+	}
 	_ = x.control.SetReadDeadline(time.Unix(1, 0))
 }
 

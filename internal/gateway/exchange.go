@@ -25,6 +25,7 @@ type exchange struct {
 	body    body
 	upgrade string // the protocol asked for
 	grpc    bool
+	retried bool // the first attempt got no answer, so kept connections are not to be trusted
 
 	claim  claim
 	status int   // what the client was answered; 0 while nothing was
@@ -79,6 +80,7 @@ func (x *exchange) pass() error {
 		if !again {
 			return err
 		}
+		x.retried = true
 		if another {
 			tried = append(tried, in)
 			if len(tried) >= len(x.route.instances) {
@@ -231,10 +233,11 @@ func (x *exchange) begin(status int) {
 		h["Content-Type"] = nil // keeps net/http from guessing one
 	}
 	h["X-Request-Id"] = []string{x.id}
-	if x.body.chunkedIn && x.r.ProtoMajor == 1 {
-		// A Content-Length beside Transfer-Encoding is how requests are
-		// smuggled; net/http drops it without a word, and then the
-		// connection must not be used again (RFC 9112 section 6.1).
+	if b := &x.body; x.r.ProtoMajor == 1 && (b.chunkedIn || !b.whole.Load() || b.unwanted.Load()) {
+		// The connection must not be used again when the rest of the body may
+		// stand in it. Nor after a body without a length: a Content-Length
+		// beside Transfer-Encoding is how requests are smuggled, and net/http
+		// drops it without a word (RFC 9112 section 6.1).
 		h["Connection"] = []string{"close"}
 	}
 	x.mu.Lock()

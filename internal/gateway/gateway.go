@@ -112,6 +112,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.upgrade = upgradeOf(r)
 	x.from = originOf(r)
 	x.claim.cut = x.cut
+	x.body.whole.Store(r.ContentLength == 0 || r.Body == http.NoBody)
 	if !ok {
 		x.finish(errBadHost)
 		return
@@ -163,6 +164,9 @@ func (x *exchange) finish(err error) {
 	x.mu.Lock()
 	x.ended = true
 	x.mu.Unlock()
+	if !x.body.whole.Load() {
+		_ = x.control.SetReadDeadline(time.Now().Add(lingering)) // net/http reads on for the rest
+	}
 
 	took := time.Since(x.started)
 	counted := took

@@ -23,7 +23,8 @@ import (
 //   - A request that may be repeated, and whose body (if it has one) is held
 //     in memory, takes a kept connection. The connection is looked at first
 //     (one recv with MSG_PEEK), which finds nearly all that were closed; when it
-//     ends before an answer all the same, the request is sent again on another.
+//     ends before an answer all the same, the request is sent again on a new
+//     one.
 //   - Every other request (POST and PATCH, and bodies too long to hold) takes
 //     a new connection, which no app closes for having been unused. It costs a
 //     connect on this machine; the connection is kept for others afterwards,
@@ -54,7 +55,7 @@ const (
 func (x *exchange) passHTTP1(in *instance) error {
 	pool := in.upstream.http1
 	var c *conn
-	if x.body.replayable {
+	if x.body.replayable && !x.retried {
 		c = pool.take()
 	} else {
 		pool.replace()
@@ -281,24 +282,12 @@ func (x *exchange) roundTripStreamed(c *conn) (keep bool, err error) {
 	if err := c.out.Flush(); err != nil {
 		return false, &unansweredError{err, c.reused}
 	}
-	s := &sending{x: x, c: c, proceed: make(chan bool, 1), done: make(chan struct{})}
+	s := &sending{x: x, c: c, proceed: make(chan bool, 1), over: make(chan struct{}), done: make(chan struct{})}
 	if !x.body.expects {
 		s.proceed <- true
 	}
 	go s.run()
-	defer func() {
-		// The answer is complete, or will never be: the rest of the body is
-		// of no use.
-		select {
-		case <-s.done:
-		default:
-			s.answered(http.StatusOK)
-			x.leaveBody()
-			_ = c.Close()
-			<-s.done
-		}
-		keep = keep && s.whole
-	}()
+	defer func() { keep = s.end() && keep }()
 	return x.readFinal(c, s.answered)
 }
 
@@ -306,9 +295,10 @@ func (x *exchange) roundTripStreamed(c *conn) (keep bool, err error) {
 type sending struct {
 	x       *exchange
 	c       *conn
-	proceed chan bool // whether to begin
-	done    chan struct{}
-	whole   bool // all of it went out; good once done is closed
+	proceed chan bool     // whether to begin
+	over    chan struct{} // closed when the answer is complete, or will never be
+	done    chan struct{} // closed when nothing reads the body any more
+	whole   bool          // all of it went out; good once done is closed
 
 	mu     sync.Mutex
 	headed bool // the final answer's head came
@@ -329,6 +319,50 @@ func (s *sending) answered(status int) {
 	if !s.headed {
 		s.headed = true
 		_ = s.c.SetReadDeadline(time.Time{})
+	}
+}
+
+// lingering is how long what a client still sends is read and thrown away
+// after it was answered. A connection that is closed with something unread is
+// reset, and a reset may overtake the answer.
+const lingering = time.Second
+
+// end comes after the answer. It ends the sending, and says whether all of
+// the body had gone out.
+func (s *sending) end() bool {
+	s.begin(false)
+	close(s.over)
+	if !s.ended(10 * time.Millisecond) { // the answer may just have been quicker than the sender's last step
+		_ = s.c.Close()
+		if s.x.status != 0 {
+			_ = s.x.control.Flush()
+			s.ended(lingering)
+		}
+		s.x.leaveBody()
+	}
+	<-s.done
+	return s.whole
+}
+
+func (s *sending) ended(within time.Duration) bool {
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	select {
+	case <-s.done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// discard reads what comes, until [sending.end] has had enough.
+func (s *sending) discard() {
+	buffer := readBuffers.Get().(*[]byte)
+	defer readBuffers.Put(buffer)
+	for {
+		if _, err := s.x.readPart(*buffer); err != nil {
+			return
+		}
 	}
 }
 
@@ -355,8 +389,11 @@ func (s *sending) run() {
 	if err := s.send(); err != nil {
 		if s.x.body.failed() != nil {
 			_ = s.c.Close() // the app must not take what came for the whole
+			return
 		}
-		return // whether the app answers all the same is for the reader to see
+		<-s.over // whether the app answers all the same is for the reader to see
+		s.discard()
+		return
 	}
 	s.whole = true
 	s.mu.Lock()

@@ -134,7 +134,7 @@ func TestGateway_StreamsBodiesBothWaysInBoundedMemory(t *testing.T) {
 			}
 		})
 		require.Equal(t, http.StatusOK, res.StatusCode)
-		require.Equal(t, fmt.Sprintf("%d <nil> %x", length, sum.Sum(nil)), text)
+		require.Equal(t, fmt.Sprintf("%d <nil> %x", length, sum.Sum(nil)), text, "%v %v", res.Header, r.log)
 	}
 	res, err := r.client.Get("http://shop.localhost/down")
 	require.NoError(t, err)

@@ -1,0 +1,285 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"berth/internal/deploy"
+	"berth/internal/fault"
+)
+
+func TestTable_FindsTheLongestPrefixOnSegmentBoundaries(t *testing.T) {
+	table := NewTable(TableConfig{})
+	for i, prefix := range []string{"/", "/shop", "/shop/admin", "/sho"} {
+		r := routeTo("x.test", "d")
+		r.StageID, r.PathPrefix = fmt.Sprint(i), prefix
+		require.NoError(t, table.Switch(t.Context(), r))
+	}
+	at := table.current.Load()
+	for path, prefix := range map[string]string{
+		"/": "/", "/shop": "/shop", "/shop/": "/shop", "/shopping": "/", "/shop/admin": "/shop/admin",
+		"/shop/admins": "/shop", "/sho": "/sho", "/sho/x": "/sho", "/SHOP": "/",
+	} {
+		assert.Equal(t, prefix, at.find("x.test", path).PathPrefix, path)
+	}
+	assert.Nil(t, at.find("y.test", "/"))
+}
+
+func TestTable_RefusesARouteThatAnotherStageHas(t *testing.T) {
+	table := NewTable(TableConfig{})
+	require.NoError(t, table.Switch(t.Context(), routeTo("x.test", "d1")))
+	other := routeTo("X.test.", "d2")
+	other.StageID = "other"
+	require.Equal(t, fault.Clash, fault.KindOf(table.Switch(t.Context(), other)))
+	require.NoError(t, table.Remove(t.Context(), "stage-x.test"))
+	require.NoError(t, table.Switch(t.Context(), other))
+	for _, bad := range []deploy.Route{
+		{StageID: "s", Hostname: "no host"},
+		{StageID: "s", Hostname: "a", PathPrefix: "x"},
+		{StageID: "s", Hostname: "a", PathPrefix: "/x/"},
+		{StageID: "s", Hostname: "a", Instances: []deploy.Endpoint{{Address: "nowhere"}}},
+	} {
+		require.Equal(t, fault.BadInput, fault.KindOf(table.Switch(t.Context(), bad)), bad)
+	}
+}
+
+func TestTable_MovesARouteToAnotherHostname(t *testing.T) {
+	table := NewTable(TableConfig{})
+	require.NoError(t, table.Switch(t.Context(), routeTo("x.test", "d1")))
+	moved := routeTo("y.test", "d1")
+	moved.StageID = "stage-x.test"
+	require.NoError(t, table.Switch(t.Context(), moved))
+	assert.Nil(t, table.current.Load().find("x.test", "/"))
+	assert.NotNil(t, table.current.Load().find("y.test", "/"))
+}
+
+// A request that looked the table up before a switch and claims after it must
+// not get the old instance. Claims are taken and routes switched as fast as
+// they can be; what a claim got is compared with what Switch had promised
+// before the claim's request began.
+func TestTable_NoClaimReachesADeploymentThatWasSwitchedAway(t *testing.T) {
+	table := NewTable(TableConfig{})
+	g, err := New(Config{Table: table, Base: http.NotFoundHandler(), IsBase: func(string) bool { return false }})
+	require.NoError(t, err)
+	var live atomic.Int64 // generations before it are gone
+	point := func(generation int64) {
+		r := routeTo("x.test", fmt.Sprint(generation), "127.0.0.1:1", "127.0.0.1:2")
+		require.NoError(t, table.Switch(context.Background(), r))
+		live.Store(generation)
+	}
+	point(1)
+
+	var done atomic.Bool
+	var claims atomic.Int64
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			for !done.Load() {
+				x := &exchange{g: g, host: "x.test", path: readings{path: "/"}}
+				x.claim.cut = func(error) {}
+				promised := live.Load()
+				in, err := x.hold(nil)
+				if !assert.NoError(t, err) {
+					return
+				}
+				var got int64
+				_, _ = fmt.Sscan(in.deployment, &got)
+				if !assert.GreaterOrEqual(t, got, promised) {
+					return
+				}
+				claims.Add(1)
+				in.release(&x.claim)
+			}
+		})
+	}
+	for generation := int64(2); generation < 2000; generation++ {
+		point(generation)
+		if generation%10 == 0 {
+			cut, err := table.Drain(context.Background(), fmt.Sprint(generation-1), time.Minute, time.Minute)
+			require.NoError(t, err)
+			require.Zero(t, cut)
+		}
+	}
+	done.Store(true)
+	group.Wait()
+	require.Positive(t, claims.Load())
+}
+
+// The same with real requests: after Switch and Drain the old app is closed at
+// once, and must have been asked nothing since Switch returned.
+func TestTable_SwapsUnderLoadLoseNoRequest(t *testing.T) {
+	r := newRig(t)
+	type release struct {
+		gone atomic.Bool
+		late atomic.Int64
+	}
+	start := func() (*release, string, func()) {
+		rel := &release{}
+		s := app(t, func(w http.ResponseWriter, req *http.Request) {
+			if rel.gone.Load() {
+				rel.late.Add(1)
+			}
+			_, _ = io.Copy(io.Discard, req.Body)
+			if rand.IntN(4) == 0 {
+				time.Sleep(time.Duration(rand.IntN(3)) * time.Millisecond) // an app that works
+			}
+			_, _ = io.WriteString(w, "ok")
+		})
+		return rel, addressOf(s), s.Close
+	}
+	old, address, stop := start()
+	r.route(routeTo("shop.localhost", "d0", address))
+
+	var done atomic.Bool
+	var requests atomic.Int64
+	var group sync.WaitGroup
+	for i := range 6 {
+		group.Go(func() {
+			for !done.Load() {
+				var body io.Reader
+				method := http.MethodGet
+				switch i % 3 {
+				case 1:
+					method, body = http.MethodPost, strings.NewReader("known length")
+				case 2:
+					method, body = http.MethodPost, io.MultiReader(strings.NewReader("chunked"))
+				}
+				req, _ := http.NewRequestWithContext(context.Background(), method, "http://shop.localhost/", body)
+				req.GetBody = nil // the client must not try again
+				res, err := r.client.Transport.RoundTrip(req)
+				if !assert.NoError(t, err) {
+					return
+				}
+				text, err := io.ReadAll(res.Body)
+				_ = res.Body.Close()
+				if !assert.NoError(t, err) || !assert.Equal(t, "ok", string(text)) {
+					return
+				}
+				requests.Add(1)
+			}
+		})
+	}
+	for generation := range 100 {
+		next, address, stopNext := start()
+		r.route(routeTo("shop.localhost", fmt.Sprintf("d%d", generation+1), address))
+		old.gone.Store(false)
+		cut, err := r.table.Drain(t.Context(), fmt.Sprintf("d%d", generation), 10*time.Second, time.Second)
+		require.NoError(t, err)
+		require.Zero(t, cut)
+		old.gone.Store(true)
+		stop()
+		require.Zero(t, old.late.Load())
+		old, stop = next, stopNext
+	}
+	done.Store(true)
+	group.Wait()
+	t.Log("requests:", requests.Load())
+	require.Greater(t, requests.Load(), int64(100))
+}
+
+func TestDrain_HasABudgetForRequestsAndOneForStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := NewTable(TableConfig{})
+		require.NoError(t, table.Switch(t.Context(), routeTo("x.test", "d1", "127.0.0.1:1")))
+		in := table.current.Load().find("x.test", "/").instances[0]
+		held := func(stream bool, ends time.Duration) (cut *atomic.Bool) {
+			cut = &atomic.Bool{}
+			c := &claim{}
+			over := make(chan struct{})
+			c.cut = func(error) { cut.Store(true); close(over) }
+			require.True(t, in.claim(c))
+			if stream {
+				require.True(t, in.becomeStream(c))
+			}
+			go func() {
+				select {
+				case <-time.After(ends):
+				case <-over:
+				}
+				in.release(c)
+			}()
+			return cut
+		}
+		quick, slow := held(false, time.Second), held(false, time.Hour)
+		shortStream, longStream := held(true, 20*time.Second), held(true, time.Hour)
+
+		began := time.Now()
+		cut, err := table.Drain(t.Context(), "d1", 10*time.Second, 30*time.Second)
+		require.NoError(t, err)
+		assert.Equal(t, 30*time.Second, time.Since(began))
+		assert.Equal(t, 2, cut)
+		assert.False(t, quick.Load())
+		assert.True(t, slow.Load())
+		assert.False(t, shortStream.Load())
+		assert.True(t, longStream.Load())
+		assert.False(t, in.claim(&claim{}))
+	})
+}
+
+func TestDrain_CutsRequestsAndStreamsThatStay(t *testing.T) {
+	r := newRig(t)
+	r.route(routeTo("shop.localhost", "d1", addressOf(app(t, func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/events" {
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.(http.Flusher).Flush()
+		}
+		<-req.Context().Done()
+	}))))
+	stuck := make(chan *http.Response, 1)
+	go func() {
+		res, err := r.client.Get("http://shop.localhost/stuck")
+		if err != nil {
+			res = nil
+		}
+		stuck <- res
+	}()
+	events, err := r.client.Get("http://shop.localhost/events")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return r.busy() == 2 }, 5*time.Second, time.Millisecond)
+
+	cut, err := r.table.Drain(t.Context(), "d1", 50*time.Millisecond, 100*time.Millisecond)
+	require.NoError(t, err)
+	assert.Equal(t, 2, cut)
+	_, err = io.ReadAll(events.Body)
+	require.Error(t, err, "a stream that was cut must not look complete")
+	res := <-stuck
+	require.NotNil(t, res)
+	assert.Equal(t, http.StatusServiceUnavailable, res.StatusCode)
+	assert.Equal(t, "1", res.Header.Get("Retry-After"))
+	_, err = r.table.Drain(t.Context(), "unknown", 0, 0)
+	require.NoError(t, err)
+}
+
+func TestSwitch_ClosesIdleConnectionsOfWhatItDisplaced(t *testing.T) {
+	r := newRig(t)
+	states := make(chan http.ConnState, 100)
+	s := app(t, echo)
+	s.Config.ConnState = nil
+	old := newWatched(t, states)
+	r.route(routeTo("shop.localhost", "d1", old))
+	r.get("http://shop.localhost/")
+	r.route(routeTo("shop.localhost", "d2", addressOf(s)))
+	deadline := time.After(5 * time.Second)
+	for {
+		select {
+		case state := <-states:
+			if state == http.StateClosed {
+				return
+			}
+		case <-deadline:
+			t.Fatal("the connection to the old release stays open")
+		}
+	}
+}
