@@ -52,7 +52,7 @@ func startLoad(ctx context.Context, address, host string) *load {
 	l := &load{address: address, host: host, stop: stop, byKind: map[string]int{}}
 	for kind, what := range map[string]struct {
 		clients int
-		once    func(context.Context, *client) (string, error)
+		once    func(*client, context.Context) (string, error)
 	}{
 		"get":       {4, (*client).get},
 		"post":      {2, (*client).post},
@@ -80,9 +80,9 @@ func (l *load) end() {
 	l.done.Wait()
 }
 
-func (l *load) one(ctx context.Context, kind string, c *client, once func(context.Context, *client) (string, error)) {
+func (l *load) one(ctx context.Context, kind string, c *client, once func(*client, context.Context) (string, error)) {
 	newest := l.seen.Load()
-	version, err := once(context.WithoutCancel(ctx), c)
+	version, err := once(c, context.WithoutCancel(ctx))
 	l.requests.Add(1)
 	if err == nil {
 		var number int64
