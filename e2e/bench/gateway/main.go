@@ -1,0 +1,78 @@
+// Command gateway runs Berth's gateway alone, for scripts/bench-gateway.sh:
+// one route to the backend at "app.test", and as many others as are asked for,
+// with metrics kept as berth serve keeps them.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sync/errgroup"
+
+	"berth/internal/deploy"
+	"berth/internal/gateway"
+	"berth/internal/sqlite"
+)
+
+func main() {
+	listen := flag.String("listen", "127.0.0.1:0", "address to listen on")
+	backend := flag.String("backend", "", "address of the app")
+	routes := flag.Int("routes", 1, "how many routes there are")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := run(ctx, *listen, *backend, *routes); err != nil {
+		fmt.Fprintln(os.Stderr, "bench gateway:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, listen, backend string, routes int) (err error) {
+	dir, err := os.MkdirTemp("", "berth-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	db, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, "berth.db")})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+
+	table := gateway.NewTable(gateway.TableConfig{})
+	for i := range routes {
+		host := "app.test"
+		if i > 0 {
+			host = fmt.Sprintf("app-%d.test", i)
+		}
+		err := table.Switch(ctx, deploy.Route{
+			StageID: fmt.Sprint(i), Project: fmt.Sprint("project-", i), Stage: "prod", Hostname: host, Deployment: "d",
+			Instances: []deploy.Endpoint{{Instance: "i", Address: backend}},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	g, err := gateway.New(gateway.Config{
+		Table: table, DB: db, Base: http.NotFoundHandler(), IsBase: func(host string) bool { return host == "localhost" },
+	})
+	if err != nil {
+		return err
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return g.Serve(ctx, l) })
+	group.Go(func() error { return g.Run(ctx) })
+	return group.Wait()
+}
