@@ -52,7 +52,7 @@ func (s *Service) recipe(ctx context.Context, d deployment, r release, image con
 	for _, v := range r.Spec.Volumes {
 		labels := map[string]string{labelServer: s.server, labelProject: d.Project, labelStage: d.Stage}
 		if err := s.runtime.EnsureVolume(ctx, volumeName(d.Project, d.Stage, v), labels); err != nil {
-			return recipe{}, fmt.Errorf("make volume %s: %w", v.Name, err)
+			return recipe{}, engineRefused("make volume "+v.Name, err)
 		}
 	}
 	return recipe{deployment: d, release: r, imageID: image.ID, port: port, env: env}, nil

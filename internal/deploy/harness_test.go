@@ -39,7 +39,11 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "berth.db")})
+	path := filepath.Join(t.TempDir(), "berth.db")
+	fresh, err := emptyDatabase()
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, fresh, 0o600))
+	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: path, Readers: 4})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	engine := newFakeEngine(t)
@@ -49,6 +53,25 @@ func newWorld(t *testing.T) *world {
 		secrets: fakeSecrets{"shop/password": secret.New("hunter2")},
 	}
 }
+
+// emptyDatabase gives a database's file, with its schema, made once for all
+// tests.
+var emptyDatabase = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "berth-deploy")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "berth.db")
+	db, err := sqlite.Open(context.Background(), sqlite.Config{Path: path})
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
 
 // berth is one process of Berth in a world.
 type berth struct {
@@ -82,7 +105,7 @@ func (w *world) start(o options) *berth {
 	config := deploy.Config{
 		DB: w.db, Events: w.events, Runtime: mortal{w.engine, b.alive}, Router: b.router, Images: w.images, Secrets: w.secrets,
 		ReservedHosts: []string{"berth.test"}, ShutdownTimeout: orElse(o.shutdown, 10*time.Second),
-		Log: testLog(),
+		Log: testLog(w.t),
 	}
 	if o.hook != nil {
 		config.Hook = func(_ context.Context, deployment string, step deploy.StepName, when string) {
@@ -117,11 +140,10 @@ func orElse[T comparable](v, standard T) T {
 	return v
 }
 
-func testLog() *slog.Logger {
-	if os.Getenv("BERTH_TEST_LOG") == "" {
-		return nil
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, nil))
+// testLog gives Berth's own log as part of the test's.
+func testLog(t *testing.T) *slog.Logger {
+	t.Helper()
+	return slog.New(slog.NewTextHandler(t.Output(), nil))
 }
 
 // kill ends a Berth in the middle of the goroutine that calls it.
@@ -387,9 +409,8 @@ func (b *berth) servesOnly(imageID string, instances int) {
 				return false
 			}
 		}
-		return true
+		return b.status().State == deploy.StageHealthy
 	}, "only "+imageID+" serves, and no container is left over")
-	require.Equal(b.t, deploy.StageHealthy, b.status().State)
 }
 
 // log gives the lines of a deployment's log.

@@ -77,6 +77,10 @@ func (s *Service) reconcile(ctx context.Context) error {
 			return err
 		}
 		s.admit()
+		// What was asked for until now woke nobody.
+		if k, err = s.readKnown(ctx); err != nil {
+			return err
+		}
 	}
 	for _, v := range k.live {
 		if !s.looksWell(v, list) {

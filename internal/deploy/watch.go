@@ -85,7 +85,7 @@ func (s *Service) heard(ctx context.Context, e container.Event) {
 			WHERE live_deployment = ?`, e.Labels[labelDeployment])
 		return err
 	})
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		s.log.WarnContext(ctx, "event of the container engine not looked at", "container", e.Container, "error", err)
 	}
 	for _, id := range stages {

@@ -1,0 +1,201 @@
+package deploy_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"berth/internal/deploy"
+	"berth/internal/fault"
+)
+
+func TestStart_LeavesTheOldReleaseAloneWhenTheNewOneFails(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		app  app
+		edit func(*deploy.StageSpec)
+		step deploy.StepName
+		says string
+	}{
+		{"exits", appExits, nil, deploy.ProbeStep, "exited with code 3 before it was ready; it last said: no database"},
+		{"does not listen", appDeaf, nil, deploy.ProbeStep, "connection refused"},
+		{"answers 500", appBroken, nil, deploy.ProbeStep, "answered 500, expected 200 to 299"},
+		{"redirects", appStrays, nil, deploy.ProbeStep, "answered 302, expected 200 to 299"},
+		{"one of two exits", appOneOnly, func(s *deploy.StageSpec) { s.Replicas = 2 }, deploy.ProbeStep, "exited with code 3"},
+		{"is nowhere", "", nil, deploy.Preflight, "no image shop:2"},
+		{"lacks a secret", appGood, func(s *deploy.StageSpec) {
+			s.Secrets = map[string]deploy.SecretRef{"KEY": {Context: "shop", Name: "key"}}
+		}, deploy.Preflight, `there is no secret "key" in "shop"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			b := w.start(options{})
+			w.images.push("shop", "1", appGood)
+			if c.app != "" {
+				w.images.push("shop", "2", c.app)
+			}
+			b.shop(nil)
+			first := b.goLive("1")
+			status := b.status()
+			status.Spec.Probe.StartDeadline = deploy.Duration(300 * time.Millisecond)
+			if c.edit != nil {
+				c.edit(&status.Spec)
+			}
+			_, err := b.UpdateStage(t.Context(), "ana", "shop", "prod", status.Version, status.Spec)
+			require.NoError(t, err)
+			before := b.engine.all()
+
+			d := b.end(b.deploy("2").ID)
+			require.Equal(t, deploy.Failed, d.State)
+			require.Equal(t, c.step, d.FailedStep)
+			require.Contains(t, d.Error, c.says)
+			require.Equal(t, before, b.engine.all(), "the old container was not touched, and no other is left")
+			b.servesOnly("image-shop-1", 1)
+			require.Equal(t, first.ID, b.status().LiveDeployment)
+			if c.app == appExits {
+				require.Contains(t, b.log(d.ID), `"stream":"stderr","text":"no database"`)
+			}
+		})
+	}
+}
+
+func TestStart_FailsInWordsWhenTheEngineRefuses(t *testing.T) {
+	for method, step := range map[string]deploy.StepName{
+		"Pull": deploy.PullImage, "Create": deploy.CreateStep, "EnsureVolume": deploy.CreateStep, "Start": deploy.StartStep,
+	} {
+		t.Run(method, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			b := w.start(options{})
+			w.images.push("shop", "1", appGood)
+			b.shop(func(s *deploy.StageSpec) { s.Volumes = []deploy.Volume{{Name: "data", Path: "/data"}} })
+			w.engine.refuseWith(method, errors.New("no room left"))
+			d := b.end(b.deploy("1").ID)
+			require.Equal(t, deploy.Failed, d.State)
+			require.Equal(t, step, d.FailedStep)
+			require.Contains(t, d.Error, "no room left")
+			require.Empty(t, b.engine.all())
+			require.Equal(t, deploy.StageFailed, b.status().State)
+			require.Equal(t, deploy.StepFailed, d.Steps[stepIndex(step)].State)
+		})
+	}
+}
+
+func stepIndex(name deploy.StepName) int {
+	for n, step := range deploy.Steps {
+		if step == name {
+			return n
+		}
+	}
+	return -1
+}
+
+func TestStart_GivesTheRouteBackWhenTheRouterRefuses(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{})
+	w.images.push("shop", "1", appGood)
+	w.images.push("shop", "2", appGood)
+	b.shop(nil)
+	first := b.goLive("1")
+	b.router.mu.Lock()
+	b.router.fails = errors.New("router is away")
+	b.router.mu.Unlock()
+	d := b.end(b.deploy("2").ID)
+	require.Equal(t, deploy.Failed, d.State)
+	require.Equal(t, deploy.SwitchRoute, d.FailedStep)
+	require.Equal(t, first.ID, b.status().LiveDeployment)
+	b.router.mu.Lock()
+	b.router.fails = nil
+	b.router.mu.Unlock()
+	b.servesOnly("image-shop-1", 1)
+	b.goLive("2")
+	b.servesOnly("image-shop-2", 1)
+}
+
+func TestCancel_UndoesARunningDeployment(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{})
+	w.images.push("shop", "1", appGood)
+	w.images.push("shop", "2", appDeaf)
+	b.shop(nil)
+	b.goLive("1")
+	d := b.deploy("2")
+	b.eventually(func() bool { return len(b.engine.all()) == 2 }, "the container is made")
+	require.NoError(t, b.Cancel(t.Context(), "ana", d.ID))
+	require.Equal(t, deploy.Canceled, b.end(d.ID).State)
+	b.servesOnly("image-shop-1", 1)
+}
+
+func TestCancel_TakesBackARequestThatWaits(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{idle: true})
+	b.shop(nil)
+	d := b.deploy("1")
+	require.NoError(t, b.Cancel(t.Context(), "ana", d.ID))
+	require.Equal(t, deploy.Canceled, b.end(d.ID).State)
+	require.Equal(t, fault.Clash, fault.KindOf(b.Cancel(t.Context(), "ana", d.ID)))
+	require.Equal(t, fault.Missing, fault.KindOf(b.Cancel(t.Context(), "ana", "no-such")))
+}
+
+func TestCancel_IsRefusedAfterTheSwitch(t *testing.T) {
+	w := newWorld(t)
+	var refused error
+	b := w.start(options{hook: func(b *berth, id string, step deploy.StepName, when string) {
+		if step == deploy.SwitchRoute && when == "before" {
+			refused = b.Cancel(b.t.Context(), "ana", id)
+		}
+	}})
+	w.images.push("shop", "1", appGood)
+	b.shop(nil)
+	d := b.goLive("1")
+	require.Equal(t, fault.Clash, fault.KindOf(refused))
+	require.ErrorContains(t, refused, "roll back")
+	require.ErrorContains(t, b.Cancel(t.Context(), "ana", d.ID), "roll back")
+}
+
+func TestCancel_EndsAtOnceWhateverTheStep(t *testing.T) {
+	for _, step := range deploy.Steps[:5] {
+		for _, when := range []string{"before", "after"} {
+			t.Run(string(step)+" "+when, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				b := w.start(options{hook: func(b *berth, id string, at deploy.StepName, moment string) {
+					if at == step && moment == when {
+						require.NoError(b.t, b.Cancel(b.t.Context(), "ana", id))
+					}
+				}})
+				w.images.push("shop", "1", appGood)
+				b.shop(nil)
+				require.Equal(t, deploy.Canceled, b.end(b.deploy("1").ID).State)
+				require.Empty(t, b.engine.all())
+				require.Equal(t, deploy.StageEmpty, b.status().State)
+			})
+		}
+	}
+}
+
+func TestRun_NeverWritesASecretDown(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{})
+	w.images.push("shop", "1", appGood)
+	b.shop(func(s *deploy.StageSpec) {
+		s.Env = map[string]string{"LEVEL": "info"}
+		s.Secrets = map[string]deploy.SecretRef{"PASSWORD": {Context: "shop", Name: "password"}}
+	})
+	b.goLive("1")
+	require.Equal(t, map[string]string{"LEVEL": "info", "PASSWORD": "hunter2"}, b.engine.specOf("container-1").Env)
+	for _, table := range []string{"events", "releases", "stages", "deployments", "deployment_steps", "instances"} {
+		require.NotContains(t, dump(t, w, table), "hunter2", table)
+	}
+}
+
+func dump(t *testing.T, w *world, table string) string {
+	t.Helper()
+	path := t.TempDir() + "/copy.db"
+	require.NoError(t, w.db.CopyTo(t.Context(), path))
+	return strings.ToValidUTF8(readFile(t, path), "?")
+}
