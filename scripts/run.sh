@@ -43,10 +43,10 @@ start() {
   trap 'kill -INT "$server" 2>/dev/null || true' INT TERM
   trap 'kill -TERM "$server" 2>/dev/null || true' EXIT
   local tries=0
-  until berth status >/dev/null 2>&1; do
+  until berth health >/dev/null 2>&1; do
     kill -0 "$server" 2>/dev/null || { wait "$server" || exit $?; exit 1; }
     tries=$((tries + 1))
-    [ $tries -lt 300 ] || die "the server does not answer after 30 seconds"
+    [ $tries -lt 600 ] || die "the server does not answer after a minute"
     sleep 0.1
   done
 }

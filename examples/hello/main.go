@@ -49,6 +49,13 @@ type app struct {
 }
 
 func main() {
+	if err := serve(); err != nil {
+		slog.Error("can not serve", "error", err) //nolint:sloglint // nothing has a context any more
+		os.Exit(1)
+	}
+}
+
+func serve() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
@@ -71,16 +78,16 @@ func main() {
 	log.InfoContext(ctx, "hello", "version", version, "instance", a.instance)
 	select {
 	case err := <-ended:
-		log.ErrorContext(ctx, "can not serve", "error", err)
-		os.Exit(1)
+		return err
 	case <-ctx.Done():
 	}
 	log.InfoContext(ctx, "goodbye", "requests", a.requests.Load())
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := server.Shutdown(ending); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		log.ErrorContext(ending, "stopped badly", "error", err)
+		return err
 	}
+	return nil
 }
 
 func (a *app) now() hello {

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# make bench: trigger-to-live time beside the engine's own floor, on each
+# engine, and the gateway beside nginx.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/common.sh
+
+state=$PWD/.tools/engines
+scripts/install-engine.sh --all
+packages nginx-light wrk
+trap 'scripts/engines.sh stop all "$state" || true' EXIT
+trap 'exit 130' INT TERM
+mkdir -p .tools
+lines=$(scripts/engines.sh start all "$state")
+say "trigger to live, beside the engine's floor"
+# shellcheck disable=SC2086 # one variable a line
+env $lines BERTH_BENCH=1 go test -v -count 1 -timeout 1h -run TestFloor ./e2e
+say "the gateway beside nginx"
+scripts/bench-gateway.sh

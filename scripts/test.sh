@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# make test: install what tests need, build, start the engines, run all tests,
+# and end with "N passed, N failed, N skipped".
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/common.sh
+
+state=$PWD/.tools/engines
+counts=$PWD/.tools/counts
+
+main() {
+  toolchain
+  install
+  mkdir -p .tools
+  : >"$counts"
+  say "building dashboard and binary"
+  make --no-print-directory -s build
+  web_tests
+  start_engines
+  export BERTH_TEST_ENGINES=${BERTH_TEST_ENGINES:-required}
+  # Unit tests and what talks to the engines, with the race detector; the
+  # end-to-end tests drive a built binary, which it would not see.
+  local packages
+  packages=$(go list ./... | grep -v '/e2e')
+  say "unit tests, and the conformance of engines"
+  # shellcheck disable=SC2086 # a list
+  go_tests -race -timeout 20m $packages
+  say "end-to-end tests"
+  go_tests -timeout 60m ./e2e/...
+  go run ./scripts/tally -sum "$counts" | tee .tools/summary
+  grep -q ' 0 failed' .tools/summary
+}
+
+# install brings what a fresh Debian or Ubuntu lacks.
+install() {
+  scripts/install-engine.sh --all
+  packages gcc libc6-dev curl ca-certificates jq chromium nginx-light skopeo wrk docker-registry
+}
+
+# start_engines names Docker, Podman and rootless Podman to the tests. They
+# keep everything below .tools/engines.
+start_engines() {
+  local line lines
+  say "starting the engines"
+  trap 'scripts/engines.sh stop all "$state" || true' EXIT
+  trap 'exit 130' INT TERM
+  lines=$(scripts/engines.sh start all "$state") || die "an engine does not start; see above"
+  while read -r line; do
+    case $line in BERTH_TEST_*=*) export "${line?}" ;; esac
+  done <<<"$lines"
+}
+
+go_tests() {
+  go test -json "$@" | go run ./scripts/tally -to "$counts" || true
+}
+
+# web_tests checks the dashboard's types and runs its unit tests, and installs
+# the browser tests, which e2e runs.
+web_tests() {
+  say "the dashboard's tests"
+  (cd web && npm run --silent check) || die "the dashboard's types are wrong; see above"
+  local said passed failed skipped
+  said=$(cd web && npm test --silent 2>&1) || true
+  count() { awk -v name="$1" '($1 == "#" || $1 == "ℹ") && $2 == name { print $3 }' <<<"$said"; }
+  passed=$(count pass) failed=$(count fail) skipped=$(count skipped)
+  if [ "${failed:-1}" != 0 ]; then printf '%s\n' "$said"; fi
+  echo "${passed:-0} ${failed:-1} ${skipped:-0}" >>"$counts"
+  if [ e2e/browser/package-lock.json -nt e2e/browser/node_modules/.package-lock.json ]; then
+    (cd e2e/browser && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-audit --no-fund --loglevel=error)
+    touch e2e/browser/node_modules/.package-lock.json
+  fi
+}
+
+main "$@"
