@@ -10,8 +10,10 @@ import (
 	"context"
 	"crypto/rand"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -75,12 +77,7 @@ type suite struct {
 }
 
 func (s *suite) lacks(l container.Lack) bool {
-	for _, lack := range s.info.Lacks {
-		if lack == l {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.info.Lacks, l)
 }
 
 // name gives a name that no other run uses.
@@ -97,9 +94,7 @@ func (s *suite) create(t *testing.T, spec container.Spec) string {
 		spec.Name = s.name(strings.ToLower(rand.Text()[:10]))
 	}
 	labels := map[string]string{label: s.run}
-	for name, value := range spec.Labels {
-		labels[name] = value
-	}
+	maps.Copy(labels, spec.Labels)
 	spec.Labels = labels
 	id, err := s.Create(t.Context(), spec)
 	require.NoError(t, err)

@@ -47,9 +47,9 @@ func (s *suite) testCreate(t *testing.T) {
 func (s *suite) testCreateWithEverything(t *testing.T) {
 	shared := t.TempDir()
 	for dir := shared; len(dir) > len(os.TempDir()); dir = filepath.Dir(dir) { // a rootless engine reads as somebody else
-		require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // only names of tests are in there
+		require.NoError(t, os.Chmod(dir, 0o755))
 	}
-	require.NoError(t, os.WriteFile(filepath.Join(shared, "from-host"), []byte("seen"), 0o644)) //nolint:gosec // as above
+	require.NoError(t, os.WriteFile(filepath.Join(shared, "from-host"), []byte("seen"), 0o644))
 	volume := s.name("data")
 	require.NoError(t, s.EnsureVolume(t.Context(), volume, s.labels))
 	network, err := s.EnsureNetwork(t.Context(), s.name("all"), s.labels)

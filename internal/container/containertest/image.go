@@ -73,7 +73,7 @@ func (s *suite) testPull(t *testing.T) {
 	t.Run("AgainAsksNoRegistry", func(t *testing.T) {
 		asked := s.registry.asked.Load()
 		elsewhere := pull
-		elsewhere.Reference = "127.0.0.1:9/other/name" + pull.Reference[strings.Index(pull.Reference, "@"):]
+		elsewhere.Reference = strings.Replace(pull.Reference, s.registry.host+"/team/app", "127.0.0.1:9/other/name", 1)
 		for _, p := range []container.Pull{pull, elsewhere} {
 			image, err := s.Pull(t.Context(), p, nil)
 			require.NoError(t, err)

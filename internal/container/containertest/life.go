@@ -2,8 +2,10 @@ package containertest
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -50,11 +52,11 @@ func (s *suite) testRestart(t *testing.T) {
 }
 
 func (s *suite) testWait(t *testing.T) {
-	for _, code := range []string{"0", "3"} {
-		id := s.start(t, container.Spec{Command: []string{"exit", code}})
+	for _, code := range []int{0, 3} {
+		id := s.start(t, container.Spec{Command: []string{"exit", strconv.Itoa(code)}})
 		got, err := s.Wait(t.Context(), id)
 		require.NoError(t, err)
-		require.Equal(t, code, string(rune('0'+got)))
+		require.Equal(t, code, got)
 		c, err := s.Inspect(t.Context(), id)
 		require.NoError(t, err)
 		require.Equal(t, container.StateExited, c.State)
@@ -159,9 +161,7 @@ func (s *suite) testList(t *testing.T) {
 		{map[string]string{"project": "sho"}, nil},
 	} {
 		labels := map[string]string{label: s.run}
-		for name, value := range c.labels {
-			labels[name] = value
-		}
+		maps.Copy(labels, c.labels)
 		listed, err := s.List(t.Context(), labels)
 		require.NoError(t, err)
 		var ids []string

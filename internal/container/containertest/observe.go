@@ -96,8 +96,8 @@ func (s *suite) testStats(t *testing.T) {
 	require.NoError(t, err)
 	require.Greater(t, second.CPU, 0.2)
 	require.Less(t, second.CPU, 1.5)
-	require.Greater(t, second.NetworkIn, int64(0))
-	require.Greater(t, second.NetworkOut, int64(0))
+	require.Positive(t, second.NetworkIn)
+	require.Positive(t, second.NetworkOut)
 	require.GreaterOrEqual(t, second.NetworkIn, first.NetworkIn)
 
 	unlimited, _ := s.serve(t, container.Spec{})

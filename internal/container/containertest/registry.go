@@ -34,7 +34,7 @@ import (
 // The account of the registry.
 const (
 	username = "ana"
-	password = "correct horse" //nolint:gosec // it opens nothing but this test's registry
+	password = "correct horse"
 )
 
 // registry serves images on loopback, over plain HTTP, to who has the account.
@@ -127,7 +127,7 @@ func program(t *testing.T) v1.Layer {
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOFLAGS=")
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, string(out))
-	content, err := os.ReadFile(file) //nolint:gosec // it was built above
+	content, err := os.ReadFile(file)
 	require.NoError(t, err)
 
 	var archive bytes.Buffer

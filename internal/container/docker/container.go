@@ -66,7 +66,7 @@ func (e *Engine) Remove(ctx context.Context, id string) error {
 const removals = 200
 
 func (e *Engine) remove(ctx context.Context, id string) error {
-	if e.facts.podman {
+	if e.facts.Load().podman {
 		// Over Docker's API it would wait ten seconds for a container that
 		// ignores its stop signal.
 		return e.libpodRemove(ctx, "/containers/"+url.PathEscape(id),

@@ -52,7 +52,7 @@ func (e *Engine) Create(ctx context.Context, s container.Spec) (string, error) {
 		NetworkMode:   api.NetworkMode(s.Network),
 		Resources:     e.limits(s),
 	}
-	if e.facts.rotateLogs {
+	if e.facts.Load().rotateLogs {
 		host.LogConfig = api.LogConfig{Type: "json-file", Config: logLimit}
 	}
 	if s.Publish > 0 && s.Publish <= math.MaxUint16 {
@@ -80,10 +80,10 @@ func (e *Engine) Create(ctx context.Context, s container.Spec) (string, error) {
 // ignores it: Info tells, and the container runs without on both.
 func (e *Engine) limits(s container.Spec) api.Resources {
 	var r api.Resources
-	if e.facts.limitCPU {
+	if e.facts.Load().limitCPU {
 		r.NanoCPUs = int64(s.CPUs * 1e9)
 	}
-	if e.facts.limitMemory {
+	if e.facts.Load().limitMemory {
 		r.Memory = s.Memory
 		r.MemorySwap = s.Memory // memory and swap together: no swap beyond the limit
 	}

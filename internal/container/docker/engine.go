@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/moby/moby/client"
@@ -43,9 +44,9 @@ type Config struct {
 // restart of the engine: calls fail with container.ErrUnavailable meanwhile.
 type Engine struct {
 	api    *client.Client
-	libpod *http.Client // Podman's own API, on the same socket
+	raw    *http.Client // the same socket, for what the client has no call for
 	socket string
-	facts  facts
+	facts  atomic.Pointer[facts]
 	usage  usage
 
 	networks sync.Mutex // held while EnsureNetwork looks and makes
@@ -95,7 +96,7 @@ func open(ctx context.Context, socket string) (*Engine, error) {
 	dial := api.Dialer()
 	e := &Engine{
 		api: api,
-		libpod: &http.Client{Transport: &http.Transport{
+		raw: &http.Client{Transport: &http.Transport{
 			DialContext:     func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 			MaxIdleConns:    4,
 			IdleConnTimeout: 30 * time.Second,
@@ -103,7 +104,7 @@ func open(ctx context.Context, socket string) (*Engine, error) {
 		socket: socket,
 		usage:  usage{last: map[string]reading{}},
 	}
-	if e.facts, err = e.ask(ctx); err != nil {
+	if err := e.learn(ctx); err != nil {
 		_ = e.Close()
 		return nil, err
 	}
@@ -112,17 +113,16 @@ func open(ctx context.Context, socket string) (*Engine, error) {
 
 // Close closes the connections. The engine goes on.
 func (e *Engine) Close() error {
-	e.libpod.CloseIdleConnections()
+	e.raw.CloseIdleConnections()
 	return e.api.Close()
 }
 
 // Info says which engine this is.
 func (e *Engine) Info(ctx context.Context) (container.Info, error) {
-	f, err := e.ask(ctx)
-	if err != nil {
+	if err := e.learn(ctx); err != nil {
 		return container.Info{}, err
 	}
-	i := f.info
-	i.Lacks = slices.Clone(i.Lacks)
-	return i, nil
+	info := e.facts.Load().info
+	info.Lacks, info.Warnings = slices.Clone(info.Lacks), slices.Clone(info.Warnings)
+	return info, nil
 }

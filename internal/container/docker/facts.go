@@ -5,15 +5,15 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
 
 	"berth/internal/container"
 )
 
-// facts is what an engine says of itself. Those that the driver acts on do not
-// change while an engine runs.
+// facts is what an engine says of itself. It does not change while the engine
+// runs.
 type facts struct {
+	server      string // as it names itself in every answer: "Docker/20.10.24 (linux)"
 	info        container.Info
 	podman      bool
 	limitCPU    bool // whether the limits can be set
@@ -23,48 +23,60 @@ type facts struct {
 	memory      int64 // bytes of the machine
 }
 
-func (e *Engine) ask(ctx context.Context) (facts, error) {
+// learn asks the engine whether it answers, and what it is unless that is
+// known: Podman takes seconds to tell, as it looks through the system's
+// packages.
+func (e *Engine) learn(ctx context.Context) error {
+	said, err := e.get(ctx, "/_ping")
+	if err != nil {
+		return wrap(err, "ask whether the engine answers")
+	}
+	_ = said.Body.Close()
+	server := said.Header.Get("Server")
+	if known := e.facts.Load(); known != nil && known.server == server {
+		return nil
+	}
+	if _, err := e.api.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
+		return wrap(err, "agree on an API version")
+	}
+	f := &facts{server: server, podman: said.Header.Get("Libpod-Api-Version") != ""}
+	if f.podman {
+		err = e.askPodman(ctx, f)
+	} else {
+		err = e.askDocker(ctx, f)
+	}
+	if err != nil {
+		return wrap(err, "ask the engine about itself")
+	}
+	f.info.APIVersion = e.api.ClientVersion()
+	f.info.Socket = e.socket
+	f.judge()
+	e.facts.Store(f)
+	return nil
+}
+
+func (e *Engine) askDocker(ctx context.Context, f *facts) error {
 	version, err := e.api.ServerVersion(ctx, client.ServerVersionOptions{})
 	if err != nil {
-		return facts{}, wrap(err, "ask the engine's version")
+		return err
 	}
 	said, err := e.api.Info(ctx, client.InfoOptions{})
 	if err != nil {
-		return facts{}, wrap(err, "ask the engine about itself")
+		return err
 	}
-	f := facts{
-		info: container.Info{
-			Name:       "docker",
-			Version:    version.Version,
-			APIVersion: e.api.ClientVersion(),
-			Socket:     e.socket,
-			OS:         version.Os,
-			Arch:       version.Arch,
-			Variant:    variant(said.Info.Architecture),
-			DataDir:    said.Info.DockerRootDir,
-			Lacks:      []container.Lack{},
-			Warnings:   []string{},
-		},
-		memory: said.Info.MemTotal,
+	f.info = container.Info{
+		Name:     "docker",
+		Version:  version.Version,
+		Rootless: slices.Contains(said.Info.SecurityOptions, "name=rootless"),
+		OS:       version.Os,
+		Arch:     version.Arch,
+		Variant:  variant(said.Info.Architecture),
+		DataDir:  said.Info.DockerRootDir,
 	}
-	// Podman answers a ping with a header of its own, which the client does
-	// not pass on; it names itself among the components too.
-	f.podman = slices.ContainsFunc(version.Components, func(c system.ComponentVersion) bool {
-		return c.Name == "Podman Engine"
-	})
-	if f.podman {
-		err = e.askPodman(ctx, &f)
-	} else {
-		f.askDocker(said.Info)
-	}
-	f.judge()
-	return f, err
-}
-
-func (f *facts) askDocker(said system.Info) {
-	f.info.Rootless = slices.Contains(said.SecurityOptions, "name=rootless")
-	f.limitCPU, f.limitMemory, f.noticesOOM = said.CPUCfsQuota, said.MemoryLimit, true
-	f.rotateLogs = said.LoggingDriver == "json-file"
+	f.limitCPU, f.limitMemory, f.noticesOOM = said.Info.CPUCfsQuota, said.Info.MemoryLimit, true
+	f.rotateLogs = said.Info.LoggingDriver == "json-file"
+	f.memory = said.Info.MemTotal
+	return nil
 }
 
 // askPodman asks Podman's own API, as only that tells which cgroup controllers
@@ -73,27 +85,46 @@ func (f *facts) askDocker(said system.Info) {
 func (e *Engine) askPodman(ctx context.Context, f *facts) error {
 	var said struct {
 		Host struct {
+			Arch              string   `json:"arch"`
+			Variant           string   `json:"variant"`
+			OS                string   `json:"os"`
+			MemTotal          int64    `json:"memTotal"`
 			CgroupControllers []string `json:"cgroupControllers"`
 			CgroupVersion     string   `json:"cgroupVersion"`
 			Security          struct {
 				Rootless bool `json:"rootless"`
 			} `json:"security"`
 		} `json:"host"`
+		Store struct {
+			GraphRoot string `json:"graphRoot"`
+		} `json:"store"`
+		Version struct {
+			Version string `json:"Version"`
+		} `json:"version"`
 	}
 	if err := e.libpodGet(ctx, "/info", &said); err != nil {
-		return wrap(err, "ask Podman about itself")
+		return err
 	}
-	f.info.Name = "podman"
-	f.info.Rootless = said.Host.Security.Rootless
+	f.info = container.Info{
+		Name:     "podman",
+		Version:  said.Version.Version,
+		Rootless: said.Host.Security.Rootless,
+		OS:       said.Host.OS,
+		Arch:     said.Host.Arch,
+		Variant:  said.Host.Variant,
+		DataDir:  said.Store.GraphRoot,
+	}
 	f.limitCPU = slices.Contains(said.Host.CgroupControllers, "cpu")
 	f.limitMemory = slices.Contains(said.Host.CgroupControllers, "memory")
 	// On v1 the container's cgroup is gone before Podman's monitor has looked.
 	f.noticesOOM = f.limitMemory && said.Host.CgroupVersion != "v1"
+	f.memory = said.Host.MemTotal
 	return nil
 }
 
 // judge turns the facts into what a person should know.
 func (f *facts) judge() {
+	f.info.Lacks, f.info.Warnings = []container.Lack{}, []string{}
 	if !f.limitCPU || !f.limitMemory {
 		f.info.Lacks = append(f.info.Lacks, container.LacksLimits)
 		what := "CPU and memory limits"

@@ -11,18 +11,20 @@ import (
 	"net/url"
 
 	cerrdefs "github.com/containerd/errdefs"
+
+	"berth/internal/container"
 )
 
 // libpodPath is the oldest version of Podman's own API that Berth drives;
 // later ones answer to it too.
-const libpodPath = "http://podman/v4.0.0/libpod"
+const libpodPath = "/v4.0.0/libpod"
 
 // maxAnswer bounds an answer of Podman's that is read whole, in bytes.
 const maxAnswer = 16 << 20
 
 // libpodGet asks Podman's own API for JSON.
 func (e *Engine) libpodGet(ctx context.Context, path string, into any) error {
-	response, err := e.libpodDo(ctx, http.MethodGet, path, nil, nil)
+	response, err := e.get(ctx, libpodPath+path)
 	if err != nil {
 		return err
 	}
@@ -55,12 +57,30 @@ func (e *Engine) libpodRemove(ctx context.Context, path string, query url.Values
 
 // libpodDo calls Podman's own API. The caller closes the answer's body.
 func (e *Engine) libpodDo(ctx context.Context, method, path string, query url.Values, header http.Header) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, method, libpodPath+path+"?"+query.Encode(), http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, method, "http://engine"+libpodPath+path+"?"+query.Encode(), http.NoBody)
 	if err != nil {
 		return nil, err
 	}
 	maps.Copy(request.Header, header)
-	response, err := e.libpod.Do(request)
+	return e.do(request)
+}
+
+// get asks a path of the engine's as it is. The caller closes the answer's
+// body.
+func (e *Engine) get(ctx context.Context, path string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine"+path, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	return e.do(request)
+}
+
+// do sends a request and makes an error of an answer that says there is one.
+func (e *Engine) do(request *http.Request) (*http.Response, error) {
+	response, err := e.raw.Do(request)
+	if err != nil && request.Context().Err() == nil {
+		return nil, fmt.Errorf("%w: %w", container.ErrUnavailable, err)
+	}
 	if err != nil {
 		return nil, err
 	}

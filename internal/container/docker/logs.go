@@ -26,7 +26,7 @@ func (e *Engine) Logs(ctx context.Context, id string, o container.LogOptions) it
 			options.Tail = strconv.Itoa(o.Tail)
 		}
 		since := o.Since
-		if e.facts.podman {
+		if e.facts.Load().podman {
 			since = since.Truncate(time.Second) // as its lines' times are
 		}
 		if !since.IsZero() {

@@ -63,7 +63,7 @@ func (e *Engine) findNetwork(ctx context.Context, name string, labels map[string
 // RemoveNetwork removes a network.
 func (e *Engine) RemoveNetwork(ctx context.Context, id string) error {
 	var err error
-	if e.facts.podman {
+	if e.facts.Load().podman {
 		err = e.removePodmanNetwork(ctx, id)
 	} else {
 		_, err = e.api.NetworkRemove(ctx, id, client.NetworkRemoveOptions{})

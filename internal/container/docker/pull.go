@@ -57,7 +57,7 @@ func (e *Engine) Pull(ctx context.Context, p container.Pull, progress func(line 
 // pull starts the pull and gives the stream of its messages. Podman's Docker
 // API has no word for a registry without TLS, so Podman is asked in its own.
 func (e *Engine) pull(ctx context.Context, p container.Pull, credentials string) (io.ReadCloser, error) {
-	if !e.facts.podman {
+	if !e.facts.Load().podman {
 		return e.api.ImagePull(ctx, p.Reference, client.ImagePullOptions{RegistryAuth: credentials})
 	}
 	query := url.Values{

@@ -18,7 +18,7 @@ import (
 
 // Stats gives one reading of what a container uses.
 func (e *Engine) Stats(ctx context.Context, id string) (container.Stats, error) {
-	if e.facts.lacks(container.LacksStats) {
+	if e.facts.Load().lacks(container.LacksStats) {
 		return container.Stats{}, fmt.Errorf("measure container %s: %w", id, container.ErrUnsupported)
 	}
 	answer, err := e.api.ContainerStats(ctx, id, client.ContainerStatsOptions{})
@@ -51,7 +51,7 @@ func (e *Engine) Stats(ctx context.Context, id string) (container.Stats, error) 
 		Processes:   int(signed(said.PidsStats.Current)),
 	}
 	// Without a limit, engines give the machine's memory or more.
-	if s.MemoryLimit >= e.facts.memory {
+	if s.MemoryLimit >= e.facts.Load().memory {
 		s.MemoryLimit = 0
 	}
 	for _, n := range said.Networks {
@@ -113,4 +113,4 @@ func (u *usage) forget(id string) {
 
 // signed takes an engine's count, some of which mean "none" by being the
 // largest there is.
-func signed(n uint64) int64 { return int64(min(n, math.MaxInt64)) } //nolint:gosec // bounded here
+func signed(n uint64) int64 { return int64(min(n, math.MaxInt64)) }

@@ -93,14 +93,13 @@ func serve() {
 		_, _ = io.Copy(w, answer.Body)
 	})
 	http.HandleFunc("/burn", func(http.ResponseWriter, *http.Request) {
-		for end := time.Now().Add(time.Second); time.Now().Before(end); { //nolint:revive // burning CPU time is the purpose
+		for end := time.Now().Add(time.Second); time.Now().Before(end); {
 		}
 	})
 	http.HandleFunc("/say", func(_ http.ResponseWriter, r *http.Request) { fmt.Println(r.FormValue("line")) })
 	listener, err := net.Listen("tcp", ":8080")
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		panic(err)
 	}
 	fmt.Println("ready")
 	go func() { _ = http.Serve(listener, nil) }()
