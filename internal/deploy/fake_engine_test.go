@@ -64,7 +64,7 @@ const slowness = 400 * time.Millisecond
 
 var errEngineAway = errors.New("cannot connect to the engine")
 
-func newFakeEngine(t *testing.T) *fakeEngine {
+func newFakeEngine(t testing.TB) *fakeEngine {
 	t.Helper()
 	e := &fakeEngine{
 		remote: map[string]container.Image{}, images: map[string]container.Image{}, containers: map[string]*fakeContainer{},

@@ -29,7 +29,7 @@ import (
 
 // world is what outlives a Berth: the engine, the database and the images.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	engine  *fakeEngine
 	images  *fakeImages
 	secrets fakeSecrets
@@ -37,7 +37,7 @@ type world struct {
 	events  *event.Log
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "berth.db")
 	fresh, err := emptyDatabase()
@@ -141,7 +141,7 @@ func orElse[T comparable](v, standard T) T {
 }
 
 // testLog gives Berth's own log as part of the test's.
-func testLog(t *testing.T) *slog.Logger {
+func testLog(t testing.TB) *slog.Logger {
 	t.Helper()
 	return slog.New(slog.NewTextHandler(t.Output(), nil))
 }

@@ -24,7 +24,7 @@ func (a *attempt) fail(ctx context.Context, step StepName, why error) error {
 	a.s.log.WarnContext(ctx, "deployment failed", "project", a.d.Project, "stage", a.d.Stage, "deployment", a.d.ID,
 		"generation", a.d.Generation, "step", step, "error", why)
 	message := fault.Message(why)
-	if last := a.lastWords(ctx); last != "" && step == ProbeStep {
+	if last := a.lastWords(ctx); last != "" && (step == StartStep || step == ProbeStep) {
 		message += "; it last said: " + last
 	}
 	if len(message) > maxError {
