@@ -73,7 +73,7 @@ func (r *Registry) serveBlob(w http.ResponseWriter, req *http.Request, t target)
 	h.Set("Content-Type", octetStream)
 	h.Set("Docker-Content-Digest", t.reference)
 	h.Set("ETag", `"`+t.reference+`"`)
-	http.ServeContent(newPatientWriter(w), req, "", time.Time{}, f)
+	http.ServeContent(r.patience.writer(w), req, "", time.Time{}, f)
 	return nil
 }
 

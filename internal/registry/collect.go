@@ -59,6 +59,12 @@ func (r *Registry) Collect(ctx context.Context) (done Collected, err error) {
 	if done.Uploads, err = r.endUploads(ctx); err != nil {
 		return done, err
 	}
+	err = r.db.Write(ctx, func(tx *sqlite.Tx) error {
+		return deleteLinksBefore(ctx, tx, r.clock().Add(-r.grace))
+	})
+	if err != nil {
+		return done, fmt.Errorf("find blobs that nothing needs: %w", err)
+	}
 	for {
 		n, bytes, err := r.collectBlobs(ctx)
 		done.Blobs += n
@@ -114,16 +120,13 @@ func (r *Registry) endUpload(ctx context.Context, id string) (gone bool, err err
 	return true, r.files.removeUpload(id)
 }
 
-// collectBlobs removes some blobs, rows first. While it does, no upload
+// collectBlobs removes some blobs that are in no repository, rows first. While it does, no upload
 // settles, so the file it removes is never one that has just come again.
 func (r *Registry) collectBlobs(ctx context.Context) (n int, bytes int64, err error) {
 	r.settling.Lock()
 	defer r.settling.Unlock()
 	var gone []blobRow
 	err = r.db.Write(ctx, func(tx *sqlite.Tx) error {
-		if err := deleteLinksBefore(ctx, tx, r.clock().Add(-r.grace)); err != nil {
-			return err
-		}
 		gone, err = deleteFreeBlobs(ctx, tx, collectBatch)
 		return err
 	})

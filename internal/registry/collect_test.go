@@ -88,7 +88,7 @@ func TestCollect_LeavesABlobThatWasMounted(t *testing.T) {
 
 func TestCollect_EndsUploadsThatNobodyGoesOnWith(t *testing.T) {
 	b := newBerth(t)
-	stale, live := b.begin("shop"), b.begin("shop")
+	stale, live := b.begin(), b.begin()
 	_, _ = b.request(http.MethodPatch, stale, bytes.NewReader([]byte("stale")))
 	b.clock.pass(24*time.Hour - time.Minute)
 	_, _ = b.request(http.MethodPatch, live, bytes.NewReader([]byte("live")))

@@ -85,7 +85,7 @@ func (e *edge) serve(w http.ResponseWriter, req *http.Request) error {
 	if t.mount != "" && !e.canMount(req, t, c) {
 		req = withQuery(req, url.Values{}) // an upload begins instead, as the specification has it
 	}
-	e.protocol.ServeHTTP(newPatientWriter(w), req)
+	e.protocol.ServeHTTP(e.registry.patience.writer(w), req)
 	return nil
 }
 
@@ -97,7 +97,7 @@ func (e *edge) bound(w http.ResponseWriter, req *http.Request, t target, x *exch
 		if t.action != push {
 			return req, nil
 		}
-		content, err := readManifest(w, req)
+		content, err := readManifest(req, e.registry.patience.body(w, req.Body))
 		if err != nil {
 			return req, err
 		}
@@ -106,7 +106,7 @@ func (e *edge) bound(w http.ResponseWriter, req *http.Request, t target, x *exch
 		if req.ContentLength > e.registry.maxBlob {
 			return req, refusef(http.StatusRequestEntityTooLarge, "SIZE_INVALID", "a blob may have at most %d bytes here", e.registry.maxBlob)
 		}
-		req.Body = newPatientBody(w, req.Body)
+		req.Body = e.registry.patience.body(w, req.Body)
 		return req, x.takeRange(req)
 	case partCatalog, partTags:
 		q := req.URL.Query()
@@ -121,11 +121,11 @@ func (e *edge) bound(w http.ResponseWriter, req *http.Request, t target, x *exch
 
 var errManifestLarge = refusef(http.StatusRequestEntityTooLarge, "MANIFEST_INVALID", "a manifest may have at most %d bytes", maxManifest)
 
-func readManifest(w http.ResponseWriter, req *http.Request) ([]byte, error) {
+func readManifest(req *http.Request, body io.Reader) ([]byte, error) {
 	if req.ContentLength > maxManifest {
 		return nil, errManifestLarge
 	}
-	content, err := io.ReadAll(io.LimitReader(newPatientBody(w, req.Body), maxManifest+1))
+	content, err := io.ReadAll(io.LimitReader(body, maxManifest+1))
 	if err != nil {
 		return nil, refuse(http.StatusBadRequest, "MANIFEST_INVALID", "the manifest did not arrive whole")
 	}
@@ -193,11 +193,8 @@ func (e *edge) refuse(w http.ResponseWriter, req *http.Request, err error) {
 	if x := exchangeOf(req.Context()); x != nil && x.failure != nil {
 		err = x.failure
 	}
-	if req.Context().Err() != nil {
-		return // nobody is there to read it
-	}
 	status, body, internal := answer(err)
-	if internal {
+	if internal && req.Context().Err() == nil { // otherwise it failed because the client went
 		e.registry.log.ErrorContext(req.Context(), "registry request failed", "method", req.Method, "path", req.URL.Path, "error", err)
 	}
 	if wait := fault.RetryAfter(err); wait > 0 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -201,7 +202,7 @@ func TestReferrers_ComeInPages(t *testing.T) {
 	config := descriptor(ociConfig, b.blob("shop", []byte("{}")), 2)
 	about := descriptor(ociManifest, digest.FromString("not pushed yet"), 100)
 	for i := range 203 {
-		b.manifest("shop", "", map[string]any{"config": config, "subject": about, "annotations": map[string]string{"n": fmt.Sprint(i)}})
+		b.manifest("shop", "", map[string]any{"config": config, "subject": about, "annotations": map[string]string{"n": strconv.Itoa(i)}})
 	}
 	res, body := b.request(http.MethodGet, "/v2/shop/referrers/"+string(digest.FromString("not pushed yet")), nil)
 	require.Equal(t, 200, strings.Count(body, `"n":`))

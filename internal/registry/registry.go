@@ -45,13 +45,17 @@ type Account struct {
 
 // The kinds of the events that this package writes.
 const (
-	Pushed         event.Kind = "image.pushed"             // data: Push
-	Removed        event.Kind = "image.removed"            // data: Removal
-	AccountSet     event.Kind = "registry_account.set"     // data: AccountChange
-	AccountGone    event.Kind = "registry_account.removed" // data: AccountChange
-	defaultGrace              = 24 * time.Hour
-	defaultExpiry             = 24 * time.Hour
-	defaultMaxBlob            = 16 << 30
+	Pushed      event.Kind = "image.pushed"             // data: Push
+	Removed     event.Kind = "image.removed"            // data: Removal
+	AccountSet  event.Kind = "registry_account.set"     // data: AccountChange
+	AccountGone event.Kind = "registry_account.removed" // data: AccountChange
+)
+
+const (
+	defaultGrace    = 24 * time.Hour
+	defaultExpiry   = 24 * time.Hour
+	defaultPatience = time.Minute
+	defaultMaxBlob  = 16 << 30
 )
 
 // Push is the data of a Pushed event: a tag was put, whether it moved or not.
@@ -89,22 +93,26 @@ type Config struct {
 	// UploadExpiry is how long an upload waits for its next byte; 0 means 24
 	// hours.
 	UploadExpiry time.Duration
-	Clock        func() time.Time // time.Now when nil
-	Log          *slog.Logger
+	// Patience is how long a client may let its connection stand still in the
+	// middle of an upload or a download; 0 means a minute.
+	Patience time.Duration
+	Clock    func() time.Time // time.Now when nil
+	Log      *slog.Logger
 }
 
 // Registry is the built-in registry. Its methods may be called from many
 // goroutines.
 type Registry struct {
-	db      *sqlite.DB
-	events  *event.Log
-	auth    Authenticator
-	baseURL *url.URL
-	maxBlob int64
-	grace   time.Duration
-	expiry  time.Duration
-	clock   func() time.Time
-	log     *slog.Logger
+	db       *sqlite.DB
+	events   *event.Log
+	auth     Authenticator
+	baseURL  *url.URL
+	maxBlob  int64
+	grace    time.Duration
+	expiry   time.Duration
+	patience patience
+	clock    func() time.Time
+	log      *slog.Logger
 
 	files   files
 	tokens  tokens
@@ -137,6 +145,9 @@ func New(c Config) (*Registry, error) {
 	if c.UploadExpiry == 0 {
 		c.UploadExpiry = defaultExpiry
 	}
+	if c.Patience == 0 {
+		c.Patience = defaultPatience
+	}
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
@@ -153,7 +164,7 @@ func New(c Config) (*Registry, error) {
 	}
 	return &Registry{
 		db: c.DB, events: c.Events, auth: c.Auth, baseURL: c.BaseURL, maxBlob: c.MaxBlob,
-		grace: c.Grace, expiry: c.UploadExpiry, clock: c.Clock, log: c.Log,
+		grace: c.Grace, expiry: c.UploadExpiry, patience: patience(c.Patience), clock: c.Clock, log: c.Log,
 		files: f, tokens: tokens{key: key, service: c.BaseURL.Host, clock: c.Clock},
 	}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -88,14 +89,14 @@ type berth struct {
 	host   string
 }
 
-func newBerth(t testing.TB, change ...func(*registry.Config)) *berth {
-	t.Helper()
-	dir := t.TempDir()
-	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(dir, "berth.db")})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
+func newBerth(tb testing.TB, change ...func(*registry.Config)) *berth {
+	tb.Helper()
+	dir := tb.TempDir()
+	db, err := sqlite.Open(tb.Context(), sqlite.Config{Path: filepath.Join(dir, "berth.db")})
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, db.Close()) })
 	// Files carry the machine's time, so the clock starts there.
-	b := &berth{t: t, dir: filepath.Join(dir, "registry"), db: db, clock: &clock{now: time.Now()}}
+	b := &berth{t: tb, dir: filepath.Join(dir, "registry"), db: db, clock: &clock{now: time.Now()}}
 	b.events = event.New(event.Config{DB: db, Clock: b.clock.Now})
 	b.config = registry.Config{
 		DB: db, Events: b.events, Dir: b.dir, Auth: people{}, Key: secret.New(strings.Repeat("k", 32)),
@@ -105,7 +106,7 @@ func newBerth(t testing.TB, change ...func(*registry.Config)) *berth {
 		f(&b.config)
 	}
 	b.start()
-	t.Cleanup(func() { b.server.Close() })
+	tb.Cleanup(func() { b.server.Close() })
 	return b
 }
 
@@ -188,9 +189,7 @@ func (b *berth) manifest(repository, reference string, fields map[string]any) di
 func (b *berth) putManifest(repository, reference string, fields map[string]any) (*http.Response, string) {
 	b.t.Helper()
 	content := map[string]any{"schemaVersion": 2, "mediaType": ociManifest, "layers": []any{}}
-	for k, v := range fields {
-		content[k] = v
-	}
+	maps.Copy(content, fields)
 	raw, err := json.Marshal(content)
 	require.NoError(b.t, err)
 	if reference == "" {
@@ -235,31 +234,31 @@ func (b *berth) pushed() (list []registry.Push) {
 	return list
 }
 
-func randomBytes(t testing.TB, n int) []byte {
-	t.Helper()
+func randomBytes(tb testing.TB, n int) []byte {
+	tb.Helper()
 	content := make([]byte, n)
 	_, _ = rand.Read(content)
 	return content
 }
 
 // platformImage makes an image for a platform that exposes a port.
-func platformImage(t testing.TB, os, arch, variant string) v1.Image {
-	t.Helper()
+func platformImage(tb testing.TB, system, arch, variant string) v1.Image {
+	tb.Helper()
 	image, err := random.Image(2000, 2)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	config, err := image.ConfigFile()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	config = config.DeepCopy()
-	config.OS, config.Architecture, config.Variant = os, arch, variant
+	config.OS, config.Architecture, config.Variant = system, arch, variant
 	config.Config.ExposedPorts = map[string]struct{}{"8080/tcp": {}, "53/udp": {}, "443": {}}
 	image, err = mutate.ConfigFile(image, config)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return image
 }
 
-func digestOf(t testing.TB, image interface{ Digest() (v1.Hash, error) }) string {
-	t.Helper()
+func digestOf(tb testing.TB, image interface{ Digest() (v1.Hash, error) }) string {
+	tb.Helper()
 	h, err := image.Digest()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return h.String()
 }

@@ -2,9 +2,9 @@ package registry_test
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/v1/random"
@@ -20,11 +20,11 @@ func BenchmarkPush(b *testing.B) {
 	content := randomBytes(b, 64<<20)
 	b.SetBytes(int64(len(content)))
 	for i := 0; b.Loop(); i++ {
-		copy(content, fmt.Sprint(i)) // another blob each time
+		copy(content, strconv.Itoa(i)) // another blob each time
 		b.StopTimer()
 		d := digest.FromBytes(content)
 		b.StartTimer()
-		path := r.begin("shop")
+		path := r.begin()
 		res, body := r.request(http.MethodPatch, path, bytes.NewReader(content))
 		require.Equal(b, http.StatusAccepted, res.StatusCode, body)
 		res, body = r.request(http.MethodPut, path+"?digest="+string(d), nil)

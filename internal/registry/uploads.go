@@ -31,6 +31,7 @@ const (
 
 var (
 	errUploadUnknown = refuse(http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN", "there is no such upload; it may have expired")
+	errUploadBroken  = refuse(http.StatusRequestTimeout, "BLOB_UPLOAD_INVALID", "the bytes stopped coming; ask how far the upload is, and go on from there")
 	errUploadBusy    = refuse(http.StatusRequestedRangeNotSatisfiable, "BLOB_UPLOAD_INVALID", "another request is writing to this upload")
 )
 
@@ -123,9 +124,14 @@ func (u *upload) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// ReadFrom lets io.Copy use one buffer of a good size.
+// ReadFrom lets io.Copy use one buffer of a good size. What it fails by and
+// is not the upload's doing is the client's: its bytes have stopped coming.
 func (u *upload) ReadFrom(src io.Reader) (int64, error) {
-	return io.CopyBuffer(struct{ io.Writer }{u}, src, make([]byte, copyBuffer))
+	n, err := io.CopyBuffer(struct{ io.Writer }{u}, src, make([]byte, copyBuffer))
+	if x := exchangeOf(u.ctx); err != nil && x.failure == nil {
+		x.failure = errUploadBroken
+	}
+	return n, err
 }
 
 // failed keeps the reason where the edge finds it: the protocol's server

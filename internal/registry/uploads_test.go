@@ -17,10 +17,11 @@ import (
 	"berth/internal/registry"
 )
 
-// begin starts an upload and gives its path, which holds after a restart.
-func (b *berth) begin(repository string) string {
+// begin starts an upload to shop and gives its path, which holds after a
+// restart.
+func (b *berth) begin() string {
 	b.t.Helper()
-	res, body := b.request(http.MethodPost, "/v2/"+repository+"/blobs/uploads/", nil)
+	res, body := b.request(http.MethodPost, "/v2/shop/blobs/uploads/", nil)
 	require.Equal(b.t, http.StatusAccepted, res.StatusCode, body)
 	return res.Header.Get("Location")
 }
@@ -37,7 +38,7 @@ func (b *berth) uploadFile() string {
 func TestUpload_GoesOnAfterARestart(t *testing.T) {
 	b := newBerth(t)
 	content := randomBytes(t, 300_000)
-	path := b.begin("shop")
+	path := b.begin()
 
 	res, _ := b.request(http.MethodPatch, path, bytes.NewReader(content[:100_000]), "Content-Range", "0-99999")
 	require.Equal(t, http.StatusAccepted, res.StatusCode)
@@ -63,7 +64,7 @@ func TestUpload_GoesOnAfterARestart(t *testing.T) {
 func TestUpload_GoesOnFromBytesThatAKilledProcessHadWritten(t *testing.T) {
 	b := newBerth(t)
 	content := randomBytes(t, 200_000)
-	path := b.begin("shop")
+	path := b.begin()
 	res, _ := b.request(http.MethodPatch, path, bytes.NewReader(content[:100_000]))
 	require.Equal(t, http.StatusAccepted, res.StatusCode)
 	// What a kill -9 in the middle of a chunk leaves: bytes that no row tells of.
@@ -85,7 +86,7 @@ func TestUpload_GoesOnFromBytesThatAKilledProcessHadWritten(t *testing.T) {
 
 func TestUpload_WhoseBytesAreLostIsUnknown(t *testing.T) {
 	b := newBerth(t)
-	path := b.begin("shop")
+	path := b.begin()
 	_, _ = b.request(http.MethodPatch, path, bytes.NewReader([]byte("some bytes")))
 	require.NoError(t, os.Remove(b.uploadFile()))
 
@@ -97,38 +98,41 @@ func TestUpload_WhoseBytesAreLostIsUnknown(t *testing.T) {
 func TestUpload_KeepsWhatCameBeforeTheConnectionBroke(t *testing.T) {
 	b := newBerth(t)
 	content := randomBytes(t, 400_000)
-	path := b.begin("shop")
-
-	broken := io.MultiReader(bytes.NewReader(content[:300_000]), failing{})
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPatch, b.server.URL+path, broken)
+	path := b.begin()
+	body, feed := io.Pipe()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPatch, b.server.URL+path, body)
 	require.NoError(t, err)
 	req.SetBasicAuth("ana", "ana-password")
-	_, err = http.DefaultClient.Do(req) //nolint:bodyclose // there is none
-	require.Error(t, err)
+	broken := make(chan error)
+	go func() {
+		_, err := http.DefaultClient.Do(req)
+		broken <- err
+	}()
+	_, err = feed.Write(content[:300_000])
+	require.NoError(t, err)
+	received := func() (last int) {
+		res, _ := b.request(http.MethodGet, path, nil)
+		_, _ = fmt.Sscanf(res.Header.Get("Range"), "0-%d", &last)
+		return last
+	}
+	require.Eventually(t, func() bool { return received() > 0 }, 10*time.Second, time.Millisecond)
+	require.NoError(t, feed.CloseWithError(errors.New("the cable is out")))
+	require.Error(t, <-broken)
 
 	// The handler notices in its own time, and has then let the upload go.
 	d := digest.FromBytes(content)
 	require.Eventually(t, func() bool {
-		res, _ := b.request(http.MethodGet, path, nil)
-		var last int
-		_, err := fmt.Sscanf(res.Header.Get("Range"), "0-%d", &last)
-		if err != nil || last == 0 {
-			return false
-		}
-		res, _ = b.request(http.MethodPut, path+"?digest="+string(d), bytes.NewReader(content[last+1:]))
+		next := received() + 1
+		res, _ := b.request(http.MethodPut, path+"?digest="+string(d), bytes.NewReader(content[next:]),
+			"Content-Range", fmt.Sprintf("%d-%d", next, len(content)-1))
 		return res.StatusCode == http.StatusCreated
 	}, 10*time.Second, 10*time.Millisecond)
 	require.True(t, b.has("shop", d))
 }
 
-// failing is a body that breaks off.
-type failing struct{}
-
-func (failing) Read([]byte) (int, error) { return 0, errors.New("the cable is out") }
-
 func TestUpload_RefusesAChunkAtTheWrongPlace(t *testing.T) {
 	b := newBerth(t)
-	path := b.begin("shop")
+	path := b.begin()
 	_, _ = b.request(http.MethodPatch, path, bytes.NewReader(make([]byte, 100)))
 
 	for _, asked := range []string{"0-9", "200-209", "x-y", "0-5"} {
@@ -142,7 +146,7 @@ func TestUpload_RefusesAChunkAtTheWrongPlace(t *testing.T) {
 
 func TestUpload_TakesOneByteAtTheStart(t *testing.T) {
 	b := newBerth(t)
-	path := b.begin("shop")
+	path := b.begin()
 	res, body := b.request(http.MethodPatch, path, bytes.NewReader([]byte("x")), "Content-Range", "0-0")
 	require.Equal(t, http.StatusAccepted, res.StatusCode, body)
 	res, body = b.request(http.MethodPut, path+"?digest="+string(digest.FromString("x")), nil)
@@ -151,7 +155,7 @@ func TestUpload_TakesOneByteAtTheStart(t *testing.T) {
 
 func TestUpload_IsForgottenWhenItsDigestIsWrong(t *testing.T) {
 	b := newBerth(t)
-	path := b.begin("shop")
+	path := b.begin()
 	res, body := b.request(http.MethodPut, path+"?digest="+string(digest.FromString("other")), bytes.NewReader([]byte("content")))
 	require.Equal(t, http.StatusBadRequest, res.StatusCode)
 	require.Contains(t, body, "DIGEST_INVALID")
@@ -165,7 +169,7 @@ func TestUpload_TakesSHA512(t *testing.T) {
 	b := newBerth(t)
 	content := randomBytes(t, 1000)
 	d := digest.SHA512.FromBytes(content)
-	res, body := b.request(http.MethodPut, b.begin("shop")+"?digest="+string(d), bytes.NewReader(content))
+	res, body := b.request(http.MethodPut, b.begin()+"?digest="+string(d), bytes.NewReader(content))
 	require.Equal(t, http.StatusCreated, res.StatusCode, body)
 	require.True(t, b.has("shop", d))
 }
@@ -180,12 +184,12 @@ func TestUpload_IsBounded(t *testing.T) {
 		require.Equal(t, http.StatusRequestEntityTooLarge, res.StatusCode, body)
 	})
 	t.Run("found on writing", func(t *testing.T) {
-		res, body := b.request(http.MethodPut, b.begin("shop")+d, io.MultiReader(bytes.NewReader(content)))
+		res, body := b.request(http.MethodPut, b.begin()+d, io.MultiReader(bytes.NewReader(content)))
 		require.Equal(t, http.StatusRequestEntityTooLarge, res.StatusCode, body)
 		require.Contains(t, body, "at most 1000 bytes")
 	})
 	t.Run("in chunks", func(t *testing.T) {
-		path := b.begin("shop")
+		path := b.begin()
 		res, _ := b.request(http.MethodPatch, path, bytes.NewReader(content[:600]))
 		require.Equal(t, http.StatusAccepted, res.StatusCode)
 		res, body := b.request(http.MethodPatch, path, bytes.NewReader(content[:600]))
@@ -195,7 +199,7 @@ func TestUpload_IsBounded(t *testing.T) {
 
 func TestUpload_HasOneWriterAtATime(t *testing.T) {
 	b := newBerth(t)
-	path := b.begin("shop")
+	path := b.begin()
 	body, feed := io.Pipe()
 	done := make(chan int)
 	go func() {
@@ -220,7 +224,7 @@ func TestUpload_HasOneWriterAtATime(t *testing.T) {
 
 func TestUpload_CanBeCancelled(t *testing.T) {
 	b := newBerth(t)
-	path := b.begin("shop")
+	path := b.begin()
 	_, _ = b.request(http.MethodPatch, path, bytes.NewReader([]byte("bytes")))
 	res, _ := b.request(http.MethodDelete, path, nil)
 	require.Equal(t, http.StatusNoContent, res.StatusCode)
@@ -231,7 +235,7 @@ func TestUpload_CanBeCancelled(t *testing.T) {
 
 func TestUpload_BelongsToItsRepository(t *testing.T) {
 	b := newBerth(t)
-	path := b.begin("shop")
+	path := b.begin()
 	res, _ := b.request(http.MethodPatch, "/v2/other"+path[len("/v2/shop"):], bytes.NewReader([]byte("bytes")))
 	require.Equal(t, http.StatusNotFound, res.StatusCode)
 }
@@ -241,4 +245,43 @@ func globUploads(t *testing.T, b *berth) []string {
 	found, err := filepath.Glob(filepath.Join(b.dir, "uploads", "*"))
 	require.NoError(t, err)
 	return found
+}
+
+func TestUpload_ThatStandsStillIsGivenUp(t *testing.T) {
+	b := newBerth(t, func(c *registry.Config) { c.Patience = 50 * time.Millisecond })
+	path := b.begin()
+	body, feed := io.Pipe()
+	defer feed.Close()
+	go func() { _, _ = feed.Write([]byte("some bytes")) }()
+
+	res, text := b.request(http.MethodPatch, path, body)
+	require.Equal(t, http.StatusRequestTimeout, res.StatusCode)
+	require.Contains(t, text, "stopped coming")
+	res, _ = b.request(http.MethodGet, path, nil)
+	require.Equal(t, "0-9", res.Header.Get("Range"), "what had come is kept")
+}
+
+func TestDownload_ThatNobodyTakesIsGivenUp(t *testing.T) {
+	b := newBerth(t, func(c *registry.Config) { c.Patience = 50 * time.Millisecond })
+	content := randomBytes(t, 32<<20) // more than the sockets hold
+	d := b.blob("shop", content)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.server.URL+"/v2/shop/blobs/"+string(d), nil)
+	require.NoError(t, err)
+	req.SetBasicAuth("ana", "ana-password")
+	served := make(chan struct{})
+	b.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		defer close(served)
+		b.Handler().ServeHTTP(w, req)
+	})
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer res.Body.Close()
+
+	select {
+	case <-served:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the download still waits")
+	}
+	_, err = io.Copy(io.Discard, res.Body)
+	require.Error(t, err)
 }
