@@ -29,11 +29,12 @@ finish() {
 }
 trap finish EXIT
 
-# free_port prints a port that nothing listens on.
+# free_port prints a port that nothing listens on, below those that the kernel
+# hands out.
 free_port() {
 	local port
 	while :; do
-		port=$((20000 + RANDOM % 20000))
+		port=$((20000 + RANDOM % 12000))
 		(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
 	done
 }
@@ -96,39 +97,56 @@ wrk.method = "POST"
 wrk.body   = string.rep("x", 200)
 END
 
-# measure PORT [wrk options]: prints requests a second.
+# ticks PID: the processor time that a process and its children took so far,
+# in hundredths of a second.
+ticks() { cat "/proc/$1/stat" $(sed 's|[0-9]*|/proc/&/stat|g' "/proc/$1/task/$1/children") | awk '{t += $14 + $15} END {print t}'; }
+
+# measure PID PORT [wrk options]: prints requests a second, and the
+# microseconds of processor time that the proxy took for each.
 measure() {
-	local port=$1 out
-	shift
+	local pid=$1 port=$2 out before
+	shift 2
+	before=$(ticks "$pid")
 	out=$(wrk -t2 -c"$connections" -d"${seconds}s" -H 'Host: app.test' "$@" "http://127.0.0.1:$port/")
 	if grep -Eq 'Non-2xx|Socket errors' <<<"$out"; then
 		echo "bench-gateway: errors while measuring:" >&2
 		echo "$out" >&2
 		exit 1
 	fi
-	awk '/^Requests\/sec/ {print $2}' <<<"$out"
+	awk -v t="$(($(ticks "$pid") - before))" '/requests in/ {n = $1} /^Requests\/sec/ {printf "%d %.1f\n", $2, t * 10000 / n}' <<<"$out"
 }
 
-median() { printf '%s\n' "$@" | sort -n | awk '{v[NR]=$1} END {print v[int((NR+1)/2)]}'; }
+# median COLUMN LINE...: the median of one column.
+median() {
+	local column=$1
+	shift
+	printf '%s\n' "$@" | awk -v c="$column" '{print $c}' | sort -n | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'
+}
 
-for port in "$proxy" "$one" "$many"; do seconds=1 measure "$port" >/dev/null; done # warm
+for server in "${pids[1]} $proxy" "${pids[2]} $one" "${pids[3]} $many"; do seconds=1 measure $server >/dev/null; done # warm
 nginx_get=() one_get=() many_get=() nginx_post=() one_post=()
 for _ in $(seq "$rounds"); do
-	nginx_get+=("$(measure "$proxy")")
-	one_get+=("$(measure "$one")")
-	many_get+=("$(measure "$many")")
-	nginx_post+=("$(measure "$proxy" -s "$dir/post.lua")")
-	one_post+=("$(measure "$one" -s "$dir/post.lua")")
+	nginx_get+=("$(measure "${pids[1]}" "$proxy")")
+	one_get+=("$(measure "${pids[2]}" "$one")")
+	many_get+=("$(measure "${pids[3]}" "$many")")
+	nginx_post+=("$(measure "${pids[1]}" "$proxy" -s "$dir/post.lua")")
+	one_post+=("$(measure "${pids[2]}" "$one" -s "$dir/post.lua")")
 done
 
-n=$(median "${nginx_get[@]}") o=$(median "${one_get[@]}") m=$(median "${many_get[@]}")
-np=$(median "${nginx_post[@]}") op=$(median "${one_post[@]}")
-ratio() { awk -v a="$1" -v b="$2" 'BEGIN {printf "%.2f", a / b}'; }
-cat <<END
-gateway: requests a second, median of $rounds × $seconds s, $connections connections, $(nproc) cores shared with wrk and backend
-  nginx, GET                   $n
-  Berth, GET, 1 route          $o   $(ratio "$o" "$n") of nginx (floor 0.28)
-  Berth, GET, 1,000 routes     $m   $(ratio "$m" "$o") of one route (floor 0.95)
-  nginx, POST 200 bytes        $np
-  Berth, POST 200 bytes        $op   $(ratio "$op" "$np") of nginx (new connection to the app each)
-END
+# line NAME NOTE REFERENCE LINE...: one line of the table; REFERENCE is the
+# rate that the rate is divided by.
+line() {
+	local name=$1 note=$2 reference=$3 rate cpu
+	shift 3
+	rate=$(median 1 "$@") cpu=$(median 2 "$@")
+	awk -v n="$name" -v note="$note" -v r="$rate" -v c="$cpu" -v f="$reference" \
+		'BEGIN {printf "  %-28s %8d/s %8.1f µs   %.2f %s\n", n, r, c, r / f, note}'
+}
+n=$(median 1 "${nginx_get[@]}") o=$(median 1 "${one_get[@]}") np=$(median 1 "${nginx_post[@]}")
+echo "gateway: median of $rounds × $seconds s, $connections connections, $(nproc) cores shared with wrk and backend"
+echo "                                  requests  own CPU each"
+line "nginx, GET" "" "$n" "${nginx_get[@]}"
+line "Berth, GET, 1 route" "of nginx (floor 0.28)" "$n" "${one_get[@]}"
+line "Berth, GET, 1,000 routes" "of one route (floor 0.95)" "$o" "${many_get[@]}"
+line "nginx, POST 200 bytes" "" "$np" "${nginx_post[@]}"
+line "Berth, POST 200 bytes" "of nginx (each on a new connection to the app)" "$np" "${one_post[@]}"

@@ -37,6 +37,22 @@ type conn struct {
 	seen error
 }
 
+// A connection's buffers outlive it: a POST makes a new one.
+var (
+	readers = sync.Pool{New: func() any { return bufio.NewReader(nil) }}
+	writers = sync.Pool{New: func() any { return bufio.NewWriter(nil) }}
+)
+
+// retire closes c for good. Nobody else may be using it.
+func (c *conn) retire() {
+	_ = c.Close()
+	c.in.Reset(nil)
+	c.out.Reset(nil)
+	readers.Put(c.in)
+	writers.Put(c.out)
+	c.in, c.out = nil, nil
+}
+
 // Read is how in fills itself.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.budget == 0 {
@@ -95,7 +111,7 @@ func (p *pool) take() *conn {
 		if c.quiet() {
 			return c
 		}
-		_ = c.Close()
+		c.retire()
 	}
 }
 
@@ -109,7 +125,9 @@ func (p *pool) dial(ctx context.Context) (*conn, error) {
 	if c.raw, err = nc.(*net.TCPConn).SyscallConn(); err != nil {
 		return nil, errors.Join(err, nc.Close())
 	}
-	c.in, c.out = bufio.NewReader(c), bufio.NewWriter(nc)
+	c.in, c.out = readers.Get().(*bufio.Reader), writers.Get().(*bufio.Writer)
+	c.in.Reset(c)
+	c.out.Reset(nc)
 	c.look = func(fd uintptr) {
 		var b [1]byte
 		if _, _, c.seen = syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT); c.seen == nil {
@@ -130,7 +148,7 @@ func (p *pool) replace() {
 	}
 	p.mu.Unlock()
 	if c != nil {
-		_ = c.Close()
+		c.retire()
 	}
 }
 
@@ -141,7 +159,7 @@ func (p *pool) put(c *conn) {
 	p.mu.Lock()
 	if p.closed || len(p.unused) >= idleMost {
 		p.mu.Unlock()
-		_ = c.Close()
+		c.retire()
 		return
 	}
 	p.unused = append(p.unused, c)
@@ -172,7 +190,7 @@ func (p *pool) clean() {
 	}
 	p.mu.Unlock()
 	for _, c := range gone {
-		_ = c.Close()
+		c.retire()
 	}
 }
 
@@ -186,6 +204,6 @@ func (p *pool) close() {
 	}
 	p.mu.Unlock()
 	for _, c := range gone {
-		_ = c.Close()
+		c.retire()
 	}
 }

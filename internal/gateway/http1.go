@@ -75,7 +75,7 @@ func (x *exchange) passHTTP1(in *instance) error {
 	if x.detach() && keep && err == nil {
 		pool.put(c)
 	} else {
-		_ = c.Close()
+		c.retire()
 	}
 	return err
 }

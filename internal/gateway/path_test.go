@@ -1,0 +1,182 @@
+package gateway
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestNormalHost_GivesOneSpelling(t *testing.T) {
+	for given, want := range map[string]string{
+		"shop.test": "shop.test", "SHOP.Test": "shop.test", "shop.test.": "shop.test", "shop.test:8080": "shop.test",
+		"Shop.test.:1": "shop.test", "shop.test:": "shop.test", "a_b.test": "a_b.test", "127.0.0.1:80": "127.0.0.1",
+		"[::1]:8080": "[::1]", "[FE80::1]": "[fe80::1]",
+		"": "", ".": "", "..": "", "a..b": "", ".a": "", "a b": "", "a/b": "", "a:b": "", "a:123456": "", "a@b": "",
+		"[::1": "", "[]": "", "[::1]x": "", "é.test": "", "a\x00b": "", strings.Repeat("a", 254): "",
+	} {
+		host, ok := normalHost(given)
+		assert.Equal(t, want != "", ok, given)
+		if ok {
+			assert.Equal(t, want, host, given)
+		}
+	}
+}
+
+func FuzzNormalHost(f *testing.F) {
+	for _, s := range []string{"shop.test:80", "[::1]:1", "A.b.", "..", "a:b", "[", "\x00"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, given string) {
+		host, ok := normalHost(given)
+		if !ok {
+			return
+		}
+		again, ok := normalHost(host)
+		require.True(t, ok)
+		require.Equal(t, host, again, "normal is normal")
+		require.Equal(t, strings.ToLower(host), host)
+		upper, ok := normalHost(strings.ToUpper(host) + ":443")
+		require.True(t, ok)
+		require.Equal(t, host, upper)
+	})
+}
+
+// pathRoutes has the prefixes that readings are compared by.
+func pathRoutes(t testing.TB) *snapshot {
+	t.Helper()
+	table := NewTable(TableConfig{})
+	for _, prefix := range []string{"/", "/admin", "/admin/deep"} {
+		r := routeTo("x.test", "d")
+		r.StageID, r.PathPrefix = prefix, prefix
+		require.NoError(t, table.Switch(t.Context(), r))
+	}
+	return table.current.Load()
+}
+
+func TestRead_TakesAPathOnlyWhenEachReadingLeadsToOneRoute(t *testing.T) {
+	routes := pathRoutes(t)
+	for target, prefix := range map[string]string{
+		"/": "/", "/a/b": "/", "/admin": "/admin", "/admin/": "/admin", "/admin/x%20y": "/admin", "/adminx": "/",
+		"/a%2Fb": "/", "/api/group%2Fproject": "/", "/a//b": "/", "//a": "/", "/admin//x": "/admin", "/admin/a%2fb": "/admin",
+		"/a;v=1": "/", "/admin/x;v=1/y": "/admin", "/%61dmin/x": "/admin", "/.well-known/x": "/", "/a/...": "/", "/a/..b": "/", "/%C3%A9": "/", "/a%5Cb": "/",
+
+		// One reading leads elsewhere.
+		"/admin%2Fx": "", "/%2Fadmin": "", "//admin": "", "/admin;x": "", "/admin;x/y": "", "/x%5C..": "", "/%5Cadmin": "", "/admin%5Cx": "", "/admin//deep": "",
+		"/admin%2fdeep": "", "/;x/admin": "",
+		// Dot segments and control characters.
+		"/.": "", "/..": "", "/a/../b": "", "/a/./b": "", "/a/%2e%2e/b": "", "/a/.%2E": "", "/a%2f..%2fb": "", "/a/..;x/b": "", "/a%5c..%5cadmin": "", "/%00": "", "/a%0d%0ab": "", "/a%7f": "", "/%09": "",
+	} {
+		u, err := url.ParseRequestURI(target)
+		require.NoError(t, err, target)
+		path, ok := read(u)
+		var found *route
+		if ok {
+			found, ok = routes.route("x.test", path)
+		}
+		require.Equal(t, prefix != "", ok, target)
+		if ok {
+			assert.Equal(t, prefix, found.PathPrefix, target)
+		}
+	}
+}
+
+func TestTargetPath_IsAsTheClientSpelledIt(t *testing.T) {
+	for target, want := range map[string]string{
+		"/admin": "/", "/admin/": "/", "/admin/a%20b": "/a%20b", "/%61dm%69n/x%2fy": "/x%2fy", "/admin/x//y": "/x//y",
+	} {
+		u, err := url.ParseRequestURI(target)
+		require.NoError(t, err)
+		r := &route{}
+		r.PathPrefix = "/admin"
+		assert.Equal(t, target, r.targetPath(u))
+		r.StripPrefix = true
+		assert.Equal(t, want, r.targetPath(u), target)
+	}
+	u, err := url.ParseRequestURI("http://x.test")
+	require.NoError(t, err)
+	assert.Equal(t, "/", (&route{}).targetPath(u))
+}
+
+func FuzzRead(f *testing.F) {
+	for _, s := range []string{"/", "/a%2Fb", "//admin", "/a/..;/b", "/%5c", "/admin;x", "/%2e%2e/", "/a%00"} {
+		f.Add(s)
+	}
+	routes := pathRoutes(f)
+	f.Fuzz(func(t *testing.T, target string) {
+		u, err := url.ParseRequestURI(target)
+		if err != nil {
+			return
+		}
+		path, ok := read(u)
+		if !ok {
+			return
+		}
+		found, ok := routes.route("x.test", path)
+		if !ok {
+			return
+		}
+		// An app reads the target in the most forgiving ways it can.
+		sent := found.targetPath(u)
+		require.NotContains(t, sent, " ")
+		require.NotContains(t, sent, "\r")
+		require.NotContains(t, sent, "\n")
+		decoded, err := url.PathUnescape(sent)
+		require.NoError(t, err)
+		require.Equal(t, path.path, decoded)
+		for _, slashes := range []string{decoded, strings.ReplaceAll(decoded, `\`, "/")} {
+			for segment := range strings.SplitSeq(slashes, "/") {
+				name, _, _ := strings.Cut(segment, ";")
+				require.NotContains(t, []string{".", ".."}, name)
+			}
+			if cleaned := mergeSlashes(slashes); cleaned != slashes {
+				require.Same(t, found, routes.find("x.test", cleaned))
+			}
+		}
+		found.StripPrefix = true
+		stripped := found.targetPath(u)
+		found.StripPrefix = false
+		require.True(t, strings.HasPrefix(stripped, "/"), stripped)
+	})
+}
+
+func mergeSlashes(s string) string {
+	for strings.Contains(s, "//") {
+		s = strings.ReplaceAll(s, "//", "/")
+	}
+	return s
+}
+
+func FuzzReserved(f *testing.F) {
+	for _, s := range []string{"X-Berth-User", "x_berth.user", "Forwarded", "X-Real-IP", "Accept", "x-forwarded", "X-Berth"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		if name == "" {
+			return
+		}
+		var b strings.Builder
+		for i := range len(name) {
+			c := name[i]
+			switch {
+			case 'a' <= c && c <= 'z':
+				b.WriteByte(c - 32)
+			case 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+				b.WriteByte(c)
+			default:
+				b.WriteByte('_')
+			}
+		}
+		cgi := b.String()
+		want := strings.HasPrefix(cgi, "X_BERTH_") || strings.HasPrefix(cgi, "X_FORWARDED_") ||
+			cgi == "X_REAL_IP" || cgi == "FORWARDED" || cgi == "X_REQUEST_ID"
+		require.Equal(t, want, reserved(name), name)
+
+		forwarded := false
+		eachForwarded(http.Header{name: {"x"}}, func(string, []string) { forwarded = true })
+		require.False(t, want && forwarded)
+	})
+}
