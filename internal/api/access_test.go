@@ -26,16 +26,16 @@ var admitted = map[string][]string{
 type operation struct{ method, path, rule string }
 
 // operations reads what is registered from the document of it.
-func operations(t testing.TB) []operation {
-	t.Helper()
+func operations(tb testing.TB) []operation {
+	tb.Helper()
 	raw, err := api.OpenAPI()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	var document struct {
 		Paths map[string]map[string]struct {
 			Access string `json:"x-access"`
 		} `json:"paths"`
 	}
-	require.NoError(t, json.Unmarshal(raw, &document))
+	require.NoError(tb, json.Unmarshal(raw, &document))
 	var all []operation
 	for path, methods := range document.Paths {
 		for method, o := range methods {
@@ -43,7 +43,7 @@ func operations(t testing.TB) []operation {
 		}
 	}
 	slices.SortFunc(all, func(a, b operation) int { return strings.Compare(a.path+a.method, b.path+b.method) })
-	require.Greater(t, len(all), 50)
+	require.Greater(tb, len(all), 50)
 	return all
 }
 

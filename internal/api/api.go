@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -205,9 +206,7 @@ func protect(h http.Header) {
 func (a *API) answer(w http.ResponseWriter, r *http.Request, err error) {
 	p := a.report(r.Context(), err)
 	protect(w.Header())
-	for name, values := range p.header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), p.header)
 	w.Header().Set("Content-Type", p.ContentType(""))
 	w.WriteHeader(p.Status)
 	_ = huma.DefaultJSONFormat.Marshal(w, p) // the client is away
@@ -246,23 +245,24 @@ func (a *API) guardedMetrics(w http.ResponseWriter, r *http.Request) {
 // recovered turns a panic into an answer and a line in the log.
 func (a *API) recovered(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			v := recover()
-			if v == nil {
-				return
-			}
-			if err, ok := v.(error); ok {
-				if errors.Is(err, http.ErrAbortHandler) {
-					panic(v)
-				}
-				// huma panics when an answer can't be written: the client is away.
-				if _, away := errors.AsType[net.Error](err); away {
-					panic(http.ErrAbortHandler)
-				}
-			}
-			a.log.ErrorContext(r.Context(), "handler panicked", "stack", string(debug.Stack()))
-			a.answer(w, r, fmt.Errorf("panic: %v", v))
-		}()
+		defer a.recover(w, r)
 		next.ServeHTTP(w, r)
 	})
+}
+
+func (a *API) recover(w http.ResponseWriter, r *http.Request) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if err, ok := v.(error); ok {
+		if errors.Is(err, http.ErrAbortHandler) {
+			panic(v)
+		}
+		// huma panics when an answer can't be written: the client is away.
+		if _, away := errors.AsType[net.Error](err); away {
+			panic(http.ErrAbortHandler)
+		}
+	}
+	a.answer(w, r, fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
 }

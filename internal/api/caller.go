@@ -179,7 +179,7 @@ func (s sessionCookie) set(token secret.Text) http.Cookie {
 func (s sessionCookie) clear() http.Cookie { return s.cookie("", -1) }
 
 func (s sessionCookie) cookie(value string, maxAge int) http.Cookie {
-	return http.Cookie{
+	return http.Cookie{ //nolint:gosec // not Secure only for plain HTTP on loopback
 		Name: s.name, Value: value, Path: "/", MaxAge: maxAge,
 		Secure: s.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	}

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"math"
 	"net/http"
 	"strconv"
@@ -15,6 +14,8 @@ import (
 )
 
 // Problem is every error that the API answers with, as RFC 9457 has it.
+//
+//nolint:errname // RFC 9457's own word, and the one that clients see
 type Problem struct {
 	Type   string `json:"type" format:"uri-reference" doc:"Always about:blank: code says which problem it is" example:"about:blank"`
 	Title  string `json:"title" doc:"The status in words" example:"Conflict"`
@@ -175,7 +176,7 @@ func (a *API) report(ctx context.Context, err error) *Problem {
 	case p.Status == http.StatusServiceUnavailable:
 		a.log.WarnContext(ctx, "request could not be served", "error", err)
 	default:
-		a.log.DebugContext(ctx, "request refused", slog.Int("status", p.Status), "error", err)
+		a.log.DebugContext(ctx, "request refused", "status", p.Status, "error", err)
 	}
 	return p
 }

@@ -13,8 +13,8 @@ import (
 // accounts. They are set with the account, by administrators.
 const registryContext = "registry"
 
-func notOfRegistries(context string) error {
-	if context == registryContext {
+func notOfRegistries(slotContext string) error {
+	if slotContext == registryContext {
 		return fault.Forbidden("the secrets of registry accounts are set with the account")
 	}
 	return nil

@@ -64,31 +64,31 @@ var everybody = []string{nobody, admin, member, adminRead, adminDeploy, adminAdm
 const password = "correct horse battery staple"
 
 // newServer has in it what the tests speak of.
-func newServer(t testing.TB, change ...func(*api.Config)) *server {
-	t.Helper()
-	s := newEmptyServer(t, change...)
+func newServer(tb testing.TB, change ...func(*api.Config)) *server {
+	tb.Helper()
+	s := newEmptyServer(tb, change...)
 	s.fill()
 	return s
 }
 
-func newEmptyServer(t testing.TB, change ...func(*api.Config)) *server {
-	t.Helper()
-	ctx, dir := t.Context(), t.TempDir()
+func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
+	tb.Helper()
+	ctx, dir := tb.Context(), tb.TempDir()
 	db, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, "berth.db")})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	s := &server{t: t, db: db, events: event.New(event.Config{DB: db}), engine: &engine{}}
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, db.Close()) })
+	s := &server{t: tb, db: db, events: event.New(event.Config{DB: db}), engine: &engine{}}
 
 	s.identity, err = identity.New(identity.Config{DB: db, Events: s.events, PasswordCost: bcrypt.MinCost})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	key := secret.New("a key for tests that is long enough")
 	s.vault, err = vault.New(vault.Config{DB: db, Events: s.events, Key: key})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	base := &url.URL{Scheme: "http", Host: "localhost:8080"}
 	images, err := registry.New(registry.Config{
 		DB: db, Events: s.events, Dir: filepath.Join(dir, "registry"), Auth: doorman{s.identity}, Key: key, BaseURL: base,
 	})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	resolver := registry.NewResolver(registry.ResolverConfig{
 		Registry: images, DB: db, Events: s.events, Secrets: slots{s.vault},
 		Engine: func() (string, string, secret.Text) { return "127.0.0.1:1", "berth", key },
@@ -97,12 +97,12 @@ func newEmptyServer(t testing.TB, change ...func(*api.Config)) *server {
 	edge, err := gateway.New(gateway.Config{
 		Table: table, Base: http.NotFoundHandler(), IsBase: func(string) bool { return true }, DB: db,
 	})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	s.deploy, err = deploy.New(deploy.Config{
 		DB: db, Events: s.events, Runtime: s.engine, Router: table, Images: resolver, Secrets: s.vault,
 		ReservedHosts: []string{"localhost"},
 	})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 
 	c := api.Config{
 		Identity: s.identity, Deploy: s.deploy, Registry: images, Resolver: resolver, Vault: s.vault,
@@ -115,10 +115,10 @@ func newEmptyServer(t testing.TB, change ...func(*api.Config)) *server {
 		f(&c)
 	}
 	s.api, err = api.New(c)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	s.Server = httptest.NewServer(s.api.Handler())
-	t.Cleanup(s.Close)
-	t.Cleanup(s.api.EndStreams) // before Close, which waits for them
+	tb.Cleanup(s.Close)
+	tb.Cleanup(s.api.EndStreams) // before Close, which waits for them
 	return s
 }
 
@@ -180,7 +180,7 @@ type reply struct {
 	body string
 }
 
-func (r reply) decode(t testing.TB, into any) {
+func (r reply) decode(t *testing.T, into any) {
 	t.Helper()
 	require.NoError(t, json.Unmarshal([]byte(r.body), into), r.body)
 }

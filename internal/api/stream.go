@@ -177,7 +177,7 @@ func pump[T any](ctx context.Context, a *API, f *feed, source func(context.Conte
 	}()
 	defer func() {
 		cancel()
-		for range items { //nolint:revive // waits for the goroutine's end
+		for range items { // until the goroutine has ended
 		}
 	}()
 
