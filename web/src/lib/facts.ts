@@ -60,9 +60,9 @@ export function say(fact: Fact, within = ''): Said {
 		case 'stage.removed':
 			return said(`removed stage ${place}`, Layers, { tone: 'bad' });
 		case 'deployment.state':
-			return { ...sayState(fact, place), who: who || 'Berth' };
+			return sayState(fact, place, who || 'Berth');
 		case 'instance.state':
-			return said(`instance ${Number(text(d, 'ordinal') || 0) + 1} of ${place} is ${text(d, 'state')}`, Container, {
+			return said(`Instance ${Number(text(d, 'ordinal') || 0) + 1} of ${place} is ${text(d, 'state')}`, Container, {
 				who: '',
 				detail: text(d, 'detail'),
 				href: stagePage,
@@ -106,28 +106,27 @@ export function say(fact: Fact, within = ''): Said {
 	return said(fact.kind.replace(/[._]/g, ' '), Box);
 }
 
-function sayState(fact: Fact, place: string): Omit<Said, 'who'> {
+/** Only asking and canceling are somebody's doing; the rest happens to the image. */
+function sayState(fact: Fact, place: string, who: string): Said {
 	const d = fact.data;
 	const tag = tagOf(text(d, 'reference'));
-	const href = `/deployments/${fact.deployment}`;
 	const kind = text(d, 'kind');
+	const said = (what: string, icon: Said['icon'], more: Partial<Said> = {}): Said => ({ who: '', what, icon, tone: 'plain', href: `/deployments/${fact.deployment}`, ...more });
 	switch (text(d, 'state')) {
 		case 'waiting':
-			return { what: kind === 'rollback' ? `asked to roll ${place} back to ${tag}` : `asked to ${(kindWord[kind as 'deploy'] ?? 'deploy').toLowerCase()} ${tag} to ${place}`, icon: Rocket, tone: 'plain', href };
+			return said(kind === 'rollback' ? `asked to roll ${place} back to ${tag}` : `asked to ${(kindWord[kind as 'deploy'] ?? 'deploy').toLowerCase()} ${tag} to ${place}`, Rocket, { who });
 		case 'running':
-			return { what: `began to ${kind === 'rollback' ? 'roll back to' : 'deploy'} ${tag} in ${place}`, icon: Rocket, tone: 'plain', href };
+			return said(`${tag} is on its way to ${place}`, Rocket);
 		case 'live':
-			return { what: `brought ${tag} live in ${place}`, icon: CircleCheck, tone: 'ok', href };
-		case 'failed': {
-			const step = stepTitle[text(d, 'failed_step')];
-			return { what: `could not bring ${tag} live in ${place}`, icon: CircleX, tone: 'bad', href, detail: [step, text(d, 'error')].filter(Boolean).join(': ') };
-		}
+			return said(`${tag} went live in ${place}`, CircleCheck, { tone: 'ok' });
+		case 'failed':
+			return said(`${tag} did not go live in ${place}`, CircleX, { tone: 'bad', detail: [stepTitle[text(d, 'failed_step')], text(d, 'error')].filter(Boolean).join(': ') });
 		case 'canceled':
-			return { what: `canceled the deployment of ${tag} to ${place}`, icon: Ban, tone: 'plain', href };
+			return said(`The deployment of ${tag} to ${place} was canceled`, Ban);
 		case 'superseded':
-			return { what: `passed over ${tag} for ${place}: a newer request came`, icon: Ban, tone: 'plain', href };
+			return said(`${tag} was passed over for ${place}: a newer request came`, Ban);
 		case 'replaced':
-			return { what: `replaced ${tag} in ${place}`, icon: Rocket, tone: 'plain', href };
+			return said(`${tag} was replaced in ${place}`, Rocket);
 	}
-	return { what: `deployment of ${tag} to ${place}: ${text(d, 'state')}`, icon: Rocket, tone: 'plain', href };
+	return said(`Deployment of ${tag} to ${place}: ${text(d, 'state')}`, Rocket);
 }

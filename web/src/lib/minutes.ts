@@ -11,11 +11,14 @@ export interface Point {
 	bytesOut: number;
 }
 
-/** A point for each of the last `length` minutes: those without requests have no row on the server. */
+/**
+ * A point for each of the last `length` minutes: those without requests have
+ * no row on the server. The minute under way is left out until it has one.
+ */
 export function everyMinute(minutes: Minute[], length: number, now = Date.now()): Point[] {
 	const byMinute = new Map(minutes.map((m) => [Math.floor(new Date(m.at).getTime() / 60_000), m]));
 	const last = Math.floor(now / 60_000);
-	return Array.from({ length }, (_, i) => {
+	const points = Array.from({ length }, (_, i) => {
 		const minute = last - length + 1 + i;
 		const m = byMinute.get(minute);
 		return {
@@ -27,6 +30,7 @@ export function everyMinute(minutes: Minute[], length: number, now = Date.now())
 			bytesOut: m?.bytes_out ?? 0
 		};
 	});
+	return byMinute.has(last) ? points : points.slice(0, -1);
 }
 
 export function total(points: Point[]): { requests: number; errors: number } {
