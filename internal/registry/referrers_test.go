@@ -1,7 +1,6 @@
 package registry_test
 
 import (
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
