@@ -81,6 +81,8 @@ type API struct {
 	cookie   sessionCookie
 	started  time.Time
 	routing  *http.ServeMux // the route table
+	base     http.Handler
+	local    http.Handler
 	document []byte         // OpenAPI
 	streams  streams
 	stop     sync.Once
@@ -114,8 +116,11 @@ func New(c Config) (*API, error) {
 		stopping: make(chan struct{}),
 	}
 	var err error
-	a.routing, a.document, err = newMux(a)
-	return a, err
+	if a.routing, a.document, err = newMux(a); err != nil {
+		return nil, err
+	}
+	a.base, a.local = a.newBase(), a.newLocal()
+	return a, nil
 }
 
 func (c *Config) check() error {
@@ -132,24 +137,10 @@ func (c *Config) check() error {
 }
 
 // Handler serves the base host.
-func (a *API) Handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/api/", a.identify(http.HandlerFunc(a.serveAPI)))
-	mux.HandleFunc("/health", a.health)
-	mux.Handle("/metrics", a.identify(http.HandlerFunc(a.guardedMetrics)))
-	mux.Handle("/v2/", a.registry.Handler())
-	mux.Handle("/", a.web)
-	return a.recovered(a.sameSite(mux))
-}
+func (a *API) Handler() http.Handler { return a.base }
 
 // LocalHandler serves the Unix socket: whoever can open it is administrator.
-func (a *API) LocalHandler() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/api/", http.HandlerFunc(a.serveAPI))
-	mux.HandleFunc("/health", a.health)
-	mux.HandleFunc("/metrics", a.guardedMetrics)
-	return a.recovered(local(mux))
-}
+func (a *API) LocalHandler() http.Handler { return a.local }
 
 // MetricsHandler serves the metrics to whoever reaches it: for a listener of
 // its own.
@@ -160,6 +151,24 @@ func (a *API) MetricsHandler() http.Handler {
 // EndStreams ends every live stream between two events, and lets none begin.
 // It is the first step of a stop.
 func (a *API) EndStreams() { a.stop.Do(func() { close(a.stopping) }) }
+
+func (a *API) newBase() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/api/", a.identify(http.HandlerFunc(a.serveAPI)))
+	mux.HandleFunc("/health", a.health)
+	mux.Handle("/metrics", a.identify(http.HandlerFunc(a.guardedMetrics)))
+	mux.Handle("/v2/", a.registry.Handler())
+	mux.Handle("/", a.web)
+	return a.recovered(a.sameSite(mux))
+}
+
+func (a *API) newLocal() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/api/", http.HandlerFunc(a.serveAPI))
+	mux.HandleFunc("/health", a.health)
+	mux.HandleFunc("/metrics", a.guardedMetrics)
+	return a.recovered(local(mux))
+}
 
 // methods are those that the table uses.
 var methods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
