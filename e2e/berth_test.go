@@ -148,11 +148,28 @@ func (b *berth) cleanUp() {
 	if err != nil {
 		b.t.Errorf("clean up: %v", err)
 	}
+	images, err := runtime.Images(ctx)
+	if err != nil {
+		b.t.Errorf("clean up: %v", err)
+	}
+	mine := map[string]bool{}
+	for _, i := range images {
+		if i.Labels[runLabel] == thisRun {
+			mine[i.ID] = true
+		}
+	}
 	for _, c := range left {
-		if project := c.Labels["berth.project"]; project == "hello" || strings.HasPrefix(project, projectPrefix(b.t)) {
-			if err := runtime.Remove(ctx, c.ID); err != nil {
-				b.t.Errorf("clean up: %v", err)
-			}
+		if !mine[c.Image] {
+			continue
+		}
+		if err := runtime.Remove(ctx, c.ID); err != nil {
+			b.t.Errorf("clean up: %v", err)
+		}
+	}
+	for id := range mine {
+		// One that the same run's next server uses by now is its to remove.
+		if err := runtime.RemoveImage(ctx, id); err != nil && !errors.Is(err, container.ErrConflict) {
+			b.t.Errorf("clean up: %v", err)
 		}
 	}
 }

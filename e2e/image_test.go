@@ -3,6 +3,7 @@ package e2e
 import (
 	"archive/tar"
 	"bytes"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"os"
@@ -40,6 +41,12 @@ var appLayer = sync.OnceValues(func() (v1.Layer, error) {
 	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil })
 })
 
+// runLabel marks the images of this run of the tests: no engine has them yet,
+// and they are removed in the end.
+const runLabel = "berth.test-run"
+
+var thisRun = rand.Text()
+
 // image makes an image of the app that says it is version, with more of its
 // environment set ("NAME=value").
 func image(t *testing.T, version string, env ...string) v1.Image {
@@ -54,6 +61,7 @@ func image(t *testing.T, version string, env ...string) v1.Image {
 		Config: v1.Config{
 			Entrypoint:   []string{"/app"},
 			Env:          append([]string{"APP_VERSION=" + version}, env...),
+			Labels:       map[string]string{runLabel: thisRun},
 			ExposedPorts: map[string]struct{}{"8080/tcp": {}},
 		},
 	})
