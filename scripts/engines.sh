@@ -57,7 +57,7 @@ start_podman() {
   need podman podman
   with_root start podman && return
   say "starting Podman's API service as root"
-  podman_config "$state/podman" 10.213.0
+  podman_config "$state/podman"
   CONTAINERS_CONF=$state/podman/containers.conf \
     daemon podman podman $(podman_dirs "$state/podman" "$(short podman)") system service --time=0 "unix://$state/podman.sock"
   await podman
@@ -90,7 +90,7 @@ serve_rootless() {
   state=$dir
   [ -O "$run" ] || die "$run belongs to somebody else"
   chmod 700 "$run"
-  podman_config "$dir" 10.214.0
+  podman_config "$dir"
   export XDG_RUNTIME_DIR=$run CONTAINERS_CONF=$dir/containers.conf
   unset DBUS_SESSION_BUS_ADDRESS
   cd "$dir"
@@ -138,7 +138,7 @@ rootless_dir() {
     runuser -u "$rootless_user" -- test -x "$state"; then
     echo "$state/rootless"
   else
-    echo "/var/lib/$rootless_user/$(printf %s "$state" | cksum | cut -d' ' -f1)"
+    echo "/var/lib/$rootless_user/$(mark "$state")"
   fi
 }
 
@@ -190,20 +190,25 @@ if it runs, allow your user with \"sudo usermod -aG docker $(id -un)\" and sign 
 
 # --- Podman's configuration ---
 
-# podman_config writes a private configuration, with a default network that
-# gets in no other Podman's way.
+# podman_config writes a private configuration. Its networks have names and
+# addresses of their own, to get in no other Podman's way.
 podman_config() {
-  local dir=$1 subnet=$2
+  local dir=$1 mark; mark=$(mark "$1")
+  local net=10.$((192 + mark % 32))
   mkdir -p "$dir/networks"
-  { containers_conf; echo 'default_network = "berth-test"'; } >"$dir/containers.conf"
+  {
+    containers_conf
+    echo 'default_network = "berth-test"'
+    echo "default_subnet_pools = [{\"base\" = \"$net.0.0/17\", \"size\" = 24}]"
+  } >"$dir/containers.conf"
   [ -e "$dir/networks/berth-test.json" ] || cat >"$dir/networks/berth-test.json" <<JSON
 {
   "name": "berth-test",
   "id": "$(printf %s "$dir" | sha256sum | cut -d' ' -f1)",
   "driver": "bridge",
-  "network_interface": "berthtest0",
+  "network_interface": "berth$((mark % 100000))",
   "created": "2024-01-01T00:00:00Z",
-  "subnets": [{"subnet": "$subnet.0/24", "gateway": "$subnet.1"}],
+  "subnets": [{"subnet": "$net.$((128 + mark / 32 % 128)).0/24", "gateway": "$net.$((128 + mark / 32 % 128)).1"}],
   "ipv6_enabled": false,
   "internal": false,
   "dns_enabled": false,
@@ -212,7 +217,12 @@ podman_config() {
 JSON
 }
 
+# mark gives a number for a path.
+mark() { printf %s "$1" | cksum | cut -d' ' -f1; }
+
 podman_dirs() {
+  # Podman takes the slow vfs driver for a storage folder it doesn't know.
+  if grep -qw overlay /proc/filesystems && [ "$(stat -fc %T "$1")" != overlayfs ]; then echo "--storage-driver overlay"; fi
   echo "--root $1/storage --runroot $2/run --tmpdir $2/tmp --network-config-dir $1/networks --volumepath $1/volumes"
 }
 
@@ -270,7 +280,7 @@ daemon() {
 
 # started prints the pid in a file if that process is still ours.
 started() {
-  local pid; pid=$(cat "$1" 2>/dev/null) && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "${1%/*}" && echo "$pid"
+  local pid; pid=$(cat "$1" 2>/dev/null) && [ -r "/proc/$pid/cmdline" ] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "${1%/*}" && echo "$pid"
 }
 
 await() {
@@ -311,7 +321,7 @@ answers() {
 # short gives a folder for sockets with a path that is short enough for them.
 short() {
   local base=/run; [ "$(id -u)" = 0 ] || base=${XDG_RUNTIME_DIR:-/tmp}
-  echo "$base/berth-$(printf %s "$state" | cksum | cut -d' ' -f1)-$1"
+  echo "$base/berth-$(mark "$state")-$1"
 }
 
 # with_root does the step as root when the caller isn't; it fails when the

@@ -56,6 +56,9 @@ type Runtime interface {
 	// Create makes a container without starting it; ErrConflict when the name
 	// is taken.
 	Create(ctx context.Context, s Spec) (id string, err error)
+	// Start starts a container; one that runs is left alone. ErrConflict when
+	// something else has taken its published port, which Podman keeps from one
+	// start to the next: then only a new container helps.
 	Start(ctx context.Context, id string) error
 	// Stop sends the stop signal, waits for deadline, then kills; engines
 	// count in whole seconds, so a part of one is rounded up. A container that

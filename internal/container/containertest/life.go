@@ -3,6 +3,7 @@ package containertest
 import (
 	"context"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -18,6 +19,7 @@ import (
 
 func (s *suite) testLife(t *testing.T) {
 	t.Run("AddressAfterRestart", s.testRestart)
+	t.Run("WithItsPortTaken", s.testTakenPort)
 	t.Run("Wait", s.testWait)
 	t.Run("Stop", s.testStop)
 	t.Run("Remove", s.testRemove)
@@ -48,6 +50,28 @@ func (s *suite) testRestart(t *testing.T) {
 		t.Fatal("it answers after it was stopped")
 	}
 	require.NoError(t, s.Start(t.Context(), id))
+	require.Contains(t, get(t, s.address(t, id), "/", nil), "hello")
+}
+
+// testTakenPort has another program take the port while the container is
+// stopped: it either gets another port, or the caller is told to make it anew.
+func (s *suite) testTakenPort(t *testing.T) {
+	id, taken := s.serve(t, container.Spec{})
+	require.NoError(t, s.Stop(t.Context(), id, 5*time.Second))
+	var listener net.Listener
+	await(t, "the port is free", func() bool {
+		var err error
+		listener, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", taken)
+		return err == nil
+	})
+	defer listener.Close()
+	if err := s.Start(t.Context(), id); err != nil {
+		require.ErrorIs(t, err, container.ErrConflict)
+		return
+	}
+	c, err := s.Inspect(t.Context(), id)
+	require.NoError(t, err)
+	require.NotEqual(t, taken, c.Address)
 	require.Contains(t, get(t, s.address(t, id), "/", nil), "hello")
 }
 

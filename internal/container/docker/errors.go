@@ -71,6 +71,7 @@ var texts = []struct {
 	{"in use by", container.ErrConflict},
 	{"has active endpoints", container.ErrConflict},
 	{"has associated containers", container.ErrConflict},
+	{"address already in use", container.ErrConflict}, // a published port's
 	{"is not running", container.ErrConflict},
 	{"container state improper", container.ErrConflict},
 	{"can only create exec sessions on running containers", container.ErrConflict},

@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Installs a container engine with apt, on Debian and Ubuntu.
+#
+#   install-engine.sh         Podman with what it needs, when there is neither Docker nor Podman: for `make run`
+#   install-engine.sh --all   also Docker, and what rootless Podman needs: for the tests
+#
+# As root, or through sudo. What is there already stays as it is.
+set -euo pipefail
+
+say() { echo "install-engine: $*" >&2; }
+
+die() { echo "install-engine: $*" >&2; exit 1; }
+
+# has says whether a program is there, in the folders of the administrator too.
+has() { PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null; }
+
+# missing prints the packages of "program=package" pairs whose program isn't there.
+missing() {
+  local pair program
+  for pair in "$@"; do
+    program=${pair%%=*}
+    case $program in
+      /*) [ -e "$program" ] || [ -e "${program/\/usr\/lib\//\/usr\/libexec\/}" ] || echo "${pair#*=}" ;;
+      *) has "$program" || echo "${pair#*=}" ;;
+    esac
+  done
+}
+
+podman_set="podman=podman runc=runc /usr/lib/podman/netavark=netavark /usr/lib/podman/aardvark-dns=aardvark-dns
+  catatonit=catatonit iptables=iptables ip=iproute2 curl=curl"
+rootless_set="newuidmap=uidmap slirp4netns=slirp4netns fuse-overlayfs=fuse-overlayfs"
+
+wanted() {
+  case ${1:-} in
+    --all) missing $podman_set $rootless_set dockerd=docker.io ;;
+    "")
+      has curl || echo curl
+      if ! has docker && ! has podman; then
+        missing $podman_set
+        [ "$(id -u)" = 0 ] || missing $rootless_set
+      fi
+      ;;
+    *) die "unknown option \"$1\"; it takes --all or nothing" ;;
+  esac
+}
+
+packages=$(wanted "$@")
+[ -n "$packages" ] || exit 0
+packages=$(echo $packages) # on one line
+
+command -v apt-get >/dev/null ||
+  die "there is no apt-get here. Install these with your system's own package manager: $packages"
+if [ "$(id -u)" = 0 ]; then
+  as_root=""
+elif command -v sudo >/dev/null; then
+  as_root=sudo
+  say "sudo may ask for your password, to install: $packages"
+else
+  die "only root may install packages, and there is no sudo. Ask an administrator for: apt-get install $packages"
+fi
+
+# A package's own start of a service fails where nothing starts services, as in
+# a container: that is no reason for the installation to fail.
+install() {
+  $as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends $packages >&2
+}
+
+say "installing: $packages"
+if ! install; then
+  say "trying again with fresh package lists"
+  $as_root apt-get update --quiet >&2 || die "apt-get update fails: is this machine online? See its words above"
+  install || die "apt-get could not install $packages: see its words above"
+fi
+left=$(wanted "$@")
+[ -z "$left" ] || die "installed, but still not there: $(echo $left)"
