@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -146,25 +147,28 @@ func (x *exchange) inform(status int, fields http.Header) {
 }
 
 // passedBody is a streamed body on its way into the transport, which reads it
-// in another goroutine. That the transport closes it says only that it wants
-// no more of it: it may be asked for again on another connection.
+// in another goroutine.
 type passedBody struct {
 	x        *exchange
 	out      *http.Request
 	progress func()
+	refused  atomic.Bool // the transport wants no more
 
-	mu     sync.Mutex
-	closed bool
+	mu   sync.Mutex
+	left bool
 }
 
 // Read reads a part.
 func (b *passedBody) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed {
+	if b.left {
 		return 0, errBodyUnwanted
 	}
 	b.x.body.begun.Store(true)
+	if b.refused.Load() { // looked at after begun was set: see Close
+		return 0, errBodyUnwanted
+	}
 	n, err := b.x.readPart(p)
 	b.progress()
 	if errors.Is(err, io.EOF) {
@@ -175,8 +179,15 @@ func (b *passedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close does nothing; leave ends the reading.
-func (b *passedBody) Close() error { return nil }
+// Close wakes who reads. A body that was not begun stays whole, for another
+// instance: the transport closes it too when it could not connect.
+func (b *passedBody) Close() error {
+	b.refused.Store(true)
+	if b.x.body.begun.Load() {
+		b.x.leaveBody()
+	}
+	return nil
+}
 
 // leave waits until nobody reads, for good: the client's body must not be
 // touched once its handler has returned.
@@ -184,7 +195,7 @@ func (b *passedBody) leave() {
 	b.x.leaveBody()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.closed = true
+	b.left = true
 }
 
 // answerHTTP2 passes an answer on.
@@ -206,6 +217,9 @@ func (x *exchange) answerHTTP2(answer *http.Response) error {
 	}
 	if announced != nil {
 		h["Trailer"] = announced
+		if x.r.ProtoMajor == 1 {
+			delete(h, "Content-Length") // there only a chunked body has trailers
+		}
 	}
 	x.begin(answer.StatusCode)
 	if answer.ContentLength < 0 && answer.Body != http.NoBody {
