@@ -58,12 +58,12 @@ func (a *API) streamInstanceLogs(ctx context.Context, in *instanceLogsInput) (op
 					ended = ctx.Err() == nil
 				}
 			},
-			func(l container.LogLine) error { return f.send(0, "line", l) },
-			func() error { return f.send(0, "ping", Ping{At: a.clock().UTC()}) })
+			func(l container.LogLine) error { return f.send(-1, "line", l) },
+			func() error { return f.send(-1, "ping", Ping{At: a.clock().UTC()}) })
 		if err != nil || !ended {
 			return err
 		}
-		if err := f.send(0, "end", End{At: a.clock().UTC()}); err != nil {
+		if err := f.send(-1, "end", End{At: a.clock().UTC()}); err != nil {
 			return err
 		}
 		return f.flush()

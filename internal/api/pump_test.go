@@ -22,7 +22,7 @@ func runPump(ctx context.Context, a *API, w *httptest.ResponseRecorder, source f
 	f := newFeed(w)
 	return pump(ctx, a, f, source,
 		func(i int) error { return f.send(int64(i), "number", i) },
-		func() error { return f.send(0, "ping", Ping{}) })
+		func() error { return f.send(-1, "ping", Ping{}) })
 }
 
 func TestPump_PingsAtOnceAndEveryFifteenSeconds(t *testing.T) {

@@ -120,11 +120,11 @@ func newFeed(w http.ResponseWriter) *feed {
 	return &feed{w: w, control: http.NewResponseController(w)}
 }
 
-// send writes one event; id 0 leaves the id out. It goes out with the next
+// send writes one event; an id below 0 is left out. It goes out with the next
 // flush.
 func (f *feed) send(id int64, name string, data any) error {
 	f.buffer.Reset()
-	if id > 0 {
+	if id >= 0 {
 		fmt.Fprintf(&f.buffer, "id: %d\n", id)
 	}
 	fmt.Fprintf(&f.buffer, "event: %s\ndata: ", name)
