@@ -55,15 +55,24 @@ It finds the server by --url and --token (or BERTH_URL and BERTH_TOKEN), by --da
 Exit codes: 0 done, 1 something broke, 2 wrong input, 3 not signed in, 4 not allowed, 5 no such thing, 6 changed or taken meanwhile, 7 too large, 8 too often, 9 a part is away, 10 the release did not go live.`
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	// A second signal ends the process at once: the first has brought back
-	// what signals do by themselves.
-	context.AfterFunc(ctx, stop)
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	// It lives as long as the process: the first signal asks for the end, the
+	// second one is the end.
+	go func() {
+		<-signals
+		stop()
+		<-signals
+		os.Exit(exitInternal)
+	}()
 	p := process{
 		args: os.Args[1:], environ: os.Environ(),
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 	}
-	os.Exit(p.run(ctx))
+	code := p.run(ctx)
+	os.Exit(code) //nolint:gocritic // stop has nothing left to stop
 }
 
 // process is what a run of the command reads and writes.

@@ -42,7 +42,7 @@ func (*tokenList) Run(ctx context.Context, c *client, o *output) error {
 type tokenCreate struct {
 	Name    string        `arg:"" help:"What it is for."`
 	Scope   string        `enum:"read,deploy,admin" default:"deploy" help:"read: look, and pull images; deploy: and deploy, and push images; admin: all you may."`
-	Expires time.Duration `help:"When it ends, such as 720h; never by default."`
+	Expires time.Duration `help:"When it ends, such as 720h; never by default. One made by another token ends with it at the latest."`
 }
 
 // Help gives an example.

@@ -1,0 +1,307 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/stretchr/testify/require"
+
+	"berth/internal/deploy"
+)
+
+func TestProject_IsCreatedEditedListedAndRemoved(t *testing.T) {
+	h := newHouse(t)
+
+	require.Contains(t, h.must("project", "create", "shop", "--description", "Where we sell"), "Created project shop")
+	require.Contains(t, h.must("project"), "Where we sell")
+	h.must("project", "edit", "shop", "--image", "ghcr.io/ana/shop")
+
+	var p deploy.ProjectStatus
+	require.NoError(t, json.Unmarshal([]byte(h.must("--json", "project", "show", "shop")), &p))
+	require.Equal(t, "ghcr.io/ana/shop", p.Image)
+	require.Equal(t, "Where we sell", p.Description, "what is not named stays")
+
+	refused := h.local("", "project", "remove", "shop")
+	require.Equal(t, exitInput, refused.code, "without a terminal nobody said yes")
+	require.Contains(t, refused.err, "--yes")
+	h.must("project", "remove", "shop", "--yes")
+	require.Equal(t, "[]\n", h.must("--json", "project", "list"))
+}
+
+func TestStage_EditKeepsWhatIsNotNamed(t *testing.T) {
+	h := newHouse(t)
+	h.must("project", "create", "shop")
+	h.must("stage", "create", "shop", "prod", "--hostname", "shop.localhost", "--tags", "semver:^1.2", "--port", "3000",
+		"-e", "LOG_LEVEL=info", "-e", "DSN=a=b,c", "--volume", "files:/var/files", "--memory", "512MiB", "--health", "/up",
+		"--set", "drain_timeout=45s")
+
+	h.must("stage", "edit", "shop", "prod", "--replicas", "2", "--env", "LOG_LEVEL=debug", "--unset", "env.DSN",
+		"--volume", "cache:/var/cache:ro", "--set", "probe.successes=3", "--command", `["serve","-v"]`)
+
+	var s deploy.Stage
+	require.NoError(t, json.Unmarshal([]byte(h.must("--json", "stage", "show", "shop", "prod")), &s))
+	require.Equal(t, "shop.localhost", s.Spec.Hostname)
+	require.Equal(t, deploy.TagRule{Kind: deploy.TagSemver, Pattern: "^1.2"}, s.Spec.Tags)
+	require.Equal(t, 3000, s.Spec.Port)
+	require.Equal(t, map[string]string{"LOG_LEVEL": "debug"}, s.Spec.Env)
+	require.Equal(t, int64(512<<20), s.Spec.Memory)
+	require.Equal(t, "/up", s.Spec.Probe.Path)
+	require.Equal(t, 3, s.Spec.Probe.Successes)
+	require.Equal(t, 2, s.Spec.Replicas)
+	require.Equal(t, []string{"serve", "-v"}, s.Spec.Command)
+	require.Equal(t, []deploy.Volume{{Name: "files", Path: "/var/files"}, {Name: "cache", Path: "/var/cache", ReadOnly: true}}, s.Spec.Volumes)
+
+	require.Contains(t, h.must("stage", "show", "shop", "prod"), "semver:^1.2")
+	require.Contains(t, h.must("status"), "shop.localhost")
+	h.must("stage", "remove", "shop", "prod", "-y")
+	require.Contains(t, h.must("status"), "No stages yet")
+}
+
+func TestStage_TakesAWholeSpecFromAFile(t *testing.T) {
+	h := newHouse(t)
+	h.must("project", "create", "shop")
+	file := writeFile(t, h.home, "spec.json", `{"hostname": "a.localhost", "tags": {"kind": "none"}, "replicas": 3}`)
+
+	h.must("stage", "create", "shop", "prod", "--file", file, "--hostname", "b.localhost")
+	shown := h.must("--json", "stage", "show", "shop", "prod")
+	require.Contains(t, shown, `"hostname": "b.localhost"`)
+	require.Contains(t, shown, `"replicas": 3`)
+
+	unknown := writeFile(t, h.home, "unknown.json", `{"hostnam": "a.localhost"}`)
+	s := h.local("", "stage", "edit", "shop", "prod", "--file", unknown)
+	require.Equal(t, exitInput, s.code)
+	require.Contains(t, s.err, `unknown field "hostnam"`)
+}
+
+func TestCommands_ExitByTheKindOfFault(t *testing.T) {
+	h := newHouse(t)
+	h.must("project", "create", "shop")
+	h.must("stage", "create", "shop", "prod", "--hostname", "shop.localhost")
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"project", "show", "nothing"}, exitMissing, "nothing"},
+		{[]string{"project", "create", "shop"}, exitClash, "shop"},
+		{[]string{"stage", "create", "shop", "dev", "--hostname", "not a host"}, exitInput, "hostname"},
+		{[]string{"stage", "create", "shop", "dev", "--hostname", "x.localhost", "--memory", "much"}, exitInput, "--memory"},
+		{[]string{"stage", "create", "shop", "dev", "--hostname", "x.localhost", "--set", "replicas=two"}, exitInput, "replicas"},
+		{[]string{"stage", "create", "shop", "dev", "--hostname", "x.localhost", "--set", "no.such=1"}, exitInput, "unknown field"},
+		{[]string{"stage", "create", "shop", "dev", "--hostname", "x.localhost", "--volume", "files"}, exitInput, "NAME:PATH"},
+		{[]string{"stage", "create", "shop", "dev", "--hostname", "x.localhost", "--secret", "A=b"}, exitInput, "CONTEXT/SLOT"},
+		{[]string{"stage", "edit", "shop", "prod"}, exitInput, "nothing to change"},
+		{[]string{"rollback", "shop", "prod"}, exitMissing, "no earlier release"},
+		{[]string{"logs", "shop", "prod"}, exitMissing, "no such instance"},
+		{[]string{"cancel", "nothing"}, exitMissing, ""},
+		{[]string{"project", "frob"}, exitInput, "--help"},
+		{[]string{"--token", "x", "status"}, exitInput, "--url"},
+		{[]string{"--url", "http://berth.example.com", "status"}, exitInput, "plain HTTP"},
+		{[]string{"--url", h.url, "status"}, exitUnauthenticated, "berth login"},
+		{[]string{"--url", "http://127.0.0.1:1", "--token", "x", "status"}, exitNotNow, "can not be reached"},
+	} {
+		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
+			s := h.local("", c.args...)
+			require.Equal(t, c.code, s.code, s.err)
+			require.Contains(t, s.err, c.says)
+			require.Empty(t, s.out)
+		})
+	}
+}
+
+func TestProblems_AreJSONWhenAskedFor(t *testing.T) {
+	h := newHouse(t)
+	h.must("project", "create", "shop")
+
+	s := h.local("", "--json", "stage", "create", "shop", "prod", "--hostname", "not a host")
+
+	var problem struct {
+		Code   string
+		Errors []struct{ Name, Message string }
+	}
+	require.NoError(t, json.Unmarshal([]byte(s.err), &problem), s.err)
+	require.Equal(t, "invalid", problem.Code)
+	require.NotEmpty(t, problem.Errors)
+	require.Contains(t, problem.Errors[0].Name, "hostname")
+}
+
+func TestConnect_SaysHowToReachAServerWhenNoneIsKnown(t *testing.T) {
+	t.Chdir(t.TempDir())
+	s := runCommand(t.Context(), "", []string{"HOME=" + t.TempDir()}, "status")
+	require.Equal(t, exitNotNow, s.code)
+	require.Contains(t, s.err, "berth login")
+
+	s = runCommand(t.Context(), "", nil, "--data-dir", "/nowhere", "status")
+	require.Equal(t, exitNotNow, s.code)
+	require.Contains(t, s.err, "is \"berth serve\" running")
+}
+
+func TestLogin_KeepsATokenUntilLogout(t *testing.T) {
+	h := newHouse(t)
+	require.Equal(t, exitUnauthenticated, h.run("wrong\n", "login", h.url, "-u", "admin").code)
+
+	s := h.run(adminPassword+"\n", "login", h.url, "-u", "admin")
+	require.Zero(t, s.code, s.err)
+	path := filepath.Join(h.home, ".config", "berth", "credentials")
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NotContains(t, string(raw), adminPassword)
+
+	s = h.run("", "token")
+	require.Zero(t, s.code, s.err)
+	require.Contains(t, s.out, "berth login on")
+
+	require.Zero(t, h.run("", "logout").code)
+	require.Equal(t, exitUnauthenticated, h.run("", "--url", h.url, "token").code)
+	require.Equal(t, exitMissing, h.run("", "logout").code)
+}
+
+func TestToken_MayDoWhatItsScopeSays(t *testing.T) {
+	h := newHouse(t)
+	require.Zero(t, h.run(adminPassword, "login", h.url, "-u", "admin").code)
+	made := h.run("", "token", "create", "reader", "--scope", "read", "--expires", "1h")
+	require.Zero(t, made.code, made.err)
+	token := strings.TrimSpace(made.out)
+
+	require.Zero(t, h.run("", "--url", h.url, "--token", token, "status").code)
+	s := h.run("", "--url", h.url, "--token", token, "project", "create", "shop")
+	require.Equal(t, exitDenied, s.code, s.err)
+
+	s = h.run(token, "login", h.url, "--with-token")
+	require.Zero(t, s.code, s.err)
+	require.Contains(t, s.out, "as admin")
+	require.Equal(t, exitDenied, h.run("", "people").code)
+}
+
+func TestPeople_AreAddedEditedAndRemoved(t *testing.T) {
+	h := newHouse(t)
+	s := h.local("a long enough password\n", "people", "add", "ana", "--name", "Ana", "--email", "ana@example.com")
+	require.Zero(t, s.code, s.err)
+	h.must("people", "edit", "ana", "--role", "administrator", "--disabled")
+	require.Regexp(t, `ana +Ana +ana@example.com +administrator +disabled`, h.must("people"))
+	h.must("people", "edit", "ana", "--no-disabled")
+	require.Regexp(t, `ana +Ana +ana@example.com +administrator +active`, h.must("people"))
+
+	require.Zero(t, h.local("another long password\n", "people", "password", "ana").code)
+	require.Zero(t, h.run("another long password", "login", h.url, "-u", "ana").code)
+	h.must("people", "remove", "ana", "-y")
+	require.NotContains(t, h.must("people"), "ana")
+}
+
+func TestSecret_IsSetFromStdinAndNeverShown(t *testing.T) {
+	h := newHouse(t)
+	require.Zero(t, h.local("hunter2\n", "secret", "set", "shop", "DATABASE_URL").code)
+	require.Equal(t, exitInput, h.local("", "secret", "set", "shop", "EMPTY").code)
+	require.Contains(t, h.must("secret"), "DATABASE_URL")
+	for _, args := range [][]string{{"--json", "secret"}, {"--json", "events"}} {
+		require.NotContains(t, h.must(args...), "hunter2")
+	}
+	h.must("secret", "remove", "shop", "DATABASE_URL", "-y")
+	require.NotContains(t, h.must("secret"), "DATABASE_URL")
+}
+
+func TestRegistry_KeepsAccounts(t *testing.T) {
+	h := newHouse(t)
+	s := h.local("hunter2\n", "registry", "set", "ghcr.io", "-u", "ana")
+	require.Zero(t, s.code, s.err)
+	require.Regexp(t, `ghcr.io +ana +https`, h.must("registry"))
+	h.must("registry", "remove", "ghcr.io")
+	require.NotContains(t, h.must("registry"), "ghcr.io")
+}
+
+func TestImage_IsPushedLocallyAndWithAToken(t *testing.T) {
+	h := newHouse(t)
+	image, err := random.Image(4096, 2)
+	require.NoError(t, err)
+	file := filepath.Join(h.home, "image.tar")
+	require.NoError(t, tarball.WriteToFile(file, name.MustParseReference("any:1"), image))
+
+	require.Contains(t, h.must("image", "push", file, "shop:1.0"), "Pushed shop:1.0")
+	require.Contains(t, h.must("image", "tags", "shop"), "1.0")
+	require.Zero(t, h.run(adminPassword, "login", h.url, "-u", "admin").code)
+	s := h.run("", "image", "push", file, "shop:1.1")
+	require.Zero(t, s.code, s.err)
+	require.Regexp(t, `shop +2 `, h.must("image"))
+
+	made := h.run("", "token", "create", "reader", "--scope", "read", "--expires", "1h")
+	require.Zero(t, made.code, made.err)
+	token := strings.TrimSpace(made.out)
+	s = h.run("", "--url", h.url, "--token", token, "image", "push", file, "shop:1.2")
+	require.Equal(t, exitDenied, s.code, s.err)
+
+	h.must("image", "remove", "shop:1.0", "-y")
+	require.NotContains(t, h.must("image", "tags", "shop"), "1.0")
+	h.must("image", "remove", "shop", "-y")
+	require.NotContains(t, h.must("image"), "shop")
+	require.Equal(t, exitInput, h.local("", "image", "push", "/dev/null", "shop:1").code)
+}
+
+func TestEvents_ShowWhatHappened(t *testing.T) {
+	h := newHouse(t)
+	h.must("project", "create", "shop")
+	h.must("project", "create", "other")
+
+	shown := h.must("events")
+	require.Regexp(t, `(?s)project.created +shop +local.*project.created +other`, shown)
+	require.NotContains(t, h.must("events", "shop"), "other")
+	require.Len(t, strings.Split(strings.TrimSpace(h.must("--json", "events", "-n", "1")), "\n"), 1)
+}
+
+func TestComplete_GivesCommandsFlagsValuesAndNames(t *testing.T) {
+	h := newHouse(t)
+	h.must("project", "create", "shop")
+	h.must("project", "create", "shed")
+	h.must("stage", "create", "shop", "prod", "--hostname", "shop.localhost")
+	for typed, want := range map[string]string{
+		"dep":                      "deploy\n",
+		"stage cr":                 "create\n",
+		"status sho":               "shop\n",
+		"deploy --wait shop ":      "prod\n",
+		"stage show shop pr":       "prod\n",
+		"token create x --scope r": "read\n",
+		"stage edit a b --repl":    "--replicas\n",
+		"completion z":             "zsh\n",
+		"deploy shop prod 1 ":      "",
+	} {
+		words := strings.Split(typed, " ")
+		require.Equal(t, want, h.must(append([]string{"__complete", "--"}, words...)...), typed)
+	}
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		require.Contains(t, h.must("completion", shell), "berth __complete --")
+	}
+}
+
+func TestConfig_ShowsSettingsWithoutSecrets(t *testing.T) {
+	t.Chdir(t.TempDir())
+	environ := []string{"BERTH_ADMIN_PASSWORD=" + adminPassword, "BERTH_LOG_LEVEL=debug", "BERTH_LISTN=:1"}
+
+	s := runCommand(t.Context(), "", environ, "config")
+	require.Zero(t, s.code)
+	require.Regexp(t, `BERTH_LOG_LEVEL +debug +environment`, s.out)
+	require.NotContains(t, s.out, "horse")
+	require.Contains(t, s.err, "did you mean BERTH_LISTEN")
+
+	s = runCommand(t.Context(), "", []string{"BERTH_LOG_LEVEL=loud", "BERTH_LISTEN=80"}, "config")
+	require.Equal(t, exitInput, s.code)
+	require.Contains(t, s.err, "BERTH_LOG_LEVEL")
+	require.Contains(t, s.err, "BERTH_LISTEN")
+}
+
+func TestHelp_IsThereForEveryCommand(t *testing.T) {
+	for _, args := range [][]string{{"--help"}, {"stage", "create", "--help"}, {"deploy", "--help"}, {"login", "--help"}} {
+		s := runCommand(t.Context(), "", nil, args...)
+		require.Zero(t, s.code)
+		require.Contains(t, s.out, "Usage: berth")
+		require.NotContains(t, s.out, "${")
+	}
+	require.Contains(t, runCommand(t.Context(), "", nil, "version").out, "berth ")
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"berth/internal/secret"
+)
+
+// serve answers with each script in turn, and notes what was asked for.
+func serve(t *testing.T, scripts ...string) (*client, *[]string) {
+	t.Helper()
+	var asked []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.RequestURI())
+		w.Header().Set("Content-Type", "text/event-stream")
+		if n := len(asked); n <= len(scripts) {
+			fmt.Fprint(w, scripts[n-1])
+		}
+	}))
+	t.Cleanup(server.Close)
+	c, err := connectRemote(server.URL, secret.Text{})
+	require.NoError(t, err)
+	return c, &asked
+}
+
+func TestFollow_GoesOnWhereItWasWhenTheConnectionBreaks(t *testing.T) {
+	c, asked := serve(t,
+		"event: ping\ndata: {}\n\nid: 1\nevent: a\ndata: one\n\nid: 2\nevent: b\ndata: two\ndata: more\n\nid: 3\nevent: c\ndata: cut o",
+		"id: 3\nevent: c\ndata: three\n\n")
+
+	var got []string
+	for m, err := range c.follow(t.Context(), url.Values{"project": {"shop"}}, "0") {
+		require.NoError(t, err)
+		got = append(got, m.event+" "+m.data)
+		if m.id == "3" {
+			break
+		}
+	}
+
+	require.Equal(t, []string{"a one", "b two\nmore", "c three"}, got)
+	require.Equal(t, []string{"/api/events?after=0&project=shop", "/api/events?after=2&project=shop"}, *asked)
+}
+
+func TestWaitFor_TellsWhyAReleaseDidNotGoLive(t *testing.T) {
+	events := strings.Join([]string{
+		`{"id":1,"kind":"deployment.step","data":{"name":"probe","state":"running"}}`,
+		`{"id":2,"kind":"deployment.log","data":{"step":"probe","stream":"stderr","text":"no database\u001b[2J"}}`,
+		`{"id":3,"kind":"deployment.step","data":{"name":"probe","state":"failed","detail":"never ready"}}`,
+		`{"id":4,"kind":"deployment.state","data":{"state":"failed"}}`,
+	}, "\n\ndata: ")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/api/events":
+			fmt.Fprintf(w, "data: %s\n\n", events)
+		case "/api/deployments/d1":
+			fmt.Fprint(w, `{"id":"d1","project":"shop","stage":"prod","reference":"1.0","state":"failed","failed_step":"probe","error":"it never answered"}`)
+		default:
+			fmt.Fprint(w, `{"id":"d1","project":"shop","stage":"prod","reference":"1.0","state":"waiting"}`)
+		}
+	}))
+	t.Cleanup(server.Close)
+
+	s := runCommand(t.Context(), "", nil, "--url", server.URL, "--token", "x", "deploy", "shop", "prod", "1.0", "--wait")
+
+	require.Equal(t, exitNotLive, s.code)
+	require.Empty(t, s.out)
+	require.Contains(t, s.err, "Failed step: probe")
+	require.Contains(t, s.err, "Reason: it never answered")
+	require.Contains(t, s.err, "  | no database [2J", "an app's escape codes do not reach the terminal")
+
+	s = runCommand(t.Context(), "", nil, "--json", "--url", server.URL, "--token", "x", "deploy", "shop", "prod", "1.0", "--wait")
+	require.Equal(t, exitNotLive, s.code)
+	require.Contains(t, s.out, `"failed_step": "probe"`)
+}
+
+func FuzzReadMessages(f *testing.F) {
+	f.Add("id: 1\nevent: a\ndata: b\n\n")
+	f.Add(":\n\n\r\ndata\ndata:\n\n")
+	f.Fuzz(func(t *testing.T, s string) {
+		_ = readMessages(strings.NewReader(s), func(m message) bool {
+			require.NotContains(t, m.id+m.event, "\n")
+			return true
+		})
+	})
+}
+
+func FuzzSetPath(f *testing.F) {
+	f.Add(`{"probe":{"path":"/"}}`, "probe.path", "/up")
+	f.Add(`{"env":{}}`, "env.A.B", "x")
+	f.Add(`{"tags":1}`, "tags.kind", "x")
+	f.Fuzz(func(t *testing.T, raw, path, value string) {
+		changed, err := setPath([]byte(raw), path, value)
+		if err != nil {
+			return
+		}
+		_, err = setPath(changed, path, nil)
+		require.NoError(t, err)
+	})
+}
