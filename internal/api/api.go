@@ -83,7 +83,7 @@ type API struct {
 	routing  *http.ServeMux // the route table
 	base     http.Handler
 	local    http.Handler
-	document []byte         // OpenAPI
+	document []byte // OpenAPI
 	streams  streams
 	stop     sync.Once
 	stopping chan struct{}
