@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -54,6 +55,7 @@ func afterTheSwitch(step deploy.StepName) bool {
 
 func TestRun_CompletesWhatACrashLeft(t *testing.T) {
 	everyCrash(t, func(t *testing.T, step deploy.StepName, when string) {
+		t.Helper()
 		w, first, second := crashed(t, step, when, func(s *deploy.StageSpec) { s.Replicas = 2 })
 		b := w.start(options{})
 		require.Equal(t, deploy.Live, b.end(second.ID).State)
@@ -70,6 +72,7 @@ func TestRun_CompletesWhatACrashLeft(t *testing.T) {
 
 func TestRun_CompletesWhatACrashLeftAfterAReboot(t *testing.T) {
 	everyCrash(t, func(t *testing.T, step deploy.StepName, when string) {
+		t.Helper()
 		w, _, second := crashed(t, step, when, nil)
 		w.engine.stopAll()
 		b := w.start(options{})
@@ -80,6 +83,7 @@ func TestRun_CompletesWhatACrashLeftAfterAReboot(t *testing.T) {
 
 func TestRun_CompletesWhatASecondCrashLeft(t *testing.T) {
 	everyCrash(t, func(t *testing.T, step deploy.StepName, when string) {
+		t.Helper()
 		w, _, second := crashed(t, step, when, nil)
 		killed := make(chan struct{})
 		once := false
@@ -100,6 +104,7 @@ func TestRun_CompletesWhatASecondCrashLeft(t *testing.T) {
 
 func TestRun_UndoesWhatItCanNotResume(t *testing.T) {
 	everyCrash(t, func(t *testing.T, step deploy.StepName, when string) {
+		t.Helper()
 		w, first, second := crashed(t, step, when, nil)
 		if afterTheSwitch(step) {
 			return // there is nothing that it could not complete
@@ -128,6 +133,7 @@ func TestRun_UndoesWhatItCanNotResume(t *testing.T) {
 
 func TestRun_UndoesACancelledDeploymentThatACrashLeft(t *testing.T) {
 	everyCrash(t, func(t *testing.T, step deploy.StepName, when string) {
+		t.Helper()
 		w, first, second := crashed(t, step, when, nil)
 		between := w.start(options{idle: true})
 		err := between.Cancel(t.Context(), "ana", second.ID)
@@ -171,13 +177,8 @@ func TestRun_RemovesContainersThatBelongToNothingAndNoOthers(t *testing.T) {
 	b.stop()
 
 	labels := func(change map[string]string) map[string]string {
-		all := map[string]string{}
-		for name, value := range own.Labels {
-			all[name] = value
-		}
-		for name, value := range change {
-			all[name] = value
-		}
+		all := maps.Clone(own.Labels)
+		maps.Copy(all, change)
 		return all
 	}
 	for name, l := range map[string]map[string]string{

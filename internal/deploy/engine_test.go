@@ -32,10 +32,10 @@ import (
 // onEachEngine runs a test on the engines that the environment names.
 func onEachEngine(t *testing.T, test func(t *testing.T, engine *docker.Engine)) {
 	t.Helper()
-	for name, variable := range map[string]string{
+	for engineName, variable := range map[string]string{
 		"docker": "BERTH_TEST_DOCKER", "podman": "BERTH_TEST_PODMAN", "rootless": "BERTH_TEST_ROOTLESS",
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(engineName, func(t *testing.T) {
 			socket := os.Getenv(variable)
 			if socket == "" {
 				say := t.Skipf
@@ -168,6 +168,7 @@ func (h *harbour) says(hostname string) (answers []string) {
 
 func TestService_DeploysOnRealEngines(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, engine *docker.Engine) {
+		t.Helper()
 		unique := sqlite.NewID(time.Now())[:18]
 		project := "t" + unique
 		images := loaded{
@@ -208,10 +209,20 @@ func TestService_DeploysOnRealEngines(t *testing.T) {
 		}
 		only := func(says string) {
 			t.Helper()
+			seen := ""
+			defer func() {
+				if t.Failed() {
+					status, _ := h.Stage(context.WithoutCancel(t.Context()), project, "prod")
+					t.Logf("%s\ninstances %+v", seen, status.Instances)
+				}
+			}()
 			require.Eventually(t, func() bool {
 				list, err := engine.List(t.Context(), map[string]string{"berth.project": project})
-				require.NoError(t, err)
+				if err != nil {
+					return false
+				}
 				answers := h.says("shop.test")
+				seen = fmt.Sprintf("containers %+v, answers %q", list, answers)
 				return len(list) == 2 && len(answers) == 2 && answers[0] == says && answers[1] == says
 			}, time.Minute, 20*time.Millisecond, "two instances say %q, and no container is left over", says)
 		}

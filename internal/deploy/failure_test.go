@@ -2,7 +2,6 @@ package deploy_test
 
 import (
 	"errors"
-	"strings"
 	"testing"
 	"time"
 
@@ -188,14 +187,8 @@ func TestRun_NeverWritesASecretDown(t *testing.T) {
 	})
 	b.goLive("1")
 	require.Equal(t, map[string]string{"LEVEL": "info", "PASSWORD": "hunter2"}, b.engine.specOf("container-1").Env)
-	for _, table := range []string{"events", "releases", "stages", "deployments", "deployment_steps", "instances"} {
-		require.NotContains(t, dump(t, w, table), "hunter2", table)
-	}
-}
-
-func dump(t *testing.T, w *world, table string) string {
-	t.Helper()
 	path := t.TempDir() + "/copy.db"
 	require.NoError(t, w.db.CopyTo(t.Context(), path))
-	return strings.ToValidUTF8(readFile(t, path), "?")
+	require.Contains(t, readFile(t, path), "LEVEL")
+	require.NotContains(t, readFile(t, path), "hunter2")
 }

@@ -64,14 +64,14 @@ const slowness = 400 * time.Millisecond
 
 var errEngineAway = errors.New("cannot connect to the engine")
 
-func newFakeEngine(t testing.TB) *fakeEngine {
-	t.Helper()
+func newFakeEngine(tb testing.TB) *fakeEngine {
+	tb.Helper()
 	e := &fakeEngine{
 		remote: map[string]container.Image{}, images: map[string]container.Image{}, containers: map[string]*fakeContainer{},
 		volumes: map[string]map[string]string{}, followers: map[chan container.Event]map[string]string{},
 		calls: map[string]int{}, refuse: map[string]error{},
 	}
-	t.Cleanup(func() { e.stopAll() })
+	tb.Cleanup(func() { e.stopAll() })
 	return e
 }
 

@@ -37,18 +37,18 @@ type world struct {
 	events  *event.Log
 }
 
-func newWorld(t testing.TB) *world {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "berth.db")
+func newWorld(tb testing.TB) *world {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "berth.db")
 	fresh, err := emptyDatabase()
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(path, fresh, 0o600))
-	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: path, Readers: 4})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	engine := newFakeEngine(t)
+	require.NoError(tb, err)
+	require.NoError(tb, os.WriteFile(path, fresh, 0o600))
+	db, err := sqlite.Open(tb.Context(), sqlite.Config{Path: path, Readers: 4})
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, db.Close()) })
+	engine := newFakeEngine(tb)
 	return &world{
-		t: t, engine: engine, db: db, events: event.New(event.Config{DB: db}),
+		t: tb, engine: engine, db: db, events: event.New(event.Config{DB: db}),
 		images:  &fakeImages{engine: engine, tags: map[string]registry.Resolution{}},
 		secrets: fakeSecrets{"shop/password": secret.New("hunter2")},
 	}
@@ -141,9 +141,9 @@ func orElse[T comparable](v, standard T) T {
 }
 
 // testLog gives Berth's own log as part of the test's.
-func testLog(t testing.TB) *slog.Logger {
-	t.Helper()
-	return slog.New(slog.NewTextHandler(t.Output(), nil))
+func testLog(tb testing.TB) *slog.Logger {
+	tb.Helper()
+	return slog.New(slog.NewTextHandler(tb.Output(), nil))
 }
 
 // kill ends a Berth in the middle of the goroutine that calls it.
@@ -212,7 +212,7 @@ type fakeImages struct {
 }
 
 // push makes an image that can be found and pulled. Its id tells its name.
-func (f *fakeImages) push(repository, tag string, kind app, ports ...int) (imageID string) {
+func (f *fakeImages) push(repository, tag string, kind app, ports ...int) (imageID string) { //nolint:unparam // it reads better with the name
 	digest := "sha256:" + strings.Repeat("d", 50) + (repository + tag + "00000000000000")[:14]
 	id := "image-" + repository + "-" + tag
 	f.mu.Lock()
@@ -317,7 +317,7 @@ func (r *fakeRouter) of(hostname string) (deploy.Route, bool) {
 
 // ask asks each instance of a hostname's route who it is. It fails the test
 // when an answer is from a container that is not the one routed to.
-func (b *berth) ask(hostname string) (images []string) {
+func (b *berth) ask(hostname string) (images []string) { //nolint:unparam // it reads better with the name
 	b.t.Helper()
 	route, ok := b.router.of(hostname)
 	if !ok {
@@ -371,6 +371,11 @@ func (b *berth) deploy(tag string) deploy.Deployment {
 // end waits until nothing is left to do for a deployment.
 func (b *berth) end(id string) (d deploy.Deployment) {
 	b.t.Helper()
+	defer func() {
+		if d.FinishedAt.IsZero() {
+			b.t.Logf("it stands at %+v", d)
+		}
+	}()
 	b.eventually(func() bool {
 		var err error
 		d, err = b.Deployment(b.t.Context(), id)

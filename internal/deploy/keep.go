@@ -22,7 +22,8 @@ const (
 	lookAgain     = 5 * time.Second
 	firstRetry    = 200 * time.Millisecond
 	longestRetry  = 15 * time.Second
-	engineAtATime = 8 // calls that keepers make of the engine together
+	stuckGrace    = time.Second // to end by itself, for an instance that does not answer
+	engineAtATime = 8           // calls that keepers make of the engine together
 )
 
 // restarts counts, for each instance that ended, how often in a row.
@@ -164,6 +165,10 @@ func (s *Service) probeLive(ctx context.Context, v *served, i Instance) error {
 			next.State, next.Detail = InstanceReady, ""
 		} else {
 			next.State, next.Detail = InstanceDown, faultText(err)
+			// What does not answer in all its time is started anew.
+			if stopErr := s.runtime.Stop(ctx, i.Container, stuckGrace); stopErr != nil {
+				s.log.WarnContext(ctx, "instance that does not answer not stopped", "instance", i.ID, "error", stopErr)
+			}
 		}
 		if storeErr := s.storeInstances(ctx, []Instance{*was}, []Instance{next}); storeErr != nil {
 			return storeErr
@@ -274,6 +279,7 @@ func (s *Service) revive(ctx context.Context, v *served, i *Instance, ran time.D
 		i.State, i.Detail = InstanceDown, "it could not be created: "+faultText(err)
 		return CareWait, s.engine.gone(ctx, s.runtime, err)
 	}
+	s.settle(ctx, *i)
 	c, err := s.start(ctx, *i)
 	if err != nil {
 		i.State, i.Detail = InstanceDown, "it could not be started: "+engineWords(err)
@@ -285,6 +291,23 @@ func (s *Service) revive(ctx context.Context, v *served, i *Instance, ran time.D
 	}
 	i.State, i.Address, i.Detail = InstanceStarting, c.Address, ""
 	return CareProbe, nil
+}
+
+// settleTime bounds the wait for an engine to be done with a container that
+// ended.
+const settleTime = 5 * time.Second
+
+// settle waits until the engine has cleaned up after a container that ended.
+// One that is started before that comes up on rootless Podman with nothing
+// behind its port, for good.
+func (s *Service) settle(ctx context.Context, i Instance) {
+	c, err := s.inspect(ctx, i)
+	if err != nil || c.State != container.StateExited {
+		return
+	}
+	ctx, stop := context.WithTimeout(ctx, settleTime)
+	defer stop()
+	_, _ = s.runtime.Wait(ctx, i.Container) // the start says what is wrong
 }
 
 // recreate makes an instance's container anew.

@@ -1,8 +1,8 @@
 package deploy_test
 
 import (
-	"fmt"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -61,7 +61,7 @@ func TestStart_EndsWithTheNewestOfMany(t *testing.T) {
 	b.shop(nil)
 	ids := []string{b.deploy("slow").ID}
 	for n := range 8 {
-		tag := fmt.Sprint(n)
+		tag := strconv.Itoa(n)
 		w.images.push("shop", tag, appGood)
 		ids = append(ids, b.deploy(tag).ID)
 	}

@@ -232,7 +232,7 @@ func TestStages_HaveAnAddressOfTheirOwnAndVersions(t *testing.T) {
 }
 
 // newService gives a Service that does not run.
-func newService(t testing.TB) *deploy.Service {
-	t.Helper()
-	return newWorld(t).start(options{idle: true}).Service
+func newService(tb testing.TB) *deploy.Service {
+	tb.Helper()
+	return newWorld(tb).start(options{idle: true}).Service
 }
