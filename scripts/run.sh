@@ -34,16 +34,23 @@ find_engine() {
 }
 
 # start runs the server in a process group of its own, so that Ctrl-C comes to
-# this script first, and waits until it answers.
+# this script first, and waits until it answers. What it says to a person (the
+# set-up link) is kept for the end, where it is seen.
 start() {
+  local words
+  words=$(mktemp -u)
+  mkfifo -m 600 "$words"
+  exec 3<>"$words"
+  rm "$words"
   set -m
-  bin/berth --data-dir "$data" serve &
+  bin/berth --data-dir "$data" serve >&3 &
   server=$!
   set +m
   trap 'kill -INT "$server" 2>/dev/null || true' INT TERM
   trap 'kill -TERM "$server" 2>/dev/null || true' EXIT
   local tries=0
-  until berth health >/dev/null 2>&1; do
+  # The socket first: it is this server's alone, the port may be another's.
+  until berth status >/dev/null 2>&1 && berth health >/dev/null 2>&1; do
     kill -0 "$server" 2>/dev/null || { wait "$server" || exit $?; exit 1; }
     tries=$((tries + 1))
     [ $tries -lt 600 ] || die "the server does not answer after a minute"
@@ -108,6 +115,8 @@ addresses() {
   app=$(berth --json stage show hello prod 2>/dev/null | sed -n 's/^  "url": "\(.*\)".*/\1/p') || true
   printf '\n  Dashboard  %s\n' "$base"
   [ -z "$app" ] || printf '  App        %s\n' "$app"
+  printf '\n'
+  while IFS= read -r -t 0.1 line <&3; do printf '  %s\n' "$line"; done
   printf '\nCtrl-C stops Berth; "make run" starts it again where it was.\n\n'
 }
 

@@ -28,8 +28,8 @@ import (
 // engineSocket gives an engine that `make test` has started.
 func engineSocket(t *testing.T) string {
 	t.Helper()
-	for _, name := range []string{"BERTH_TEST_PODMAN", "BERTH_TEST_DOCKER"} {
-		if socket := os.Getenv(name); socket != "" {
+	for _, variable := range []string{"BERTH_TEST_PODMAN", "BERTH_TEST_DOCKER"} {
+		if socket := os.Getenv(variable); socket != "" {
 			return socket
 		}
 	}

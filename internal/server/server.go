@@ -110,20 +110,23 @@ func (s *Server) close() error {
 
 func (s *Server) onClose(f func() error) { s.closers = append(s.closers, f) }
 
-func (s *Server) takeDataDir(ctx context.Context) error {
+func (s *Server) takeDataDir(context.Context) error {
 	unlock, err := lockDir(s.settings.DataDir)
 	if err != nil {
 		return err
 	}
 	s.onClose(unlock)
-	generated, err := s.settings.EnsureSecretKey()
-	if generated {
-		s.log.InfoContext(ctx, "secret key generated", "path", filepath.Join(s.settings.DataDir, "secret.key"))
-	}
-	return err
+	return nil
 }
 
 func (s *Server) openStore(ctx context.Context) (err error) {
+	generated, err := s.settings.EnsureSecretKey()
+	if err != nil {
+		return err
+	}
+	if generated {
+		s.log.InfoContext(ctx, "secret key generated", "path", filepath.Join(s.settings.DataDir, "secret.key"))
+	}
 	if s.db, err = sqlite.Open(ctx, sqlite.Config{Path: s.settings.DatabasePath, Log: s.log}); err != nil {
 		return err
 	}
