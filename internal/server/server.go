@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -167,7 +168,7 @@ func (s *Server) buildDeploy(context.Context) (err error) {
 	table := gateway.NewTable(gateway.TableConfig{Clock: s.clock, Log: s.log})
 	s.deploy, err = deploy.New(deploy.Config{ //nolint:contextcheck // nothing waits yet: Run brings the context
 		DB: s.db, Events: s.events, Runtime: s.engine, Router: table, Images: s.resolver, Secrets: s.vault,
-		BaseURL: s.settings.BaseURL, ReservedHosts: s.baseHosts(), ShutdownTimeout: s.settings.ShutdownTimeout,
+		BaseURL: s.settings.BaseURL, ReservedHosts: s.baseHosts(), ShutdownTimeout: orNone(s.settings.ShutdownTimeout),
 		Clock: s.clock, Log: s.log, Hook: crashHook(),
 	})
 	if err != nil {
@@ -179,11 +180,23 @@ func (s *Server) buildDeploy(context.Context) (err error) {
 		// API: the one knot in the house, tied here.
 		Base:         http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.api.Handler().ServeHTTP(w, r) }),
 		AccessLog:    gateway.AccessLogMode(s.settings.AccessLog),
-		MaxBodyBytes: s.settings.MaxBodyBytes, ShutdownTimeout: s.settings.ShutdownTimeout,
+		MaxBodyBytes: orUnlimited(s.settings.MaxBodyBytes), ShutdownTimeout: orNone(s.settings.ShutdownTimeout),
 		DB: s.db, Log: s.log, Clock: s.clock,
 	})
 	return err
 }
+
+// The parts take 0 for their own default. To the person who sets it, it is no
+// limit on a body, and no time for what runs at the stop.
+
+func orUnlimited(limit int64) int64 {
+	if limit == 0 {
+		return math.MaxInt64
+	}
+	return limit
+}
+
+func orNone(d time.Duration) time.Duration { return max(d, time.Nanosecond) }
 
 func (s *Server) buildServing(context.Context) error {
 	dashboard, err := web.Handler()
