@@ -20,10 +20,6 @@ import (
 // rootful engines only.
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
-// Logs that the engine keeps of one container: Docker's json-file has no limit
-// by itself.
-var logLimit = map[string]string{"max-size": "10m", "max-file": "3"}
-
 // Create makes a container.
 func (e *Engine) Create(ctx context.Context, s container.Spec) (string, error) {
 	config := &api.Config{
@@ -51,9 +47,7 @@ func (e *Engine) Create(ctx context.Context, s container.Spec) (string, error) {
 		Mounts:        mounts(s.Mounts),
 		NetworkMode:   api.NetworkMode(s.Network),
 		Resources:     e.limits(s),
-	}
-	if e.facts.Load().rotateLogs {
-		host.LogConfig = api.LogConfig{Type: "json-file", Config: logLimit}
+		LogConfig:     e.facts.Load().logs,
 	}
 	if s.Publish > 0 && s.Publish <= math.MaxUint16 {
 		port, _ := network.PortFrom(uint16(s.Publish), network.TCP)

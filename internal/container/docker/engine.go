@@ -10,11 +10,12 @@ package docker
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -72,7 +73,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 		if err == nil {
 			return e, nil
 		}
-		if _, gone := os.Stat(strings.TrimPrefix(socket, "unix://")); gone == nil {
+		if !errors.Is(err, fs.ErrNotExist) {
 			log.WarnContext(ctx, "container engine does not answer", "socket", socket, "error", err)
 		}
 		last = err

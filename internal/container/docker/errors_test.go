@@ -28,6 +28,7 @@ func TestWrap_GivesAnEnginesErrorItsMeaning(t *testing.T) {
 		{errors.New(`"n" has associated containers with it. Use -f to forcibly delete containers and pods: network is being used`), container.ErrConflict},
 		{errors.New("sending SIGKILL to container 12: container state improper: stopped"), container.ErrConflict},
 		{errors.New("network name n already used: network already exists"), container.ErrConflict},
+		{errors.New("rootlessport listen tcp 127.0.0.1:33175: bind: address already in use"), container.ErrConflict},
 		{errors.New("foo: image not known"), container.ErrNotFound},
 		// Docker, with status 403.
 		{errors.New("error while removing network: network n id 12 has active endpoints"), container.ErrConflict},

@@ -5,13 +5,18 @@ import (
 	"slices"
 	"strings"
 
+	api "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
 	"berth/internal/container"
 )
 
-// facts is what an engine says of itself. It does not change while the engine
-// runs.
+// facts is what an engine says of itself, and what follows from it. It does
+// not change while the engine runs.
+//
+// The logs that engines keep in files have no limit by themselves: a container
+// gets 30 MB, as it could fill the disk. Other log drivers are the machine's
+// business.
 type facts struct {
 	server      string // as it names itself in every answer: "Docker/20.10.24 (linux)"
 	info        container.Info
@@ -19,8 +24,8 @@ type facts struct {
 	limitCPU    bool // whether the limits can be set
 	limitMemory bool
 	noticesOOM  bool
-	rotateLogs  bool  // whether the log driver is one that takes a size
-	memory      int64 // bytes of the machine
+	logs        api.LogConfig // how a container's log is kept; zero is the engine's way
+	memory      int64         // bytes of the machine
 }
 
 // learn asks the engine whether it answers, and what it is unless that is
@@ -74,7 +79,9 @@ func (e *Engine) askDocker(ctx context.Context, f *facts) error {
 		DataDir:  said.Info.DockerRootDir,
 	}
 	f.limitCPU, f.limitMemory, f.noticesOOM = said.Info.CPUCfsQuota, said.Info.MemoryLimit, true
-	f.rotateLogs = said.Info.LoggingDriver == "json-file"
+	if said.Info.LoggingDriver == "json-file" {
+		f.logs = api.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "10m", "max-file": "3"}}
+	}
 	f.memory = said.Info.MemTotal
 	return nil
 }
@@ -91,6 +98,7 @@ func (e *Engine) askPodman(ctx context.Context, f *facts) error {
 			MemTotal          int64    `json:"memTotal"`
 			CgroupControllers []string `json:"cgroupControllers"`
 			CgroupVersion     string   `json:"cgroupVersion"`
+			LogDriver         string   `json:"logDriver"`
 			Security          struct {
 				Rootless bool `json:"rootless"`
 			} `json:"security"`
@@ -118,6 +126,9 @@ func (e *Engine) askPodman(ctx context.Context, f *facts) error {
 	f.limitMemory = slices.Contains(said.Host.CgroupControllers, "memory")
 	// On v1 the container's cgroup is gone before Podman's monitor has looked.
 	f.noticesOOM = f.limitMemory && said.Host.CgroupVersion != "v1"
+	if said.Host.LogDriver == "k8s-file" { // it begins anew at this size
+		f.logs = api.LogConfig{Type: "k8s-file", Config: map[string]string{"max-size": "30mb"}}
+	}
 	f.memory = said.Host.MemTotal
 	return nil
 }
