@@ -50,7 +50,7 @@ type app struct {
 
 func main() {
 	if err := serve(); err != nil {
-		slog.Error("can not serve", "error", err) //nolint:sloglint // nothing has a context any more
+		slog.Error("can not serve", "error", err)
 		os.Exit(1)
 	}
 }

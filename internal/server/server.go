@@ -198,6 +198,15 @@ func orUnlimited(limit int64) int64 {
 
 func orNone(d time.Duration) time.Duration { return max(d, time.Nanosecond) }
 
+// noLimit spells the settings' "0 for no limit" as the gateway does, whose 0 is
+// its default.
+func noLimit(n int64) int64 {
+	if n == 0 {
+		return math.MaxInt64
+	}
+	return n
+}
+
 func (s *Server) buildServing(context.Context) error {
 	dashboard, err := web.Handler()
 	if err != nil {

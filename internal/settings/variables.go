@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"berth/internal/secret"
 )
@@ -121,8 +122,11 @@ var variables = []variable{
 	},
 	{
 		name: "SHUTDOWN_TIMEOUT", help: "what running deployments get to finish when Berth stops",
-		takes: "a duration such as 30s or 2m", fallback: always("30s"),
-		set: func(s *Settings, v, _ string) (err error) { s.ShutdownTimeout, err = parseDuration(v, 0); return err },
+		takes: "a duration of 1s or more, such as 30s or 2m", fallback: always("30s"),
+		set: func(s *Settings, v, _ string) (err error) {
+			s.ShutdownTimeout, err = parseDuration(v, time.Second)
+			return err
+		},
 	},
 	{
 		name: "LOG_RETENTION", help: "how long the log lines of deployments are kept",
