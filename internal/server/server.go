@@ -63,6 +63,7 @@ type Server struct {
 	internal net.Listener // the engine pulls from here
 	metrics  net.Listener // nil when there is none
 
+	base            http.Handler // the API, for the gateway
 	internalHandler http.Handler
 	localHandler    http.Handler
 
@@ -178,7 +179,7 @@ func (s *Server) buildDeploy(context.Context) (err error) {
 		Table: table, IsBase: s.isBase,
 		// The API shows the gateway's charts, and the gateway leads to the
 		// API: the one knot in the house, tied here.
-		Base:         http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.api.Handler().ServeHTTP(w, r) }),
+		Base:         http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.base.ServeHTTP(w, r) }),
 		AccessLog:    gateway.AccessLogMode(s.settings.AccessLog),
 		MaxBodyBytes: orUnlimited(s.settings.MaxBodyBytes), ShutdownTimeout: orNone(s.settings.ShutdownTimeout),
 		DB: s.db, Log: s.log, Clock: s.clock,
@@ -198,15 +199,6 @@ func orUnlimited(limit int64) int64 {
 
 func orNone(d time.Duration) time.Duration { return max(d, time.Nanosecond) }
 
-// noLimit spells the settings' "0 for no limit" as the gateway does, whose 0 is
-// its default.
-func noLimit(n int64) int64 {
-	if n == 0 {
-		return math.MaxInt64
-	}
-	return n
-}
-
 func (s *Server) buildServing(context.Context) error {
 	dashboard, err := web.Handler()
 	if err != nil {
@@ -218,7 +210,11 @@ func (s *Server) buildServing(context.Context) error {
 		BaseURL: s.settings.BaseURL, DataDir: s.settings.DataDir, Version: s.version, Settings: s.settings.Describe(),
 		Gatherer: gatherer(s.gateway.Collector(), s.version), Web: dashboard, Clock: s.clock, Log: s.log,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	s.base = s.api.Handler()
+	return nil
 }
 
 func (s *Server) makeAdministrator(ctx context.Context) error {

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"berth/internal/secret"
 )
@@ -122,7 +121,7 @@ var variables = []variable{
 	},
 	{
 		name: "SHUTDOWN_TIMEOUT", help: "what running deployments get to finish when Berth stops",
-		takes: "a duration of 1s or more, such as 30s or 2m", fallback: always("30s"),
+		takes: "a duration such as 30s or 2m; 0s for none", fallback: always("30s"),
 		set: func(s *Settings, v, _ string) (err error) {
 			s.ShutdownTimeout, err = parseDuration(v, time.Second)
 			return err
