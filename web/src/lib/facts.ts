@@ -33,6 +33,12 @@ const text = (data: unknown, key: string): string => {
 
 const actors: Record<string, string> = { registry: 'The registry', berth: 'Berth', local: 'The command line' };
 
+/** Facts on the way to another: what matters is told without them. */
+export function routine(fact: Fact): boolean {
+	const state = text(fact.data, 'state');
+	return (fact.kind === 'instance.state' && state !== 'down') || (fact.kind === 'deployment.state' && (state === 'running' || state === 'replaced'));
+}
+
 /** One fact in words. within leaves out the project's name, where a whole list is about it. */
 export function say(fact: Fact, within = ''): Said {
 	const d = fact.data;

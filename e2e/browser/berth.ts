@@ -1,0 +1,113 @@
+/** What every walk stands on: a browser of its own, a person signed in, and no tolerance for errors. */
+import { AxeBuilder } from '@axe-core/playwright';
+import { expect, test as base, type Page, type TestInfo } from '@playwright/test';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+
+export { expect };
+
+export const admin = { username: process.env.BERTH_ADMIN_USER ?? 'admin', password: process.env.BERTH_ADMIN_PASSWORD ?? '' };
+export const image = process.env.BERTH_IMAGE ?? 'hello';
+const server = new URL(process.env.BERTH_URL ?? 'http://localhost:8080');
+
+export interface Options {
+	theme: 'light' | 'dark';
+}
+
+interface Fixtures extends Options {
+	clean: void;
+	/** A page of the administrator, signed in. */
+	dashboard: Page;
+}
+
+interface WorkerFixtures {
+	cookies: Awaited<ReturnType<import('@playwright/test').APIRequestContext['storageState']>>;
+}
+
+// What a wrong password, a look at who is signed in, and a page that is not
+// there answer is no error of the dashboard.
+const expected = /status of (401|403|404|409|422|429)/;
+
+export const test = base.extend<Fixtures, WorkerFixtures>({
+	theme: ['light', { option: true }],
+
+	launchOptions: [
+		async ({}, use) => {
+			const folder = mkdtempSync(path.join(os.tmpdir(), 'berth-relay-'));
+			const relay = net.createServer((client) => {
+				const upstream = net.connect(Number(server.port || 80), '127.0.0.1');
+				client.pipe(upstream).pipe(client);
+				client.on('error', () => upstream.destroy());
+				upstream.on('error', () => client.destroy());
+			});
+			const socket = path.join(folder, 'relay.sock');
+			await new Promise<void>((listening) => relay.listen(socket, listening));
+			const chromium = process.env.BERTH_CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((p) => existsSync(p)) ?? 'chromium';
+			await use({
+				executablePath: path.join(import.meta.dirname, 'alone.sh'),
+				env: { ...(process.env as Record<string, string>), BERTH_CHROMIUM: chromium, BERTH_RELAY: socket, BERTH_PORT: server.port || '80' },
+				args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+			});
+			relay.close();
+			rmSync(folder, { recursive: true, force: true });
+		},
+		{ scope: 'worker' }
+	],
+
+	cookies: [
+		async ({ playwright }, use) => {
+			const request = await playwright.request.newContext({ baseURL: server.origin });
+			const answer = await request.post('/api/session', { data: admin });
+			expect(answer.status(), await answer.text()).toBe(200);
+			await use(await request.storageState());
+			await request.delete('/api/session');
+			await request.dispose();
+		},
+		{ scope: 'worker' }
+	],
+
+	clean: [
+		async ({ page, theme }, use) => {
+			const errors: string[] = [];
+			page.on('pageerror', (e) => errors.push(`page error: ${e.message}`));
+			page.on('console', (m) => {
+				if (m.type() === 'error' && !expected.test(m.text())) errors.push(`console: ${m.text()} (${page.url()})`);
+			});
+			await page.addInitScript((t) => {
+				localStorage.setItem('mode-watcher-mode', t);
+				document.addEventListener('securitypolicyviolation', (e) => console.error(`CSP ${e.violatedDirective} ${e.blockedURI} ${e.sample}`));
+			}, theme);
+			await use();
+			expect(errors).toEqual([]);
+		},
+		{ auto: true }
+	],
+
+	dashboard: async ({ page, context, cookies }, use) => {
+		await context.addCookies(cookies.cookies);
+		await use(page);
+	}
+});
+
+const run = (Date.now() % 46_656).toString(36);
+
+/** A name that no other look and no earlier try has used. */
+export function unique(info: TestInfo, name: string): string {
+	return `${name}-${info.project.name}-${run}${info.retry ? `-${info.retry}` : ''}`;
+}
+
+/** Nothing that axe finds, and nothing wider than the screen. */
+export async function sound(page: Page): Promise<void> {
+	const found = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']).analyze();
+	expect(found.violations.map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((n) => `${n.target} ${n.failureSummary?.split('\n')[1] ?? ''}`).join(' | ')}`)).toEqual([]);
+	const { wide, screen } = await page.evaluate(() => ({ wide: document.documentElement.scrollWidth, screen: window.innerWidth }));
+	expect(wide, 'the page scrolls sideways').toBeLessThanOrEqual(screen);
+}
+
+/** Keeps a picture for the README and for those who want to see. */
+export async function picture(page: Page, info: TestInfo, name: string): Promise<void> {
+	const folder = process.env.BERTH_PICTURES;
+	if (folder) await page.screenshot({ path: path.join(folder, `${name}-${info.project.name}.png`) });
+}
