@@ -123,7 +123,7 @@ var variables = []variable{
 		name: "SHUTDOWN_TIMEOUT", help: "what running deployments get to finish when Berth stops",
 		takes: "a duration such as 30s or 2m; 0s for none", fallback: always("30s"),
 		set: func(s *Settings, v, _ string) (err error) {
-			s.ShutdownTimeout, err = parseDuration(v, time.Second)
+			s.ShutdownTimeout, err = parseDuration(v, 0)
 			return err
 		},
 	},
