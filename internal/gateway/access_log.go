@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -28,7 +29,7 @@ func ParseAccessLogMode(s string) (AccessLogMode, error) {
 		return AccessLogOn, nil
 	}
 	share, err := strconv.ParseFloat(s, 64)
-	if err != nil || !(share >= 0 && share <= 1) { //nolint:staticcheck // not a number is refused too
+	if err != nil || !(share >= 0 && share <= 1) {
 		return 0, fmt.Errorf("%q is not \"off\", \"on\" or a share from 0 to 1", s)
 	}
 	return AccessLogMode(share), nil
@@ -40,8 +41,8 @@ func (m AccessLogMode) takes() bool {
 }
 
 // logAccess writes the request's line.
-func (x *exchange) logAccess(took time.Duration) {
-	x.g.log.LogAttrs(x.r.Context(), slog.LevelInfo, "request",
+func (x *exchange) logAccess(ctx context.Context, took time.Duration) {
+	x.g.log.LogAttrs(ctx, slog.LevelInfo, "request",
 		slog.Group("", x.attrs(
 			"method", x.r.Method, "host", x.host, "path", x.r.URL.Path, "protocol", x.r.Proto, "address", x.from.address,
 			"status", x.status, "bytes_in", x.body.read.Load(), "bytes_out", x.sent,

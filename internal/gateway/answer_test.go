@@ -28,7 +28,7 @@ func TestReadAnswer_RefusesWhatCanBeReadInTwoWays(t *testing.T) {
 		"HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 099 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "SSH-2.0-OpenSSH\r\n\r\n",
 	} {
 		_, err := readAnswer(bufio.NewReader(strings.NewReader(head)), http.MethodGet, http.Header{})
-		assert.ErrorIs(t, err, errBadAnswer, head)
+		require.ErrorIs(t, err, errBadAnswer, head)
 	}
 	for part, want := range map[string]error{"": io.EOF, "HTTP/1.1 2": io.ErrUnexpectedEOF, "HTTP/1.1 200 OK\r\nA: b\r\n": io.ErrUnexpectedEOF} {
 		_, err := readAnswer(bufio.NewReader(strings.NewReader(part)), http.MethodGet, http.Header{})

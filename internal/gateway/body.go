@@ -63,7 +63,7 @@ func (x *exchange) takeBody() error {
 		b.expects = r.Header["Expect"] != nil
 		return nil
 	}
-	_ = x.control.SetReadDeadline(time.Now().Add(clientStall))
+	_ = x.control.SetReadDeadline(time.Now().Add(x.g.stall))
 	b.small = make([]byte, r.ContentLength)
 	if _, err := io.ReadFull(r.Body, b.small); err != nil {
 		return b.fail(err)
@@ -78,11 +78,19 @@ func (x *exchange) takeBody() error {
 // readPart reads a part of a streamed body, within the limits of size and time.
 func (x *exchange) readPart(p []byte) (int, error) {
 	b := &x.body
-	_ = x.control.SetReadDeadline(time.Now().Add(clientStall))
+	late := time.Now().Add(x.g.stall)
+	if !x.grpc { // whose streams may be silent for as long as they like
+		_ = x.control.SetReadDeadline(late)
+	}
 	if b.unwanted.Load() { // looked at after setting the deadline: see leaveBody
 		return 0, errBodyUnwanted
 	}
 	n, err := x.r.Body.Read(p)
+	if x.r.ProtoMajor != 1 && !x.grpc && !b.unwanted.Load() {
+		// In HTTP/2 a deadline also ends a body that nobody reads at the
+		// moment. In HTTP/1.1 net/http has taken it away at the body's end.
+		_ = x.control.SetReadDeadline(time.Time{})
+	}
 	if b.read.Add(int64(n)) > b.limit {
 		return 0, b.fail(errBodyTooLarge)
 	}
@@ -90,10 +98,7 @@ func (x *exchange) readPart(p []byte) (int, error) {
 	case err == nil:
 	case errors.Is(err, io.EOF):
 		b.whole.Store(true)
-		if x.r.ProtoMajor != 1 { // there net/http does it, and reads on
-			_ = x.control.SetReadDeadline(time.Time{})
-		}
-	case b.unwanted.Load():
+	case b.unwanted.Load() && time.Now().Before(late):
 		return n, errBodyUnwanted
 	default:
 		err = b.fail(err)
@@ -103,10 +108,10 @@ func (x *exchange) readPart(p []byte) (int, error) {
 
 // leaveBody wakes who reads a streamed body; no read begins after it.
 //
-// In HTTP/1.1 it may only be done while the answer has not begun, or has with
-// "Connection: close" (see [exchange.begin]): when the body comes to its end at
-// this very moment, net/http reads on from the connection, takes the deadline
-// for the end of the client, and would cancel the connection's next request.
+// In HTTP/1.1 net/http takes the deadline that does it for the end of the
+// client: it cancels the request's context (see [exchange.left]), and that of
+// every later request on the connection. So it may only be done while the
+// answer has not begun, or has with "Connection: close" (see [exchange.begin]).
 func (x *exchange) leaveBody() {
 	x.body.unwanted.Store(true)
 	if x.body.whole.Load() {

@@ -60,11 +60,9 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 
 // exposed picks the bounds that Prometheus gets: a series each is enough.
 func exposed(bound time.Duration) bool {
-	switch bound {
-	case time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
-		100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2500 * time.Millisecond,
-		5 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute:
-		return true
+	switch bound.Milliseconds() {
+	case 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000:
+		return bound >= time.Millisecond
 	}
 	return false
 }

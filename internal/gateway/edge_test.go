@@ -161,6 +161,61 @@ func TestGateway_EndsTheAppsRequestWhenTheClientLeaves(t *testing.T) {
 	require.Eventually(t, func() bool { return r.gateway.table.allMeters()[0].read().classes[4] == 1 }, 5*time.Second, time.Millisecond)
 }
 
+func TestGateway_LetsStreamsBeSilent(t *testing.T) {
+	for _, version := range []string{"HTTP/1.1", "HTTP/2"} {
+		t.Run(version, func(t *testing.T) {
+			r := newRig(t)
+			r.gateway.stall = 40 * time.Millisecond
+			r.route(routeTo("shop.localhost", "d1", addressOf(app(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "text/event-stream")
+				for range 3 {
+					w.(http.Flusher).Flush()
+					time.Sleep(100 * time.Millisecond) // the silence is the test
+					_, _ = io.WriteString(w, "data: x\n\n")
+				}
+				w.(http.Flusher).Flush()
+				time.Sleep(100 * time.Millisecond)
+			}))))
+			if version == "HTTP/2" {
+				r.useHTTP2()
+			}
+			_, text := r.get("http://shop.localhost/")
+			require.Equal(t, strings.Repeat("data: x\n\n", 3), text)
+		})
+	}
+}
+
+func TestGateway_EndsARequestWhoseBodyDoesNotCome(t *testing.T) {
+	for name, head := range map[string]string{"small": "Content-Length: 100", "large": "Content-Length: 100000", "chunked": "Transfer-Encoding: chunked"} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.gateway.stall = 40 * time.Millisecond
+			r.route(routeTo("shop.localhost", "d1", addressOf(app(t, echo))))
+			answer := r.raw("POST / HTTP/1.1\r\nHost: shop.localhost\r\n" + head + "\r\n\r\n3\r\n")
+			assert.Contains(t, answer, "HTTP/1.1 408 ", name)
+			require.Eventually(t, func() bool { return r.busy() == 0 }, 5*time.Second, time.Millisecond)
+		})
+	}
+}
+
+func TestGateway_CutsAClientThatDoesNotTakeItsAnswer(t *testing.T) {
+	r := newRig(t)
+	r.gateway.stall = 40 * time.Millisecond
+	r.route(routeTo("shop.localhost", "d1", addressOf(app(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.CopyN(w, zeros{}, 64<<20)
+	}))))
+	c, err := net.Dial("tcp", r.address)
+	require.NoError(t, err)
+	defer func() { _ = c.Close() }()
+	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n")
+	require.Eventually(t, func() bool { return r.busy() == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.busy() == 0 }, 5*time.Second, time.Millisecond)
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
 func TestServe_LetsRequestsFinishAndCutsStreams(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.StreamShutdownTimeout = 50 * time.Millisecond })
 	began, finish := make(chan struct{}), make(chan struct{})

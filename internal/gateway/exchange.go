@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -54,43 +55,50 @@ var (
 // pass sends the request to an instance of the live release. When one can not
 // be reached it goes to another, and when a connection ended before an answer
 // it is sent again where that is harmless; see [exchange.again].
-func (x *exchange) pass() error {
-	var tried []*instance
+func (x *exchange) pass(ctx context.Context) error {
+	var (
+		tried []*instance
+		last  error
+	)
 	for attempt := 1; ; attempt++ {
 		in, err := x.hold(tried)
-		if err != nil {
+		if errors.Is(err, errNoInstance) && errors.As(last, new(*unansweredError)) {
+			tried = nil // there is no other, so the same once more
+			in, err = x.hold(nil)
+		}
+		switch {
+		case err != nil && last != nil:
+			return last
+		case err != nil:
 			return err
 		}
-		if x.grpc && !in.becomeStream(&x.claim) {
-			in.release(&x.claim)
-			return errOneMoment
-		}
-		if in.upstream.http2 != nil {
-			err = x.passHTTP2(in)
-		} else {
-			err = x.passHTTP1(in)
-		}
-		in.release(&x.claim)
+		err = x.passTo(ctx, in)
 		if err == nil {
 			in.health.answered()
 			return nil
 		}
-		err = x.judge(in, err)
-		another, again := x.again(err, attempt)
+		last = x.judge(ctx, in, err)
+		another, again := x.again(ctx, last, attempt)
 		if !again {
-			return err
+			return last
 		}
 		x.retried = true
 		if another {
 			tried = append(tried, in)
-			if len(tried) >= len(x.route.instances) {
-				if !errors.As(err, new(*refusedError)) && attempt < attemptsMost {
-					tried = tried[:0]
-					continue
-				}
-				return err
-			}
 		}
+	}
+}
+
+// passTo sends the request to an instance that is claimed, and releases it.
+func (x *exchange) passTo(ctx context.Context, in *instance) error {
+	defer in.release(&x.claim)
+	switch {
+	case x.grpc && !in.becomeStream(&x.claim):
+		return errOneMoment
+	case in.upstream.http2 != nil:
+		return x.passHTTP2(ctx, in)
+	default:
+		return x.passHTTP1(ctx, in)
 	}
 }
 
@@ -98,8 +106,11 @@ func (x *exchange) pass() error {
 func (x *exchange) hold(tried []*instance) (*instance, error) {
 	for {
 		table := x.g.table.current.Load()
-		rt := table.find(x.host, x.path.path)
-		if rt == nil {
+		rt, same := table.route(x.host, x.path)
+		switch {
+		case !same:
+			return nil, errBadTarget
+		case rt == nil:
 			return nil, errNoRoute
 		}
 		x.route = rt
@@ -139,8 +150,8 @@ const attemptsMost = 3
 // A request that the app can not have seen may always be: no connection was
 // made. Otherwise it must be one that can be repeated without harm (RFC 9110
 // section 9.2.2), and nothing of the answer may have come.
-func (x *exchange) again(err error, attempt int) (another, again bool) {
-	if x.status != 0 || x.r.Context().Err() != nil {
+func (x *exchange) again(ctx context.Context, err error, attempt int) (another, again bool) {
+	if x.status != 0 || x.left(ctx) {
 		return false, false
 	}
 	if errors.As(err, new(*refusedError)) {
@@ -154,16 +165,19 @@ func (x *exchange) again(err error, attempt int) (another, again bool) {
 
 // judge notes a failure with the instance, unless it was not its fault, and
 // puts the reason in place of its consequence.
-func (x *exchange) judge(in *instance, err error) error {
+func (x *exchange) judge(ctx context.Context, in *instance, err error) error {
 	x.mu.Lock()
 	why := x.why
 	x.mu.Unlock()
+	failed := x.body.failed()
 	switch {
+	case why != nil && !errors.Is(why, errLeft):
+		return why
+	case failed != nil: // before the client's leaving, which net/http takes it for
+		return failed
 	case why != nil:
 		return why
-	case x.body.failed() != nil:
-		return x.body.failed()
-	case errors.Is(err, errLeft), x.r.Context().Err() != nil:
+	case errors.Is(err, errLeft), x.left(ctx):
 		return errLeft
 	case errors.Is(err, errOneMoment):
 		return err
@@ -172,7 +186,7 @@ func (x *exchange) judge(in *instance, err error) error {
 		return err // the app closed a connection that it had kept; that is its right
 	}
 	if in.health.failed(x.g.clock(), errors.As(err, new(*refusedError))) {
-		x.g.log.WarnContext(x.r.Context(), "instance does not answer and is passed over for a while", x.attrs("error", err)...)
+		x.g.log.WarnContext(ctx, "instance does not answer and is passed over for a while", x.attrs("error", err)...)
 	}
 	return err
 }
@@ -244,7 +258,9 @@ func (x *exchange) begin(status int) {
 	x.status = status
 	x.mu.Unlock()
 	x.first = time.Since(x.started)
-	x.extend()
+	if x.r.ProtoMajor == 1 { // in HTTP/2 a head does not wait
+		x.extend()
+	}
 	x.w.WriteHeader(status)
 }
 
@@ -254,7 +270,38 @@ const clientStall = time.Minute
 
 // extend gives the client time to take the next part of the answer.
 func (x *exchange) extend() {
-	_ = x.control.SetWriteDeadline(time.Now().Add(clientStall))
+	_ = x.control.SetWriteDeadline(time.Now().Add(x.g.stall))
+}
+
+// relax takes the time limit away until there is more to send: in HTTP/2 it
+// would end a stream that is silent.
+func (x *exchange) relax() {
+	if x.r.ProtoMajor != 1 {
+		_ = x.control.SetWriteDeadline(time.Time{})
+	}
+}
+
+// flush sends what has been written.
+func (x *exchange) flush() error {
+	if err := x.control.Flush(); err != nil {
+		return errors.Join(errLeft, err)
+	}
+	return nil
+}
+
+// write sends a part of the answer's body, and all that came before it when
+// the next part may be long in coming.
+func (x *exchange) write(p []byte, now bool) error {
+	x.extend()
+	defer x.relax()
+	if _, err := x.w.Write(p); err != nil {
+		return errors.Join(errLeft, err)
+	}
+	x.sent += int64(len(p))
+	if now {
+		return x.flush()
+	}
+	return nil
 }
 
 // pick chooses the instance with the fewest requests. One that rests is passed
@@ -269,7 +316,7 @@ func (rt *route) pick(now time.Time, tried []*instance) *instance {
 	for i := range rt.instances {
 		in := rt.instances[(i+offset)%len(rt.instances)]
 		switch {
-		case contains(tried, in):
+		case slices.Contains(tried, in):
 		case in.health.resting():
 			if in.health.trial(now) {
 				return in
@@ -287,19 +334,20 @@ func (rt *route) pick(now time.Time, tried []*instance) *instance {
 	return best
 }
 
-func contains[T comparable](list []T, one T) bool {
-	for _, l := range list {
-		if l == one {
-			return true
-		}
-	}
-	return false
-}
-
 // starting says that the route waits for its first instance.
 func (rt *route) starting() bool { return len(rt.instances) == 0 && rt.Deployment != "" }
 
-// forContext ends the request when its client has left.
-func (x *exchange) forContext() (stop func() bool) {
-	return context.AfterFunc(x.r.Context(), func() { x.cut(errLeft) })
+// cutWith ends the request when its client has left.
+func (x *exchange) cutWith(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() {
+		if x.left(ctx) {
+			x.cut(errLeft)
+		}
+	})
+}
+
+// left says whether the client has left. That ctx ended does not prove it once
+// the rest of the body is not wanted: see [exchange.leaveBody].
+func (x *exchange) left(ctx context.Context) bool {
+	return ctx.Err() != nil && !x.body.unwanted.Load()
 }

@@ -11,6 +11,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -54,6 +55,7 @@ type Gateway struct {
 	maxBody   int64
 	requests  time.Duration // to end in
 	streams   time.Duration // to end in
+	stall     time.Duration // see clientStall
 	minutes   *minutes
 	log       *slog.Logger
 	clock     func() time.Time
@@ -85,7 +87,7 @@ func New(c Config) (*Gateway, error) {
 	}
 	return &Gateway{
 		table: c.Table, base: c.Base, isBase: c.IsBase, accessLog: c.AccessLog, maxBody: c.MaxBodyBytes,
-		requests: c.ShutdownTimeout, streams: c.StreamShutdownTimeout,
+		requests: c.ShutdownTimeout, streams: c.StreamShutdownTimeout, stall: clientStall,
 		minutes: newMinutes(c.DB, c.Table, c.Clock), log: c.Log, clock: c.Clock,
 		failures: rate.Sometimes{First: 10, Interval: time.Second},
 	}, nil
@@ -114,14 +116,14 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.claim.cut = x.cut
 	x.body.whole.Store(r.ContentLength == 0 || r.Body == http.NoBody)
 	if !ok {
-		x.finish(errBadHost)
+		x.finish(r.Context(), errBadHost)
 		return
 	}
-	x.finish(x.serve())
+	x.finish(r.Context(), x.serve(r.Context()))
 }
 
 // serve finds the route, takes the body and passes the request.
-func (x *exchange) serve() error {
+func (x *exchange) serve(ctx context.Context) error {
 	if x.r.Method == http.MethodConnect {
 		return errBadMethod
 	}
@@ -142,28 +144,31 @@ func (x *exchange) serve() error {
 	if err := x.takeBody(); err != nil {
 		return err
 	}
-	return x.pass()
+	return x.pass(ctx)
 }
 
 // finish tells the client what is left to tell, and counts.
-func (x *exchange) finish(err error) {
+func (x *exchange) finish(ctx context.Context, err error) {
 	aborted := err != nil && x.status != 0
 	switch {
 	case err == nil || aborted:
-	case errors.Is(err, errLeft):
-		x.status = statusGone
+	case errors.Is(err, errLeft), errors.Is(err, errBodyBroken) && x.left(ctx):
+		x.status, aborted = statusGone, true // or net/http would answer 200
 	default:
 		p := x.pageFor(err)
 		x.show(p)
 		if p.status == http.StatusBadGateway || p.status == http.StatusGatewayTimeout {
 			x.g.failures.Do(func() {
-				x.g.log.WarnContext(x.r.Context(), "request failed at the app", x.attrs("status", p.status, "error", err)...)
+				x.g.log.WarnContext(ctx, "request failed at the app", x.attrs("status", p.status, "error", err)...)
 			})
 		}
 	}
 	x.mu.Lock()
 	x.ended = true
 	x.mu.Unlock()
+	if x.client == nil && (x.r.ProtoMajor != 1 || time.Since(x.started) > x.g.stall/2) {
+		x.extend() // for what net/http still has to write
+	}
 	if !x.body.whole.Load() {
 		_ = x.control.SetReadDeadline(time.Now().Add(lingering)) // net/http reads on for the rest
 	}
@@ -178,7 +183,7 @@ func (x *exchange) finish(err error) {
 	}
 	x.shard.end(x.status, counted, x.body.read.Load(), x.sent)
 	if x.g.accessLog.takes() {
-		x.logAccess(took)
+		x.logAccess(ctx, took)
 	}
 	if aborted && x.client == nil {
 		panic(http.ErrAbortHandler) // the one way to tell the client that the answer is not whole

@@ -2,9 +2,11 @@ package gateway
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -52,7 +54,7 @@ const (
 )
 
 // passHTTP1 sends the request over one connection, and passes the answer on.
-func (x *exchange) passHTTP1(in *instance) error {
+func (x *exchange) passHTTP1(ctx context.Context, in *instance) error {
 	pool := in.upstream.http1
 	var c *conn
 	if x.body.replayable && !x.retried {
@@ -62,13 +64,13 @@ func (x *exchange) passHTTP1(in *instance) error {
 	}
 	if c == nil {
 		var err error
-		if c, err = pool.dial(x.r.Context()); err != nil {
+		if c, err = pool.dial(ctx); err != nil {
 			return &refusedError{err}
 		}
 	}
 	keep, err := false, errLeft
 	if x.attach(c) {
-		stop := x.forContext()
+		stop := x.cutWith(ctx)
 		keep, err = x.roundTrip(c)
 		stop()
 	}
@@ -208,8 +210,8 @@ func (x *exchange) answerWith(c *conn, a answer) (keep bool, err error) {
 		clear(h)
 		return false, errOneMoment
 	}
-	for _, name := range a.trailers {
-		h["Trailer"] = append(h["Trailer"], name)
+	if a.trailers != nil {
+		h["Trailer"] = a.trailers
 	}
 	x.begin(a.status)
 	if a.length != 0 {
@@ -219,7 +221,7 @@ func (x *exchange) answerWith(c *conn, a answer) (keep bool, err error) {
 	}
 	if a.chunked {
 		err := readTrailers(c.in, func(name, value string) {
-			if !contains(a.trailers, name) {
+			if !slices.Contains(a.trailers, name) {
 				name = http.TrailerPrefix + name
 			}
 			h[name] = append(h[name], value)
@@ -240,26 +242,23 @@ func (x *exchange) copyBody(c *conn, a answer) error {
 	if x.stream {
 		_ = c.SetReadDeadline(time.Time{})
 	}
-	for part := 0; ; part++ {
+	held := a.length < 0 || x.stream // whether what is held back must go before waiting for more
+	for {
 		if c.in.Buffered() == 0 { // so that reading may wait
 			if !x.stream {
 				_ = c.SetReadDeadline(time.Now().Add(answerIdle))
 			}
-			if a.length < 0 || x.stream {
-				if err := x.control.Flush(); err != nil {
-					return errors.Join(errLeft, err)
+			if held {
+				if err := x.flush(); err != nil {
+					return err
 				}
 			}
 		}
 		n, readErr := from.Read(*buffer)
 		if n > 0 {
-			if part > 0 {
-				x.extend()
+			if err := x.write((*buffer)[:n], false); err != nil {
+				return err
 			}
-			if _, err := x.w.Write((*buffer)[:n]); err != nil {
-				return errors.Join(errLeft, err)
-			}
-			x.sent += int64(n)
 		}
 		switch {
 		case errors.Is(readErr, io.EOF):

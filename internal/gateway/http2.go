@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,9 +44,10 @@ func newHTTP2(address string) *http.Transport {
 var errNoAnswerInTime = errors.New("the app did not answer in time")
 
 // passHTTP2 sends the request over HTTP/2, and passes the answer on.
-func (x *exchange) passHTTP2(in *instance) error {
-	ctx, cancel := context.WithCancelCause(x.r.Context())
+func (x *exchange) passHTTP2(ofClient context.Context, in *instance) error {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ofClient))
 	defer cancel(nil)
+	defer x.cutWith(ofClient)()
 	x.mu.Lock()
 	x.cancel = func() { cancel(x.why) }
 	cut := x.why != nil
@@ -76,7 +79,7 @@ func (x *exchange) passHTTP2(in *instance) error {
 		late.Stop()
 	}
 	if err != nil {
-		if cause := context.Cause(ctx); cause != nil && x.r.Context().Err() == nil {
+		if cause := context.Cause(ctx); cause != nil {
 			return cause
 		}
 		if errors.As(err, new(*refusedError)) {
@@ -139,9 +142,7 @@ func (x *exchange) inform(status int, fields http.Header) {
 		return
 	}
 	h := x.w.Header()
-	for name, values := range fields {
-		h[name] = values
-	}
+	maps.Copy(h, fields)
 	x.w.WriteHeader(status)
 	clear(h)
 }
@@ -203,7 +204,7 @@ func (x *exchange) answerHTTP2(answer *http.Response) error {
 	h := x.w.Header()
 	skip := named(answer.Header["Connection"])
 	for name, values := range answer.Header {
-		if !hopByHop(name) && !contains(skip, name) {
+		if !hopByHop(name) && !slices.Contains(skip, name) {
 			h[name] = values
 		}
 	}
@@ -225,13 +226,15 @@ func (x *exchange) answerHTTP2(answer *http.Response) error {
 	if answer.ContentLength < 0 && answer.Body != http.NoBody {
 		// Not when there is no body: gRPC clients want such an answer in one
 		// frame.
-		_ = x.control.Flush()
+		if err := x.flush(); err != nil {
+			return err
+		}
 	}
 	if err := x.copyHTTP2(answer); err != nil {
 		return err
 	}
 	for name, values := range answer.Trailer {
-		if !contains(announced, name) {
+		if !slices.Contains(announced, name) {
 			name = http.TrailerPrefix + name
 		}
 		h[name] = values
@@ -245,15 +248,8 @@ func (x *exchange) copyHTTP2(answer *http.Response) error {
 	for {
 		n, readErr := answer.Body.Read(*buffer)
 		if n > 0 {
-			x.extend()
-			if _, err := x.w.Write((*buffer)[:n]); err != nil {
-				return errors.Join(errLeft, err)
-			}
-			x.sent += int64(n)
-			if answer.ContentLength < 0 {
-				if err := x.control.Flush(); err != nil {
-					return errors.Join(errLeft, err)
-				}
+			if err := x.write((*buffer)[:n], answer.ContentLength < 0); err != nil {
+				return err
 			}
 		}
 		switch {

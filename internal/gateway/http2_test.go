@@ -3,7 +3,6 @@ package gateway
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -114,7 +114,7 @@ func TestGateway_LosesNoGRPCCallOverSwaps(t *testing.T) {
 		client := r.dialGRPC("grpc.localhost")
 		group.Go(func() {
 			for ctx.Err() == nil {
-				if _, err := client.Check(context.Background(), &grpc_health_v1.HealthCheckRequest{}); !assert.NoError(t, err) {
+				if _, err := client.Check(context.WithoutCancel(ctx), &grpc_health_v1.HealthCheckRequest{}); !assert.NoError(t, err) {
 					return
 				}
 			}
@@ -199,5 +199,5 @@ func TestGateway_PassesAnHTTP2AnswerThatComesBeforeTheBodyWasTaken(t *testing.T)
 	assert.Equal(t, "not you", string(text))
 	require.NoError(t, c.SetReadDeadline(time.Now().Add(5*time.Second)))
 	_, err = c.Read(make([]byte, 1))
-	require.False(t, errors.Is(err, context.DeadlineExceeded), "the connection must end")
+	require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "the connection must end")
 }

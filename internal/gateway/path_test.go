@@ -46,13 +46,13 @@ func FuzzNormalHost(f *testing.F) {
 }
 
 // pathRoutes has the prefixes that readings are compared by.
-func pathRoutes(t testing.TB) *snapshot {
-	t.Helper()
+func pathRoutes(tb testing.TB) *snapshot {
+	tb.Helper()
 	table := NewTable(TableConfig{})
 	for _, prefix := range []string{"/", "/admin", "/admin/deep"} {
 		r := routeTo("x.test", "d")
 		r.StageID, r.PathPrefix = prefix, prefix
-		require.NoError(t, table.Switch(t.Context(), r))
+		require.NoError(tb, table.Switch(tb.Context(), r))
 	}
 	return table.current.Load()
 }

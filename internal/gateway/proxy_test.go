@@ -3,7 +3,6 @@ package gateway
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
@@ -14,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -117,7 +117,7 @@ func TestGateway_StreamsBodiesBothWaysInBoundedMemory(t *testing.T) {
 	r := newRig(t)
 	r.route(routeTo("shop.localhost", "d1", addressOf(app(t, func(w http.ResponseWriter, req *http.Request) {
 		if req.Method == http.MethodGet {
-			w.Header().Set("Content-Length", fmt.Sprint(length))
+			w.Header().Set("Content-Length", strconv.Itoa(length))
 			_, _ = io.CopyN(w, rand.Reader, length)
 			return
 		}
@@ -347,12 +347,7 @@ func (r *rig) busy() (n int) {
 func TestGateway_TakesHTTP2WithoutTLS(t *testing.T) {
 	r := newRig(t)
 	r.route(routeTo("shop.localhost", "d1", addressOf(app(t, echo))))
-	transport := &http.Transport{Protocols: new(http.Protocols), DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "tcp", r.address)
-	}}
-	transport.Protocols.SetUnencryptedHTTP2(true)
-	defer transport.CloseIdleConnections()
-	r.client.Transport = transport
+	r.useHTTP2()
 	for _, body := range []io.Reader{nil, strings.NewReader("small"), io.MultiReader(strings.NewReader("streamed"))} {
 		res, text := r.send(http.MethodPost, "http://shop.localhost/x?y=z", body)
 		require.Equal(t, 2, res.ProtoMajor)

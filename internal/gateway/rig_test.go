@@ -28,9 +28,9 @@ type rig struct {
 	stop    func() error // ends Serve; may be called more than once
 }
 
-func newRig(t testing.TB, edit ...func(*Config)) *rig {
-	t.Helper()
-	r := &rig{t: t, log: &logBuffer{}}
+func newRig(tb testing.TB, edit ...func(*Config)) *rig {
+	tb.Helper()
+	r := &rig{t: tb, log: &logBuffer{}}
 	log := slog.New(slog.NewJSONHandler(r.log, nil))
 	r.table = NewTable(TableConfig{Log: log})
 	c := Config{
@@ -43,9 +43,9 @@ func newRig(t testing.TB, edit ...func(*Config)) *rig {
 	}
 	var err error
 	r.gateway, err = New(c)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	r.address = l.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -61,7 +61,7 @@ func newRig(t testing.TB, edit ...func(*Config)) *rig {
 		DisableCompression: true, MaxIdleConnsPerHost: 100,
 	}
 	r.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		transport.CloseIdleConnections()
 		_ = r.stop()
 		for _, in := range r.table.all() {
@@ -72,10 +72,10 @@ func newRig(t testing.TB, edit ...func(*Config)) *rig {
 }
 
 // app starts a backend.
-func app(t testing.TB, h http.HandlerFunc) *httptest.Server {
-	t.Helper()
+func app(tb testing.TB, h http.HandlerFunc) *httptest.Server {
+	tb.Helper()
 	s := httptest.NewServer(h)
-	t.Cleanup(s.Close)
+	tb.Cleanup(s.Close)
 	return s
 }
 
@@ -118,6 +118,16 @@ func (r *rig) send(method, url string, body io.Reader, edit ...func(*http.Reques
 	text, err := io.ReadAll(res.Body)
 	require.NoError(r.t, err)
 	return res, string(text)
+}
+
+// useHTTP2 makes the client speak HTTP/2 without TLS.
+func (r *rig) useHTTP2() {
+	transport := &http.Transport{Protocols: new(http.Protocols), DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", r.address)
+	}}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	r.t.Cleanup(transport.CloseIdleConnections)
+	r.client.Transport = transport
 }
 
 // raw sends bytes as they are and reads what comes until the connection ends.

@@ -54,7 +54,7 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 }
 
 // errEnding ends what is left when Berth stops.
-var errEnding = errors.New("Berth is stopping") //nolint:revive,staticcheck // a name
+var errEnding = errors.New("Berth is stopping") //nolint:staticcheck // a name
 
 // end brings the server to its end.
 func (g *Gateway) end(ctx context.Context, s *http.Server) error {

@@ -132,7 +132,10 @@ func (t *Table) Drain(ctx context.Context, deployment string, requests, streams 
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.forget(deployment, func(in *instance) bool { return slices.Contains(leaving, in) })
+	for _, in := range leaving {
+		in.upstream.close() // what was in use when it was closed
+	}
+	t.forget(deployment, (*instance).idle)
 	if err != nil {
 		return cut, err
 	}
@@ -145,9 +148,7 @@ func (t *Table) Drain(ctx context.Context, deployment string, requests, streams 
 func (t *Table) replace(old, now *route) {
 	before := t.current.Load().hosts
 	hosts := make(map[string][]*route, len(before)+1)
-	for host, routes := range before {
-		hosts[host] = routes
-	}
+	maps.Copy(hosts, before)
 	if old != nil {
 		kept := slices.DeleteFunc(slices.Clone(hosts[old.Hostname]), func(r *route) bool { return r == old })
 		if hosts[old.Hostname] = kept; len(kept) == 0 {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,7 +25,7 @@ func TestTable_FindsTheLongestPrefixOnSegmentBoundaries(t *testing.T) {
 	table := NewTable(TableConfig{})
 	for i, prefix := range []string{"/", "/shop", "/shop/admin", "/sho"} {
 		r := routeTo("x.test", "d")
-		r.StageID, r.PathPrefix = fmt.Sprint(i), prefix
+		r.StageID, r.PathPrefix = strconv.Itoa(i), prefix
 		require.NoError(t, table.Switch(t.Context(), r))
 	}
 	at := table.current.Load()
@@ -75,7 +76,7 @@ func TestTable_NoClaimReachesADeploymentThatWasSwitchedAway(t *testing.T) {
 	require.NoError(t, err)
 	var live atomic.Int64 // generations before it are gone
 	point := func(generation int64) {
-		r := routeTo("x.test", fmt.Sprint(generation), "127.0.0.1:1", "127.0.0.1:2")
+		r := routeTo("x.test", strconv.FormatInt(generation, 10), "127.0.0.1:1", "127.0.0.1:2")
 		require.NoError(t, table.Switch(context.Background(), r))
 		live.Store(generation)
 	}
@@ -91,7 +92,7 @@ func TestTable_NoClaimReachesADeploymentThatWasSwitchedAway(t *testing.T) {
 				x.claim.cut = func(error) {}
 				promised := live.Load()
 				in, err := x.hold(nil)
-				if !assert.NoError(t, err) {
+				if !assert.NoError(t, err) { //nolint:testifylint // not the test's own goroutine
 					return
 				}
 				var got int64
@@ -107,7 +108,7 @@ func TestTable_NoClaimReachesADeploymentThatWasSwitchedAway(t *testing.T) {
 	for generation := int64(2); generation < 2000; generation++ {
 		point(generation)
 		if generation%10 == 0 {
-			cut, err := table.Drain(context.Background(), fmt.Sprint(generation-1), time.Minute, time.Minute)
+			cut, err := table.Drain(context.Background(), strconv.FormatInt(generation-1, 10), time.Minute, time.Minute)
 			require.NoError(t, err)
 			require.Zero(t, cut)
 		}
@@ -159,12 +160,12 @@ func TestTable_SwapsUnderLoadLoseNoRequest(t *testing.T) {
 				req, _ := http.NewRequestWithContext(context.Background(), method, "http://shop.localhost/", body)
 				req.GetBody = nil // the client must not try again
 				res, err := r.client.Transport.RoundTrip(req)
-				if !assert.NoError(t, err) {
+				if !assert.NoError(t, err) { //nolint:testifylint // not the test's own goroutine
 					return
 				}
 				text, err := io.ReadAll(res.Body)
 				_ = res.Body.Close()
-				if !assert.NoError(t, err) || !assert.Equal(t, "ok", string(text)) {
+				if !assert.NoError(t, err) || !assert.Equal(t, "ok", string(text)) { //nolint:testifylint // not the test's own goroutine
 					return
 				}
 				requests.Add(1)

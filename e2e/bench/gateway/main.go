@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -27,15 +28,15 @@ func main() {
 	backend := flag.String("backend", "", "address of the app")
 	routes := flag.Int("routes", 1, "how many routes there are")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	if err := run(ctx, *listen, *backend, *routes); err != nil {
+	if err := run(*listen, *backend, *routes); err != nil {
 		fmt.Fprintln(os.Stderr, "bench gateway:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, listen, backend string, routes int) (err error) {
+func run(listen, backend string, routes int) (err error) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
 	dir, err := os.MkdirTemp("", "berth-bench-")
 	if err != nil {
 		return err
@@ -54,7 +55,7 @@ func run(ctx context.Context, listen, backend string, routes int) (err error) {
 			host = fmt.Sprintf("app-%d.test", i)
 		}
 		err := table.Switch(ctx, deploy.Route{
-			StageID: fmt.Sprint(i), Project: fmt.Sprint("project-", i), Stage: "prod", Hostname: host, Deployment: "d",
+			StageID: strconv.Itoa(i), Project: fmt.Sprint("project-", i), Stage: "prod", Hostname: host, Deployment: "d",
 			Instances: []deploy.Endpoint{{Instance: "i", Address: backend}},
 		})
 		if err != nil {
