@@ -114,7 +114,7 @@ func (x *exchange) hold(tried []*instance) (*instance, error) {
 			return nil, errNoRoute
 		}
 		x.route = rt
-		in := rt.pick(x.g.clock(), tried)
+		in := rt.pick(x.g.table.clock(), tried)
 		if in == nil {
 			return nil, errNoInstance
 		}
@@ -185,7 +185,7 @@ func (x *exchange) judge(ctx context.Context, in *instance, err error) error {
 	if unanswered, ok := errors.AsType[*unansweredError](err); ok && unanswered.reused {
 		return err // the app closed a connection that it had kept; that is its right
 	}
-	if in.health.failed(x.g.clock(), errors.As(err, new(*refusedError))) {
+	if in.health.failed(x.g.table.clock(), errors.As(err, new(*refusedError))) {
 		x.g.log.WarnContext(ctx, "instance does not answer and is passed over for a while", x.attrs("error", err)...)
 	}
 	return err

@@ -32,15 +32,16 @@ func newRig(tb testing.TB, edit ...func(*Config)) *rig {
 	tb.Helper()
 	r := &rig{t: tb, log: &logBuffer{}}
 	log := slog.New(slog.NewJSONHandler(r.log, nil))
-	r.table = NewTable(TableConfig{Log: log})
 	c := Config{
-		Table: r.table, Log: log,
+		Log:    log,
 		Base:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "base") }),
 		IsBase: func(host string) bool { return host == "localhost" },
 	}
 	for _, e := range edit {
 		e(&c)
 	}
+	r.table = NewTable(TableConfig{Log: log, Clock: c.Clock})
+	c.Table = r.table
 	var err error
 	r.gateway, err = New(c)
 	require.NoError(tb, err)

@@ -20,8 +20,8 @@ const (
 
 // Serve takes connections from l, speaking HTTP/1.1 and HTTP/2 without TLS,
 // until ctx ends. Then it takes no more, lets requests end within their time
-// and streams within theirs, cuts what is left, and returns when all handlers
-// have.
+// and streams within theirs, cuts what is left, and returns when all of it has
+// ended. Streams of Base end by their own means.
 func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	s := &http.Server{
 		Handler:           g,
@@ -33,7 +33,7 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 			MaxConcurrentStreams: streamsPerConn, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second,
 			WriteByteTimeout: clientStall,
 		},
-		ErrorLog:    slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
+		ErrorLog:    slog.NewLogLogger(g.log.Handler(), slog.LevelWarn),
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	s.Protocols.SetHTTP1(true)
