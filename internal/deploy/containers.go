@@ -142,13 +142,31 @@ func (s *Service) inspect(ctx context.Context, i Instance) (container.Container,
 	return c, nil
 }
 
-// start starts a container and gives it as it is then, with the address it
-// has since.
-func (s *Service) start(ctx context.Context, i Instance) (container.Container, error) {
-	if err := s.runtime.Start(ctx, i.Container); err != nil {
-		return container.Container{}, fmt.Errorf("start container %s: %w", i.Container, err)
+// startTries bounds how often a container is made anew because its port was
+// taken between the engine's choice and the start.
+const startTries = 5
+
+// start starts an instance's container and gives it as it is then, with the
+// address it has since. When something else has taken the port that the engine
+// chose, the container is removed and anew is asked for another.
+func (s *Service) start(ctx context.Context, i *Instance, anew func(context.Context) error) (container.Container, error) {
+	for try := 1; ; try++ {
+		err := s.runtime.Start(ctx, i.Container)
+		if err == nil {
+			return s.inspect(ctx, *i)
+		}
+		if !errors.Is(err, container.ErrConflict) || try == startTries {
+			return container.Container{}, fmt.Errorf("start container %s: %w", i.Container, err)
+		}
+		s.log.InfoContext(ctx, "port taken before the container started; making another",
+			"project", i.Project, "stage", i.Stage, "deployment", i.Deployment, "instance", i.ID)
+		if err := s.runtime.Remove(ctx, i.Container); err != nil {
+			return container.Container{}, fmt.Errorf("remove container %s: %w", i.Container, err)
+		}
+		if err := anew(ctx); err != nil {
+			return container.Container{}, err
+		}
 	}
-	return s.inspect(ctx, i)
 }
 
 // containersOf lists the containers of a deployment.

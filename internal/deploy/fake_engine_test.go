@@ -35,16 +35,19 @@ type fakeEngine struct {
 	made       int
 	calls      map[string]int
 	refuse     map[string]error // by method
+	portsTaken int              // starts to come that find their container's port taken
 }
 
 type fakeContainer struct {
 	container.Container
-	app    app
-	spec   container.Spec
-	server *http.Server
-	exited chan struct{} // made at each start
-	lines  []container.LogLine
-	waited sync.WaitGroup
+	app  app
+	spec container.Spec
+	// portTaken says, as on Podman, that no start of this container can work.
+	portTaken bool
+	server    *http.Server
+	exited    chan struct{} // made at each start
+	lines     []container.LogLine
+	waited    sync.WaitGroup
 }
 
 // app is what an image does when it is run.
@@ -157,6 +160,37 @@ func (e *fakeEngine) Create(ctx context.Context, s container.Spec) (string, erro
 	return id, nil
 }
 
+// listen takes a port that connections from this machine really come to: a
+// real engine on it may have left a forwarding rule behind for one that is
+// free, and then they end elsewhere.
+func listen() (net.Listener, error) {
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		if reaches(l.(*net.TCPListener)) {
+			return l, nil
+		}
+		_ = l.Close()
+	}
+}
+
+func reaches(l *net.TCPListener) bool {
+	out, err := net.DialTimeout("tcp", l.Addr().String(), time.Second)
+	if err != nil {
+		return false
+	}
+	defer out.Close()
+	_ = l.SetDeadline(time.Now().Add(time.Second))
+	in, err := l.Accept()
+	if err != nil {
+		return false
+	}
+	defer in.Close()
+	return l.SetDeadline(time.Time{}) == nil && in.RemoteAddr().String() == out.LocalAddr().String()
+}
+
 func (e *fakeEngine) Start(ctx context.Context, id string) error {
 	if err := e.enter(ctx, "Start"); err != nil {
 		return err
@@ -170,8 +204,15 @@ func (e *fakeEngine) Start(ctx context.Context, id string) error {
 	if c.State == container.StateRunning {
 		return nil
 	}
+	if e.portsTaken > 0 {
+		e.portsTaken--
+		c.portTaken = true
+	}
+	if c.portTaken {
+		return fmt.Errorf("start: %w: address already in use", container.ErrConflict)
+	}
 	c.State, c.Started, c.exited = container.StateRunning, time.Now(), make(chan struct{})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := listen()
 	if err != nil {
 		return err
 	}
@@ -453,6 +494,13 @@ func (e *fakeEngine) refuseWith(method string, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.refuse[method] = err
+}
+
+// takePorts has so many starts find that something else took the port.
+func (e *fakeEngine) takePorts(n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.portsTaken = n
 }
 
 // crash ends one container as its program would.

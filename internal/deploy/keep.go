@@ -237,7 +237,7 @@ func (s *Service) revive(ctx context.Context, v *served, i *Instance, ran time.D
 		return CareWait, s.engine.gone(ctx, s.runtime, err)
 	}
 	s.settle(ctx, *i)
-	c, err := s.start(ctx, *i)
+	c, err := s.start(ctx, i, func(ctx context.Context) error { return s.recreate(ctx, v, i) })
 	if err != nil {
 		i.State, i.Detail = InstanceDown, "it could not be started: "+engineWords(err)
 		return CareWait, s.engine.gone(ctx, s.runtime, err)

@@ -182,14 +182,14 @@ func TestRun_KeepsOldInstancesForTheirTimeEvenOverARestart(t *testing.T) {
 	second := b.goLive("2")
 	require.Equal(t, deploy.StepSkipped, second.Steps[stepIndex(deploy.StopOld)].State)
 	require.Len(t, b.engine.all(), 2)
-	require.Equal(t, deploy.Live, b.end(first.ID).State, "it counts as replaced when its containers are gone")
+	require.Equal(t, deploy.Replaced, b.end(first.ID).State, "a stage has one live release")
 	b.stop()
 	require.Len(t, w.engine.all(), 2)
 	b = w.start(options{})
 	<-b.Ready()
 	require.Len(t, b.engine.all(), 2)
 	b.servesOnly("image-shop-2", 1)
-	b.eventually(func() bool { return b.end(first.ID).State == deploy.Replaced }, "the old one is replaced")
+	b.eventually(func() bool { return len(b.engine.all()) == 1 }, "the old one is stopped when its time has come")
 }
 
 func TestRun_RestartsWhatDiedAndRoutesWithoutItMeanwhile(t *testing.T) {
@@ -256,6 +256,28 @@ func TestRun_WorksOnceTheEngineIsThere(t *testing.T) {
 	w.engine.comeBack()
 	require.Equal(t, deploy.Live, b.end(d.ID).State)
 	b.servesOnly("image-shop-1", 1)
+}
+
+func TestRun_MakesAContainerAnewWhosePortWasTaken(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{})
+	w.images.push("shop", "1", appGood)
+	w.images.push("shop", "2", appGood)
+	b.shop(func(s *deploy.StageSpec) { s.Replicas = 2 })
+	w.engine.takePorts(3)
+	b.goLive("1")
+	b.servesOnly("image-shop-1", 2)
+
+	w.engine.takePorts(100)
+	d := b.end(b.deploy("2").ID)
+	require.Equal(t, deploy.Failed, d.State)
+	require.Equal(t, deploy.StartStep, d.FailedStep)
+	require.Contains(t, d.Error, "address already in use")
+	b.servesOnly("image-shop-1", 2)
+
+	w.engine.takePorts(2)
+	b.engine.crash(b.status().Instances[0].Container, 1)
+	b.servesOnly("image-shop-1", 2)
 }
 
 func TestRun_StopsOldInstancesLaterWhenTheEngineRefuses(t *testing.T) {

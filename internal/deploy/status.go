@@ -221,7 +221,8 @@ func (s *Service) statusOf(st stage, v *served, newest *deployment) StageStatus 
 		status.Changes = compareSpecs(spec, st.Spec)
 	}
 	if newest != nil {
-		status.Deployment = &newest.Deployment
+		told := newest.asTold()
+		status.Deployment = &told
 	}
 	status.State = stateOf(status)
 	status.URL = s.address(spec)
@@ -276,7 +277,7 @@ func (s *Service) Deployment(ctx context.Context, id string) (Deployment, error)
 		}
 		return withSteps(ctx, tx, []*deployment{&d})
 	})
-	return d.Deployment, err
+	return d.asTold(), err
 }
 
 // Deployments lists deployments with their journals, newest first.
@@ -296,7 +297,7 @@ func (s *Service) Deployments(ctx context.Context, f DeploymentFilter, p Page) (
 			return err
 		}
 		for _, d := range found {
-			list = append(list, d.Deployment)
+			list = append(list, d.asTold())
 		}
 		return nil
 	})

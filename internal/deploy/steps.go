@@ -76,7 +76,7 @@ func (a *attempt) start(ctx context.Context) error {
 		if b.seen.Running {
 			return nil
 		}
-		c, err := a.s.start(ctx, b.Instance)
+		c, err := a.s.start(ctx, &b.Instance, func(ctx context.Context) error { return a.createAnew(ctx, b) })
 		if err != nil {
 			return engineRefused("start the container", err)
 		}
@@ -89,6 +89,16 @@ func (a *attempt) start(ctx context.Context) error {
 		b.Address, b.State, b.seen.Running = c.Address, InstanceStarting, true
 		return nil
 	})
+}
+
+// createAnew makes another container for an instance.
+func (a *attempt) createAnew(ctx context.Context, b *berth) error {
+	r, err := a.s.recipe(ctx, a.d, a.release, a.image)
+	if err != nil {
+		return err
+	}
+	b.Container, err = a.s.create(ctx, r, b.Instance)
+	return err
 }
 
 // probe waits until every instance is ready, or one is not in time.

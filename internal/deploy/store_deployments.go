@@ -18,11 +18,24 @@ type deployment struct {
 	stageID string
 	cancel  bool
 	stopAt  time.Time
+	told    State // as people are told it: see toldState
 }
+
+// asTold gives the deployment as people are told of it.
+func (d deployment) asTold() Deployment {
+	d.State = d.told
+	return d.Deployment
+}
+
+// toldState is the state that people are told: the stage serves one release,
+// so what it served before is replaced from the switch on, also while its
+// instances drain or are kept.
+const toldState = `CASE WHEN d.state = 'live' AND d.id <> COALESCE(s.live_deployment, '') THEN 'replaced' ELSE d.state END`
 
 const deploymentColumns = `d.id, d.stage_id, p.name, s.name, d.generation, d.reference, COALESCE(r.digest, ''), COALESCE(d.release_id, ''),
 			d.kind, d.trigger, d.actor, d.state, d.cancel, d.error, d.failed_step,
-			d.created_at, COALESCE(d.started_at, 0), COALESCE(d.finished_at, 0), COALESCE(d.stop_at, 0)`
+			d.created_at, COALESCE(d.started_at, 0), COALESCE(d.finished_at, 0), COALESCE(d.stop_at, 0),
+			` + toldState
 
 const deploymentFrom = `
 		FROM deployments d
@@ -34,7 +47,7 @@ func scanDeployment(row scanner) (d deployment, err error) {
 	var created, started, finished, stop int64
 	err = row.Scan(&d.ID, &d.stageID, &d.Project, &d.Stage, &d.Generation, &d.Reference, &d.Digest, &d.Release,
 		&d.Kind, &d.Trigger, &d.Actor, &d.State, &d.cancel, &d.Error, &d.FailedStep,
-		&created, &started, &finished, &stop)
+		&created, &started, &finished, &stop, &d.told)
 	d.CreatedAt, d.StartedAt, d.FinishedAt = sqlite.Time(created), sqlite.Time(started), sqlite.Time(finished)
 	d.stopAt = sqlite.Time(stop)
 	return d, err
@@ -166,7 +179,7 @@ func setStopAt(ctx context.Context, tx *sqlite.Tx, id string, at time.Time) erro
 func listDeployments(ctx context.Context, tx *sqlite.Tx, f DeploymentFilter, before string, limit int) ([]deployment, error) {
 	conditions, args := []string{"1 = 1"}, []any{}
 	for _, c := range []struct{ condition, value string }{
-		{"p.name = ?", f.Project}, {"s.name = ?", f.Stage}, {"d.state = ?", string(f.State)}, {"d.id < ?", before},
+		{"p.name = ?", f.Project}, {"s.name = ?", f.Stage}, {toldState + " = ?", string(f.State)}, {"d.id < ?", before},
 	} {
 		if c.value != "" {
 			conditions, args = append(conditions, c.condition), append(args, c.value)
