@@ -1,0 +1,78 @@
+package berth_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"berth/internal/settings"
+)
+
+func TestSettings_AreAllInTheirDocumentation(t *testing.T) {
+	page, err := os.ReadFile("docs/settings.md")
+	require.NoError(t, err)
+	s, err := settings.Load(nil, t.TempDir())
+	require.NoError(t, err)
+
+	for _, v := range s.Describe() {
+		require.Contains(t, string(page), "\n| `"+v.Name+"` |", "docs/settings.md has no line for it")
+	}
+}
+
+var (
+	linkForm    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	headingForm = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	fenceForm   = regexp.MustCompile("(?ms)^ *```.*?^ *```")
+	notInAnchor = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+)
+
+func TestLinks_LeadSomewhere(t *testing.T) {
+	pages := []string{"README.md"}
+	require.NoError(t, filepath.WalkDir("docs", func(path string, _ fs.DirEntry, err error) error {
+		if filepath.Ext(path) == ".md" {
+			pages = append(pages, path)
+		}
+		return err
+	}))
+	for _, page := range pages {
+		for _, link := range linkForm.FindAllStringSubmatch(prose(t, page), -1) {
+			target, anchor, _ := strings.Cut(link[1], "#")
+			if strings.Contains(target, "://") {
+				continue
+			}
+			path := page
+			if target != "" {
+				path = filepath.Join(filepath.Dir(page), target)
+			}
+			_, err := os.Stat(path)
+			assert.NoError(t, err, "%s links to %s", page, link[1])
+			if anchor != "" {
+				assert.Contains(t, anchors(t, path), anchor, "%s links to %s", page, link[1])
+			}
+		}
+	}
+}
+
+// prose gives a page without its code blocks.
+func prose(t *testing.T, page string) string {
+	t.Helper()
+	raw, err := os.ReadFile(page) //nolint:gosec // a page of ours
+	require.NoError(t, err)
+	return fenceForm.ReplaceAllString(string(raw), "")
+}
+
+// anchors gives the headings as forges make anchors of them.
+func anchors(t *testing.T, page string) (list []string) {
+	t.Helper()
+	for _, heading := range headingForm.FindAllStringSubmatch(prose(t, page), -1) {
+		text := notInAnchor.ReplaceAllString(strings.ToLower(heading[1]), "")
+		list = append(list, strings.ReplaceAll(text, " ", "-"))
+	}
+	return list
+}
