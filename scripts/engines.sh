@@ -274,7 +274,9 @@ rootless_ready() {
 # daemon starts a program that outlives this script, remembering its pid.
 daemon() {
   local name=$1; shift
-  setsid "$@" >"$state/$name.log" 2>&1 </dev/null &
+  # In the state folder: Podman's monitor of a container leaves a file named
+  # "oom" where the service was started when the kernel ends the container.
+  (cd "$state" && exec setsid "$@") >"$state/$name.log" 2>&1 </dev/null &
   echo $! >"$state/$name.pid"
 }
 
