@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 )
@@ -238,104 +237,6 @@ func (x *exchange) becomeStream() bool {
 	x.stream = true
 	return x.claim.in.becomeStream(&x.claim)
 }
-
-// begin sends the head of the answer to the client. From here on an error can
-// only be told by cutting the connection.
-func (x *exchange) begin(status int) {
-	h := x.w.Header()
-	if _, has := h["Content-Type"]; !has {
-		h["Content-Type"] = nil // keeps net/http from guessing one
-	}
-	h["X-Request-Id"] = []string{x.id}
-	if b := &x.body; x.r.ProtoMajor == 1 && (b.chunkedIn || !b.whole.Load() || b.unwanted.Load()) {
-		// The connection must not be used again when the rest of the body may
-		// stand in it. Nor after a body without a length: a Content-Length
-		// beside Transfer-Encoding is how requests are smuggled, and net/http
-		// drops it without a word (RFC 9112 section 6.1).
-		h["Connection"] = []string{"close"}
-	}
-	x.mu.Lock()
-	x.status = status
-	x.mu.Unlock()
-	x.first = time.Since(x.started)
-	if x.r.ProtoMajor == 1 { // in HTTP/2 a head does not wait
-		x.extend()
-	}
-	x.w.WriteHeader(status)
-}
-
-// clientStall is how long a client may take to take what it is sent, or to
-// send what it announced, without any progress.
-const clientStall = time.Minute
-
-// extend gives the client time to take the next part of the answer.
-func (x *exchange) extend() {
-	_ = x.control.SetWriteDeadline(time.Now().Add(x.g.stall))
-}
-
-// relax takes the time limit away until there is more to send: in HTTP/2 it
-// would end a stream that is silent.
-func (x *exchange) relax() {
-	if x.r.ProtoMajor != 1 {
-		_ = x.control.SetWriteDeadline(time.Time{})
-	}
-}
-
-// flush sends what has been written.
-func (x *exchange) flush() error {
-	if err := x.control.Flush(); err != nil {
-		return errors.Join(errLeft, err)
-	}
-	return nil
-}
-
-// write sends a part of the answer's body, and all that came before it when
-// the next part may be long in coming.
-func (x *exchange) write(p []byte, now bool) error {
-	x.extend()
-	defer x.relax()
-	if _, err := x.w.Write(p); err != nil {
-		return errors.Join(errLeft, err)
-	}
-	x.sent += int64(len(p))
-	if now {
-		return x.flush()
-	}
-	return nil
-}
-
-// pick chooses the instance with the fewest requests. One that rests is passed
-// over while another is left; one whose rest is over gets one request as a
-// trial.
-func (rt *route) pick(now time.Time, tried []*instance) *instance {
-	if len(rt.instances) == 1 && len(tried) == 0 {
-		return rt.instances[0]
-	}
-	var best, resting *instance
-	offset := int(rt.meter.turn.Add(1) % uint32(max(len(rt.instances), 1))) //nolint:gosec // at most 32 instances
-	for i := range rt.instances {
-		in := rt.instances[(i+offset)%len(rt.instances)]
-		switch {
-		case slices.Contains(tried, in):
-		case in.health.resting():
-			if in.health.trial(now) {
-				return in
-			}
-			if resting == nil || in.load.Load() < resting.load.Load() {
-				resting = in
-			}
-		case best == nil || in.load.Load() < best.load.Load():
-			best = in
-		}
-	}
-	if best == nil {
-		return resting
-	}
-	return best
-}
-
-// starting says that the route waits for its first instance.
-func (rt *route) starting() bool { return len(rt.instances) == 0 && rt.Deployment != "" }
 
 // cutWith ends the request when its client has left.
 func (x *exchange) cutWith(ctx context.Context) (stop func() bool) {

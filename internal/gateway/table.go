@@ -248,6 +248,9 @@ func (r *route) holds(path string) bool {
 	return prefix == "/" || strings.HasPrefix(path, prefix) && (len(path) == len(prefix) || path[len(prefix)] == '/')
 }
 
+// starting says that the route waits for its first instance.
+func (r *route) starting() bool { return len(r.instances) == 0 && r.Deployment != "" }
+
 // check fills in what r leaves open and says what is wrong with it.
 func check(r *deploy.Route) error {
 	if r.StageID == "" {
