@@ -57,8 +57,8 @@ type Runtime interface {
 	// is taken.
 	Create(ctx context.Context, s Spec) (id string, err error)
 	// Start starts a container; one that runs is left alone. ErrConflict when
-	// something else has taken its published port, which Podman keeps from one
-	// start to the next: then only a new container helps.
+	// something else has taken the published port that it had before: then
+	// only a new container helps.
 	Start(ctx context.Context, id string) error
 	// Stop sends the stop signal, waits for deadline, then kills; engines
 	// count in whole seconds, so a part of one is rounded up. A container that
@@ -175,7 +175,7 @@ type Spec struct {
 	Network    string   // id from EnsureNetwork
 	Aliases    []string // names in that network, a moment after the start
 	// Publish is the container's TCP port to make reachable from the host, on
-	// 127.0.0.1 and a port the engine chooses; 0 is none. The address is in
+	// 127.0.0.1 and a port that is free; 0 is none. The address is in
 	// Container.Address after each start.
 	Publish     int
 	StopSignal  string

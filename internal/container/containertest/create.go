@@ -52,9 +52,9 @@ func (s *suite) testCreateWithEverything(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(shared, "from-host"), []byte("seen"), 0o644))
 	volume := s.name("data")
 	require.NoError(t, s.EnsureVolume(t.Context(), volume, s.labels))
+	s.cleanUp(t, func() error { return s.RemoveVolume(detached(t), volume) })
 	network, err := s.EnsureNetwork(t.Context(), s.name("all"), s.labels)
 	require.NoError(t, err)
-	s.cleanUp(t, func() error { return s.RemoveVolume(detached(t), volume) })
 	s.cleanUp(t, func() error { return s.RemoveNetwork(detached(t), network) })
 
 	spec := container.Spec{

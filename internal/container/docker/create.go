@@ -52,7 +52,7 @@ func (e *Engine) Create(ctx context.Context, s container.Spec) (string, error) {
 	if s.Publish > 0 && s.Publish <= math.MaxUint16 {
 		port, _ := network.PortFrom(uint16(s.Publish), network.TCP)
 		config.ExposedPorts = network.PortSet{port: {}}
-		host.PortBindings = network.PortMap{port: {{HostIP: loopback}}}
+		host.PortBindings = network.PortMap{port: {{HostIP: loopback, HostPort: e.hostPort(ctx)}}}
 	}
 	var networks *network.NetworkingConfig
 	if s.Network != "" {

@@ -62,6 +62,7 @@ var texts = []struct {
 	{"no such image", container.ErrNotFound},
 	{"no such container", container.ErrNotFound},
 	{"no such volume", container.ErrNotFound},
+	{passingInterface, nil},
 	{"no such network", container.ErrNotFound},
 	{"image not known", container.ErrNotFound},
 	{"network not found", container.ErrNotFound},
@@ -76,6 +77,10 @@ var texts = []struct {
 	{"container state improper", container.ErrConflict},
 	{"can only create exec sessions on running containers", container.ErrConflict},
 }
+
+// passingInterface is in Podman's words when an interface of the machine went
+// away while it was looking at all of them.
+const passingInterface = "no such network interface"
 
 // known says whether err has been given its meaning already.
 func known(err error) bool {

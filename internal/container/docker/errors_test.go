@@ -40,6 +40,8 @@ func TestWrap_GivesAnEnginesErrorItsMeaning(t *testing.T) {
 		require.EqualError(t, wrap(err, "again"), "again: "+err.Error(), "a meaning is given once")
 	}
 	require.NoError(t, wrap(nil, "do it"))
+	passing := errors.New("route ip+net: no such network interface")
+	require.NotErrorIs(t, wrap(passing, "do it"), container.ErrNotFound)
 	plain := errors.New("out of luck")
 	require.EqualError(t, wrap(plain, "do it"), "do it: out of luck")
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
@@ -22,7 +23,7 @@ func (e *Engine) EnsureNetwork(ctx context.Context, name string, labels map[stri
 	if id != "" || err != nil {
 		return id, err
 	}
-	made, err := e.api.NetworkCreate(ctx, name, client.NetworkCreateOptions{Driver: "bridge", Labels: labels})
+	made, err := e.createNetwork(ctx, name, labels)
 	if err != nil && !errors.Is(meaning(err), container.ErrConflict) {
 		return "", wrap(err, "create network %s", name)
 	}
@@ -38,6 +39,16 @@ func (e *Engine) EnsureNetwork(ctx context.Context, name string, labels map[stri
 		}
 	}
 	return id, nil
+}
+
+// createNetwork makes a network, looking again when Podman was disturbed.
+func (e *Engine) createNetwork(ctx context.Context, name string, labels map[string]string) (client.NetworkCreateResult, error) {
+	for tries := 1; ; tries++ {
+		made, err := e.api.NetworkCreate(ctx, name, client.NetworkCreateOptions{Driver: "bridge", Labels: labels})
+		if err == nil || tries == 10 || !strings.Contains(err.Error(), passingInterface) {
+			return made, err
+		}
+	}
 }
 
 // findNetwork gives the oldest network of that name; "" when there is none,
