@@ -7,10 +7,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"berth/internal/api"
+	"berth/internal/identity"
 )
 
 // admitted says, once more and by hand, who passes each rule.
@@ -21,6 +23,7 @@ var admitted = map[string][]string{
 	"edit":        {admin, member, adminAdmin, memberAdmin, onMachine},
 	"administer":  {admin, adminAdmin, onMachine},
 	"own account": {admin, member, adminAdmin, memberAdmin},
+	"end token":   {admin, member, adminAdmin, memberAdmin}, // the others, themselves alone
 }
 
 type operation struct{ method, path, rule string }
@@ -79,6 +82,19 @@ func TestEveryRoute_LetsInThoseOfItsRuleAndNobodyElse(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestRemoveToken_LetsATokenEndItself(t *testing.T) {
+	s := newServer(t)
+	ana, err := s.identity.Person(t.Context(), "ana")
+	require.NoError(t, err)
+	text, token, err := s.identity.CreateToken(t.Context(), identity.Subject{Person: ana, Via: identity.ViaSession},
+		"reader", identity.ScopeRead, time.Time{})
+	require.NoError(t, err)
+	itself := func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+text.Reveal()) }
+
+	require.Equal(t, http.StatusNoContent, s.do(nobody, "DELETE", "/api/account/tokens/"+token.ID, "", itself).StatusCode)
+	require.Equal(t, http.StatusUnauthorized, s.do(nobody, "GET", "/api/projects", "", itself).StatusCode)
 }
 
 func TestEveryRoute_RefusesWhatIsNoToken(t *testing.T) {

@@ -53,7 +53,7 @@ func (a *API) routes() []route {
 		on(a, "POST /api/account/sessions/end-others", own, "end-other-sessions", "End all own sessions but this one", a.endOtherSessions),
 		on(a, "GET /api/account/tokens", own, "list-tokens", "List the own API tokens", a.listTokens),
 		on(a, "POST /api/account/tokens", own, "create-token", "Make an API token; its text is shown this once", a.createToken),
-		on(a, "DELETE /api/account/tokens/{id}", own, "remove-token", "Remove an API token", a.removeToken),
+		on(a, "DELETE /api/account/tokens/{id}", may(identity.ActionEndToken), "remove-token", "Remove an API token", a.removeToken),
 
 		on(a, "GET /api/people", administer, "list-people", "List people", a.listPeople),
 		on(a, "POST /api/people", administer, "create-person", "Add a person", a.createPerson),

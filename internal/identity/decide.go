@@ -15,6 +15,7 @@ const (
 	ActionPull                         // pull images
 	ActionAdminister                   // people, registry accounts, settings, metrics
 	ActionOwnAccount                   // one's own password, sessions and tokens
+	ActionEndToken                     // end the API token one came with
 )
 
 func (a Action) String() string {
@@ -33,6 +34,8 @@ func (a Action) String() string {
 		return "administer"
 	case ActionOwnAccount:
 		return "own account"
+	case ActionEndToken:
+		return "end token"
 	}
 	return "nothing"
 }
@@ -47,7 +50,7 @@ func Decide(s *Subject, a Action) error {
 	if !roleMay(s.Person.Role, a) {
 		return fault.Forbidden("only an administrator may do this")
 	}
-	if s.Via == ViaLocal && a == ActionOwnAccount {
+	if s.Via == ViaLocal && (a == ActionOwnAccount || a == ActionEndToken) {
 		return fault.Forbidden("the local socket has no account of its own: name a person instead")
 	}
 	if s.Via == ViaToken && !scopeMay(s.Scope, a) {
@@ -66,7 +69,7 @@ func knownVia(v Via) bool {
 
 func roleMay(r Role, a Action) bool {
 	switch a {
-	case ActionRead, ActionDeploy, ActionEdit, ActionPush, ActionPull, ActionOwnAccount:
+	case ActionRead, ActionDeploy, ActionEdit, ActionPush, ActionPull, ActionOwnAccount, ActionEndToken:
 		return r == RoleMember || r == RoleAdministrator
 	case ActionAdminister:
 		return r == RoleAdministrator
@@ -76,7 +79,7 @@ func roleMay(r Role, a Action) bool {
 
 func scopeMay(s Scope, a Action) bool {
 	switch a {
-	case ActionRead, ActionPull:
+	case ActionRead, ActionPull, ActionEndToken:
 		return s.level() >= ScopeRead.level()
 	case ActionDeploy, ActionPush:
 		return s.level() >= ScopeDeploy.level()

@@ -12,15 +12,17 @@ import (
 
 var everyAction = []identity.Action{
 	0, identity.ActionRead, identity.ActionDeploy, identity.ActionEdit, identity.ActionPush,
-	identity.ActionPull, identity.ActionAdminister, identity.ActionOwnAccount, 99,
+	identity.ActionPull, identity.ActionAdminister, identity.ActionOwnAccount, identity.ActionEndToken, 99,
 }
 
 // TestDecide_IsThisTable has every role, way, scope and action. A letter is
-// what may be done: Read, Deploy, Edit, pUsh, puLl, Administer, Own account.
+// what may be done: Read, Deploy, Edit, pUsh, puLl, Administer, Own account,
+// end the Token.
 func TestDecide_IsThisTable(t *testing.T) {
 	letters := map[identity.Action]byte{
 		identity.ActionRead: 'R', identity.ActionDeploy: 'D', identity.ActionEdit: 'E', identity.ActionPush: 'U',
 		identity.ActionPull: 'L', identity.ActionAdminister: 'A', identity.ActionOwnAccount: 'O',
+		identity.ActionEndToken: 'T',
 	}
 	const (
 		admin, member = identity.RoleAdministrator, identity.RoleMember
@@ -32,20 +34,20 @@ func TestDecide_IsThisTable(t *testing.T) {
 		scope identity.Scope
 		may   string
 	}{
-		{admin, identity.ViaSession, none, "RDEULAO"},
-		{admin, identity.ViaPassword, none, "RDEULAO"},
+		{admin, identity.ViaSession, none, "RDEULAOT"},
+		{admin, identity.ViaPassword, none, "RDEULAOT"},
 		{admin, identity.ViaLocal, none, "RDEULA"},
-		{admin, identity.ViaToken, identity.ScopeAdmin, "RDEULAO"},
-		{admin, identity.ViaToken, identity.ScopeDeploy, "RDUL"},
-		{admin, identity.ViaToken, identity.ScopeRead, "RL"},
+		{admin, identity.ViaToken, identity.ScopeAdmin, "RDEULAOT"},
+		{admin, identity.ViaToken, identity.ScopeDeploy, "RDULT"},
+		{admin, identity.ViaToken, identity.ScopeRead, "RLT"},
 		{admin, identity.ViaToken, none, ""},
 		{admin, identity.ViaToken, "everything", ""},
 
-		{member, identity.ViaSession, none, "RDEULO"},
-		{member, identity.ViaPassword, none, "RDEULO"},
-		{member, identity.ViaToken, identity.ScopeAdmin, "RDEULO"},
-		{member, identity.ViaToken, identity.ScopeDeploy, "RDUL"},
-		{member, identity.ViaToken, identity.ScopeRead, "RL"},
+		{member, identity.ViaSession, none, "RDEULOT"},
+		{member, identity.ViaPassword, none, "RDEULOT"},
+		{member, identity.ViaToken, identity.ScopeAdmin, "RDEULOT"},
+		{member, identity.ViaToken, identity.ScopeDeploy, "RDULT"},
+		{member, identity.ViaToken, identity.ScopeRead, "RLT"},
 		{member, identity.ViaToken, none, ""},
 
 		{"", identity.ViaSession, none, ""},

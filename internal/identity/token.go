@@ -158,9 +158,14 @@ func (s *Service) Tokens(ctx context.Context, personID string) (list []Token, er
 	return list, err
 }
 
-// RemoveToken removes one of the subject's own API tokens, at once.
+// RemoveToken removes one of the subject's own API tokens, at once. A token
+// may always end itself: whoever holds one must be able to give it up.
 func (s *Service) RemoveToken(ctx context.Context, subject Subject, tokenID string) error {
-	if err := Decide(&subject, ActionOwnAccount); err != nil {
+	action := ActionOwnAccount
+	if subject.Via == ViaToken && subject.TokenID == tokenID {
+		action = ActionEndToken
+	}
+	if err := Decide(&subject, action); err != nil {
 		return err
 	}
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error {

@@ -73,6 +73,31 @@ func TestRemoveToken_IsForOnesOwnAndAtOnce(t *testing.T) {
 	require.Len(t, w.happened(t, identity.TokenRemoved), 1)
 }
 
+func TestRemoveToken_LetsATokenOfAnyScopeEndItselfAndNoOther(t *testing.T) {
+	w := newWorld(t)
+	w.person(t, "ana", identity.RoleMember)
+	_, ana := w.signIn(t, "ana")
+	_, other, err := w.CreateToken(t.Context(), ana, "other", identity.ScopeRead, time.Time{})
+	require.NoError(t, err)
+	for _, scope := range []identity.Scope{identity.ScopeRead, identity.ScopeDeploy, identity.ScopeAdmin} {
+		text, made, err := w.CreateToken(t.Context(), ana, string(scope), scope, time.Time{})
+		require.NoError(t, err)
+		itself, err := w.ByToken(t.Context(), text)
+		require.NoError(t, err)
+
+		if scope != identity.ScopeAdmin {
+			requireKind(t, fault.Denied, w.RemoveToken(t.Context(), itself, other.ID))
+			requireKind(t, fault.Denied, w.RemoveToken(t.Context(), itself, ""))
+		}
+		require.NoError(t, w.RemoveToken(t.Context(), itself, made.ID))
+		_, err = w.ByToken(t.Context(), text)
+		requireKind(t, fault.Unauthenticated, err)
+	}
+	left, err := w.Tokens(t.Context(), ana.Person.ID)
+	require.NoError(t, err)
+	require.Len(t, left, 1)
+}
+
 func TestCreateToken_NamesWhatIsWrong(t *testing.T) {
 	w := newWorld(t)
 	w.person(t, "ana", identity.RoleMember)
