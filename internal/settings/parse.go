@@ -11,6 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"berth/internal/secret"
 )
 
 // leastRetention keeps a slip of the pen ("14" seconds for days) from
@@ -119,6 +122,23 @@ func parseAccessLog(v string) (AccessLog, error) {
 		return 0, errors.New("is none of them")
 	}
 	return AccessLog(share), nil
+}
+
+// What a password may be long; the rest that identity asks of one depends on
+// whose it is.
+const (
+	leastPassword = 10 // characters
+	mostPassword  = 72 // bytes
+)
+
+func parsePassword(v string) (secret.Text, error) {
+	if n := utf8.RuneCountInString(v); n < leastPassword {
+		return secret.Text{}, fmt.Errorf("has %d characters", n)
+	}
+	if len(v) > mostPassword {
+		return secret.Text{}, fmt.Errorf("has %d bytes", len(v))
+	}
+	return secret.New(v), nil
 }
 
 var sizeUnits = []struct {

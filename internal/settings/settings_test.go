@@ -168,6 +168,11 @@ func TestLoad_TakesAndRefuses(t *testing.T) {
 		{set: "BERTH_MAX_BODY=9999999TiB", says: "not a size"},
 		{set: "BERTH_SHUTDOWN_TIMEOUT=0s"},
 		{set: "BERTH_SHUTDOWN_TIMEOUT=-1s", says: "less than"},
+		{set: "BERTH_ADMIN_PASSWORD=ten chars!"},
+		{set: "BERTH_ADMIN_PASSWORD=" + strings.Repeat("é", 36)},
+		{set: "BERTH_ADMIN_PASSWORD=ninechars", says: "has 9 characters"},
+		{set: "BERTH_ADMIN_PASSWORD=ééééééééé", says: "has 9 characters"},
+		{set: "BERTH_ADMIN_PASSWORD=" + strings.Repeat("é", 37), says: "has 74 bytes"},
 		{set: "BERTH_LOG_RETENTION=30d"},
 		{set: "BERTH_LOG_RETENTION=-30d", says: "not a duration"},
 	} {

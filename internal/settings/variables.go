@@ -67,14 +67,8 @@ var variables = []variable{
 	},
 	{
 		name: "ADMIN_PASSWORD", help: "makes the administrator \"admin\" at the first start; without it a set-up link is printed",
-		takes: "12 to 72 bytes", fallback: always(""), secret: true,
-		set: func(s *Settings, v, _ string) error {
-			if n := len(v); n < 12 || n > 72 {
-				return fmt.Errorf("has %d bytes", n)
-			}
-			s.AdminPassword = secret.New(v)
-			return nil
-		},
+		takes: "10 characters to 72 bytes, as every password", fallback: always(""), secret: true,
+		set: func(s *Settings, v, _ string) (err error) { s.AdminPassword, err = parsePassword(v); return err },
 	},
 	{
 		name: "ENGINE", help: "the container engine",
