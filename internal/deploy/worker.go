@@ -57,6 +57,6 @@ func (s *Service) deployNext(ctx context.Context, stageID string) (more bool, er
 	began := time.Now()
 	err = a.run(ctx)
 	s.log.InfoContext(ctx, "deployment worked on", "project", d.Project, "stage", d.Stage, "deployment", d.ID,
-		"generation", d.Generation, "reference", d.Reference, "state", a.d.State, "took", time.Since(began))
+		"generation", d.Generation, "tag", d.Reference, "state", a.d.State, "took", time.Since(began))
 	return true, err
 }
