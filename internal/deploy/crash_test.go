@@ -1,8 +1,10 @@
 package deploy_test
 
 import (
+	"errors"
 	"maps"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -165,6 +167,38 @@ func TestRun_BringsLiveReleasesBackAfterAReboot(t *testing.T) {
 	require.True(t, ok, "the router knows the route before the app is ready")
 	require.Empty(t, route.Instances, "no request goes to an instance that was not probed")
 	b.servesOnly("image-shop-1", 3)
+}
+
+func TestRun_ServesTheOthersWhenTheEngineCanNotLookAtOneContainer(t *testing.T) {
+	w := newWorld(t)
+	w.images.push("shop", "1", appGood)
+	b := w.start(options{})
+	b.shop(nil)
+	b.goLive("1")
+	broken := b.engine.all()[0].ID
+	spec := deploy.StageSpec{Hostname: "blog.test", Probe: deploy.Probe{Interval: deploy.Duration(20 * time.Millisecond)}}
+	_, err := b.CreateStage(t.Context(), "ana", "shop", "blog", spec)
+	require.NoError(t, err)
+	deployBlog := func() {
+		d, err := b.Start(t.Context(), deploy.StartRequest{Project: "shop", Stage: "blog", Reference: "1", Trigger: deploy.TriggerAPI, Actor: "ana"})
+		require.NoError(t, err)
+		require.Equal(t, deploy.Live, b.end(d.ID).State)
+	}
+	deployBlog()
+	b.stop()
+
+	refuse := func(why error) {
+		w.engine.mu.Lock()
+		defer w.engine.mu.Unlock()
+		w.engine.refuse["Inspect "+broken] = why
+	}
+	refuse(errors.New("layer not known"))
+	b = w.start(options{})
+	b.eventually(func() bool { return len(b.ask("blog.test")) == 1 }, "the other stage is served")
+	deployBlog()
+	require.Empty(t, b.ask("shop.test"), "nothing is routed to a container that could not be looked at")
+	refuse(nil)
+	b.eventually(func() bool { return len(b.ask("shop.test")) == 1 }, "and this one when the engine can say")
 }
 
 func TestRun_RemovesContainersThatBelongToNothingAndNoOthers(t *testing.T) {

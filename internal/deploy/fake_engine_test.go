@@ -34,7 +34,7 @@ type fakeEngine struct {
 	followers  map[chan container.Event]map[string]string
 	made       int
 	calls      map[string]int
-	refuse     map[string]error // by method
+	refuse     map[string]error // by method, or by method and container
 	portsTaken int              // starts to come that find their container's port taken
 }
 
@@ -336,6 +336,9 @@ func (e *fakeEngine) Inspect(ctx context.Context, id string) (container.Containe
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if err := e.refuse["Inspect "+id]; err != nil {
+		return container.Container{}, err
+	}
 	if c, ok := e.containers[id]; ok {
 		return c.Container, nil
 	}

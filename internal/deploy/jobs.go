@@ -46,12 +46,19 @@ type job struct {
 	done chan struct{}
 }
 
-// admit begins the taking of new work.
+// admit begins the taking of new work. Where it is taken already, what runs
+// stays known.
 func (j *jobs) admit(begin map[string]beginning) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.open {
+		return
+	}
 	j.open, j.begin, j.closing = true, begin, make(chan struct{})
-	j.running, j.cancels, j.barred = map[jobKey]*job{}, map[string]context.CancelCauseFunc{}, map[string]int{}
+	j.running, j.cancels = map[jobKey]*job{}, map[string]context.CancelCauseFunc{}
+	if j.barred == nil {
+		j.barred = map[string]int{}
+	}
 }
 
 // refuse ends the taking of new work. What runs goes on.

@@ -73,10 +73,14 @@ func (s *Service) reconcile(ctx context.Context) error {
 		return err
 	}
 	if !s.reconciled.Load() {
-		if err := s.routeWhatRuns(ctx, k.live); err != nil {
+		unsure, err := s.routeWhatRuns(ctx, k.live)
+		if err != nil {
 			return err
 		}
 		s.admit()
+		for _, id := range unsure {
+			s.keepLater(id)
+		}
 		// What was asked for until now woke nobody.
 		if k, err = s.readKnown(ctx); err != nil {
 			return err
@@ -98,18 +102,32 @@ func (s *Service) reconcile(ctx context.Context) error {
 }
 
 // routeWhatRuns points the routes to the live instances that run and are
-// their own, each asked of the engine.
-func (s *Service) routeWhatRuns(ctx context.Context, live []*served) error {
+// their own, each asked of the engine. One that the engine can say nothing of
+// (a container that a power cut broke) keeps no other stage from being served:
+// its own is among those that it is not sure of.
+func (s *Service) routeWhatRuns(ctx context.Context, live []*served) (unsure []string, err error) {
+	failed := make([]bool, len(live))
 	var group errgroup.Group
 	group.SetLimit(engineAtATime)
-	for _, v := range live {
+	for n, v := range live {
 		group.Go(func() error {
 			defer s.locks.hold(v.stage.ID)()
 			_, err := s.lookAfter(ctx, v.stage.ID, false)
-			return err
+			if err == nil {
+				return nil
+			}
+			failed[n] = true
+			s.log.WarnContext(ctx, "live release not routed yet", "project", v.stage.Project, "stage", v.stage.Name, "error", err)
+			return s.engine.gone(ctx, s.runtime, err)
 		})
 	}
-	return group.Wait()
+	err = group.Wait()
+	for n, v := range live {
+		if failed[n] {
+			unsure = append(unsure, v.stage.ID)
+		}
+	}
+	return unsure, err
 }
 
 // looksWell says that the list of containers has every instance of what a
