@@ -3,6 +3,8 @@ package deploy
 import (
 	"context"
 	"errors"
+	"net/url"
+	"strings"
 
 	"berth/internal/event"
 	"berth/internal/fault"
@@ -12,6 +14,7 @@ import (
 // CreateProject stores a project; only its name, image and description are
 // looked at. fault.Conflict when the name is taken.
 func (s *Service) CreateProject(ctx context.Context, actor string, p Project) (Project, error) {
+	p.Image = s.withoutOwnHost(p.Image)
 	if err := p.validate(); err != nil {
 		return Project{}, err
 	}
@@ -41,7 +44,7 @@ func (s *Service) UpdateProject(ctx context.Context, actor, name string, version
 			return err
 		}
 		if e.Image != nil {
-			p.Image = *e.Image
+			p.Image = s.withoutOwnHost(*e.Image)
 		}
 		if e.Description != nil {
 			p.Description = *e.Description
@@ -59,6 +62,18 @@ func (s *Service) UpdateProject(ctx context.Context, actor, name string, version
 		return Project{}, err
 	}
 	return p, nil
+}
+
+// withoutOwnHost gives an image, or a reference of one, as projects have it. In
+// a push Berth's own host stands before the name, so people write it here too;
+// kept, it would be another registry's image, which no push deploys.
+func (s *Service) withoutOwnHost(image string) string {
+	host, rest, _ := strings.Cut(strings.TrimSpace(image), "/")
+	u := url.URL{Host: strings.ToLower(host)}
+	if rest == "" || !s.reserved[u.Hostname()] || u.Port() != s.base.Port() {
+		return image
+	}
+	return rest
 }
 
 // RemoveProject removes a project with all its stages and their containers.

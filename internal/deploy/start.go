@@ -27,7 +27,7 @@ var digestForm = regexp.MustCompile(`^sha256:[a-f0-9]{64}$`)
 // down. An older request that still waits is superseded.
 func (s *Service) Start(ctx context.Context, r StartRequest) (Deployment, error) {
 	return s.ask(ctx, r.Project, r.Stage, func(_ *sqlite.Tx, st stage) (deployment, error) {
-		reference, err := cleanReference(st.image, r.Reference)
+		reference, err := cleanReference(st.image, s.withoutOwnHost(r.Reference))
 		return deployment{Deployment: Deployment{Kind: KindDeploy, Reference: reference, Trigger: r.Trigger, Actor: r.Actor}}, err
 	})
 }

@@ -189,6 +189,28 @@ func TestProjects_AreStoredEditedAndListed(t *testing.T) {
 	require.Equal(t, fault.Missing, fault.KindOf(err))
 }
 
+func TestProjects_TakeBerthsOwnHostOffTheImage(t *testing.T) {
+	w := newWorld(t)
+	w.images.push("shop", "1", appGood)
+	b := w.start(options{})
+	b.shop(nil)
+	edit := func(image string) (p deploy.Project) {
+		was, err := b.Project(t.Context(), "shop")
+		require.NoError(t, err)
+		p, err = b.UpdateProject(t.Context(), "ana", "shop", was.Version, deploy.ProjectEdit{Image: &image})
+		require.NoError(t, err)
+		return p
+	}
+	for _, other := range []string{"berth.test:5000/shop", "berth.test", "team/shop", "ghcr.io/ana/shop"} {
+		require.Equal(t, other, edit(other).Image)
+	}
+	require.Equal(t, "shop", edit("Berth.test/shop").Image)
+	p, err := b.CreateProject(t.Context(), "ana", deploy.Project{Name: "blog", Image: "berth.test/team/blog"})
+	require.NoError(t, err)
+	require.Equal(t, "team/blog", p.Image)
+	b.goLive("berth.test/shop:1")
+}
+
 func TestStages_HaveAnAddressOfTheirOwnAndVersions(t *testing.T) {
 	s := newService(t)
 	ctx := t.Context()
