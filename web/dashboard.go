@@ -125,7 +125,8 @@ func (d *dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		// A missing file is a 404, never the shell: an old tab that asks for
 		// a chunk of the build before must not get a page for a script.
-		if strings.HasPrefix(name, "/_app/") || path.Ext(name) != "" {
+		// A dot deeper down is a name's: /people/ana.smith is a page.
+		if strings.HasPrefix(name, "/_app/") || path.Ext(name) != "" && path.Dir(name) == "/" {
 			http.NotFound(w, r)
 			return
 		}

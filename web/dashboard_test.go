@@ -49,7 +49,7 @@ func TestServe_SaysWhenNothingIsBuilt(t *testing.T) {
 func TestServe_GivesTheShellForEveryRouteButNeverForAFile(t *testing.T) {
 	h := built(t)
 	for path, status := range map[string]int{
-		"/": 200, "/projects/shop": 200, "/favicon.svg": 200,
+		"/": 200, "/projects/shop": 200, "/people/ana.smith": 200, "/images/team/my.app": 200, "/favicon.svg": 200,
 		"/.gitkeep": 404, "/old.js": 404, "/_app/immutable/old": 404, "/_app/immutable/chunk.abc.js.br": 404,
 	} {
 		require.Equal(t, status, get(t, h, path).Code, path)

@@ -124,8 +124,9 @@ func TestCancel_UndoesARunningDeployment(t *testing.T) {
 	b.goLive("1")
 	d := b.deploy("2")
 	b.eventually(func() bool { return len(b.engine.all()) == 2 }, "the container is made")
-	require.NoError(t, b.Cancel(t.Context(), "ana", d.ID))
+	require.NoError(t, b.Cancel(t.Context(), "bea", d.ID))
 	require.Equal(t, deploy.Canceled, b.end(d.ID).State)
+	require.Contains(t, b.log(d.ID), "asked to cancel by bea")
 	b.servesOnly("image-shop-1", 1)
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"berth/internal/container"
+	"berth/internal/event"
 	"berth/internal/fault"
 	"berth/internal/sqlite"
 )
@@ -166,7 +167,9 @@ func (s *Service) Cancel(ctx context.Context, actor, id string) error {
 				return err
 			}
 			if running {
-				return nil
+				return s.events.Append(ctx, tx, event.Event{
+					Kind: event.DeploymentLog, Actor: actor, Project: d.Project, Stage: d.Stage, Deployment: d.ID,
+				}, logData{Stream: streamBerth, Text: "asked to cancel by " + actor})
 			}
 			return fault.Conflict("the route already points to this deployment; roll back to undo it")
 		case Live:

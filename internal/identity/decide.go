@@ -51,7 +51,7 @@ func Decide(s *Subject, a Action) error {
 		return fault.Forbidden("only an administrator may do this")
 	}
 	if s.Via == ViaLocal && (a == ActionOwnAccount || a == ActionEndToken) {
-		return fault.Forbidden("the local socket has no account of its own: name a person instead")
+		return fault.Forbidden("the local socket has no account of its own: sign in with \"berth login\" first")
 	}
 	if s.Via == ViaToken && !scopeMay(s.Scope, a) {
 		return fault.Forbidden("this API token has the scope %q, which is not enough", s.Scope)

@@ -11,9 +11,9 @@ import (
 // many accounts, and an account that is tried from many addresses, drain a
 // bucket that fills again.
 //
-// Nobody can lock another out at will: the pair that waits is the guesser's
-// own, and an address the person has a session from passes by the account's
-// bucket. Somebody under attack who comes from a new address waits seconds.
+// Nobody at another address can lock a person out at will: the pair that
+// waits is the guesser's own, and an address the person has a session from
+// passes by the account's bucket. Somebody under attack who comes from a new address waits seconds.
 const (
 	pairTries   = 5
 	pairFirst   = 5 * time.Second

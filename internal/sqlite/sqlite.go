@@ -152,11 +152,11 @@ func (db *DB) prepare(ctx context.Context, c Config, unclean bool, migrations fs
 
 // connect makes a pool. A lock of "immediate" makes a writer take the write
 // lock when it begins, so that it waits its turn instead of failing half way.
-// A synchronous of NORMAL means that a cut of the machine's power may take
-// the last commits, whole; the end of the process, however hard, takes none.
+// A synchronous of FULL means that what was committed is on the disk: not even
+// a cut of the machine's power takes it.
 func connect(path string, size int, lock string, pragmas ...string) (*sql.DB, error) {
 	pragmas = append([]string{
-		"busy_timeout(10000)", "foreign_keys(1)", "synchronous(NORMAL)",
+		"busy_timeout(10000)", "foreign_keys(1)", "synchronous(FULL)",
 		"temp_store(MEMORY)", "journal_size_limit(67108864)",
 	}, pragmas...)
 	query := lock + "&" + url.Values{"_pragma": pragmas}.Encode()
