@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"berth/internal/event"
 	"berth/internal/fault"
@@ -91,12 +94,24 @@ func (s *Service) RemoveProject(ctx context.Context, actor, name string) (keptVo
 	if err != nil {
 		return nil, err
 	}
-	for _, st := range stages {
-		kept, err := s.RemoveStage(ctx, actor, name, st.Name)
-		keptVolumes = append(keptVolumes, kept...)
-		if err != nil && fault.KindOf(err) != fault.Missing {
-			return keptVolumes, err
-		}
+	// A removal that has begun goes to its end, also when the one who asked
+	// does not wait: an app may take its whole stop timeout.
+	ctx = context.WithoutCancel(ctx)
+	kept := make([][]string, len(stages))
+	var group errgroup.Group
+	group.SetLimit(engineAtATime)
+	for n, st := range stages {
+		group.Go(func() (err error) {
+			if kept[n], err = s.RemoveStage(ctx, actor, name, st.Name); fault.KindOf(err) == fault.Missing {
+				return nil // by somebody else, meanwhile
+			}
+			return err
+		})
+	}
+	err = group.Wait()
+	keptVolumes = slices.Concat(kept...)
+	if err != nil {
+		return keptVolumes, err
 	}
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		left, err := stagesOf(ctx, tx, []string{p.ID})

@@ -124,7 +124,7 @@ func (s *Service) RemoveStage(ctx context.Context, actor, project, name string) 
 	if err != nil {
 		return nil, err
 	}
-	keptVolumes, err = s.removeStage(ctx, actor, st)
+	keptVolumes, err = s.removeStage(context.WithoutCancel(ctx), actor, st) // begun, it goes to its end
 	lift()
 	if err != nil {
 		s.deployLater(st.ID)
