@@ -63,6 +63,9 @@ func newRig(tb testing.TB, edit ...func(*Config)) *rig {
 	}
 	r.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	tb.Cleanup(func() {
+		if tb.Failed() {
+			tb.Log(r.log)
+		}
 		transport.CloseIdleConnections()
 		_ = r.stop()
 		for _, in := range r.table.all() {
