@@ -8,7 +8,7 @@ export default defineConfig<object, Options>({
 	fullyParallel: false,
 	workers: 1,
 	retries: 1,
-	timeout: 120_000,
+	timeout: 300_000,
 	expect: { timeout: 20_000 },
 	reporter: [['list']],
 	outputDir: 'test-results',
