@@ -165,6 +165,35 @@ func TestLogin_KeepsATokenUntilLogout(t *testing.T) {
 	require.Equal(t, exitMissing, h.run("", "logout").code)
 }
 
+func TestLogout_EndsATokenOfAnyScope(t *testing.T) {
+	h := newHouse(t)
+	for _, scope := range []string{"read", "deploy"} {
+		require.Zero(t, h.run(adminPassword, "login", h.url, "-u", "admin", "--scope", scope).code)
+		kept, err := readCredentials(&process{environ: []string{"HOME=" + h.home}})
+		require.NoError(t, err)
+		token := kept.of(h.url).Token.Reveal()
+		require.Zero(t, h.run("", "--url", h.url, "--token", token, "status").code)
+
+		s := h.run("", "logout")
+		require.Zero(t, s.code, s.err)
+		require.Empty(t, s.err)
+		require.Equal(t, exitUnauthenticated, h.run("", "--url", h.url, "--token", token, "status").code)
+	}
+}
+
+func TestLogout_SaysWhenATokenGoesOn(t *testing.T) {
+	h := newHouse(t)
+	require.Zero(t, h.run(adminPassword, "login", h.url, "-u", "admin").code)
+	made := h.run("", "token", "create", "reader", "--scope", "read", "--expires", "1h")
+	require.Zero(t, made.code, made.err)
+	require.Zero(t, h.run(made.out, "login", h.url, "--with-token").code)
+
+	s := h.run("", "logout")
+	require.Zero(t, s.code)
+	require.Contains(t, s.err, "works until it expires or is removed")
+	require.Zero(t, h.run("", "--url", h.url, "--token", strings.TrimSpace(made.out), "status").code)
+}
+
 func TestToken_MayDoWhatItsScopeSays(t *testing.T) {
 	h := newHouse(t)
 	require.Zero(t, h.run(adminPassword, "login", h.url, "-u", "admin").code)
@@ -262,7 +291,7 @@ func TestComplete_GivesCommandsFlagsValuesAndNames(t *testing.T) {
 	h.must("project", "create", "shed")
 	h.must("stage", "create", "shop", "prod", "--hostname", "shop.localhost")
 	for typed, want := range map[string]string{
-		"dep":                      "deploy\n",
+		"dep":                      "deploy\ndeployment\n",
 		"stage cr":                 "create\n",
 		"status sho":               "shop\n",
 		"deploy --wait shop ":      "prod\n",
@@ -270,6 +299,11 @@ func TestComplete_GivesCommandsFlagsValuesAndNames(t *testing.T) {
 		"token create x --scope r": "read\n",
 		"stage edit a b --repl":    "--replicas\n",
 		"completion z":             "zsh\n",
+		"deployments sh":           "show\nshed\nshop\n",
+		"deployments shop pr":      "prod\n",
+		"deployment --sta":         "--state\n",
+		"deployment --state w":     "waiting\n",
+		"account end-s":            "end-session\n",
 		"deploy shop prod 1 ":      "",
 	} {
 		words := strings.Split(typed, " ")

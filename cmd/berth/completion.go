@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,7 +95,14 @@ func candidates(node *kong.Node, words []string, typed string, lookUp func(kind 
 			}
 		}
 	}
-	learn(node)
+	enter := func(n *kong.Node) {
+		node = n
+		learn(n)
+		if n.DefaultCmd != nil { // it takes what names no subcommand
+			learn(n.DefaultCmd)
+		}
+	}
+	enter(node)
 	var positionals []string
 	var open *kong.Flag // takes the next word as its value
 	for _, word := range words {
@@ -107,35 +115,41 @@ func candidates(node *kong.Node, words []string, typed string, lookUp func(kind 
 			}
 		default:
 			if child := childNamed(node, word); child != nil && len(positionals) == 0 {
-				node = child
-				learn(node)
+				enter(child)
 				continue
+			}
+			if node.DefaultCmd != nil {
+				enter(node.DefaultCmd)
 			}
 			positionals = append(positionals, word)
 		}
 	}
 	switch {
 	case open != nil:
-		return open.EnumSlice()
+		return slices.DeleteFunc(open.EnumSlice(), func(value string) bool { return value == "" })
 	case strings.HasPrefix(typed, "-"):
 		return flagNames(flags)
 	}
+	var names []string
 	if len(positionals) == 0 && len(node.Children) > 0 {
-		return childNames(node)
+		names = childNames(node)
+		if node = node.DefaultCmd; node == nil {
+			return names
+		}
 	}
 	if len(positionals) < len(node.Positional) {
 		next := node.Positional[len(positionals)]
 		if kind := next.Tag.Get("predictor"); kind != "" {
-			return lookUp(kind, positionals)
+			return append(names, lookUp(kind, positionals)...)
 		}
-		return next.EnumSlice()
+		return append(names, next.EnumSlice()...)
 	}
-	return nil
+	return names
 }
 
 func childNamed(node *kong.Node, name string) *kong.Node {
 	for _, child := range node.Children {
-		if child.Name == name {
+		if child.Name == name || slices.Contains(child.Aliases, name) {
 			return child
 		}
 	}

@@ -14,7 +14,7 @@ type configCommand struct{}
 func (*configCommand) Help() string {
 	return `Settings are BERTH_* variables of the environment, over the file .env of the working directory (or the one BERTH_ENV_FILE names), over defaults. Each can also be given as BERTH_…_FILE: the name of a file that holds the value.
 
-This reads them as "berth serve" would here and now; it does not ask a running server.`
+This reads them as "berth serve" would here and now; "berth system settings" asks a running server.`
 }
 
 // Run shows the settings in force.
@@ -25,15 +25,19 @@ func (*configCommand) Run(g *globals, o *output, p *process) error {
 	}
 	values := s.Describe()
 	return o.result(values, func() {
-		rows := make([][]string, len(values))
-		for i, v := range values {
-			rows[i] = []string{v.Name, v.Value, v.Source, v.Help}
-		}
-		o.table([]string{"variable", "value", "from", "what it is"}, rows)
+		o.settings(values)
 		for _, w := range s.Warnings {
 			o.note("warning: %s", w)
 		}
 	})
+}
+
+func (o *output) settings(values []settings.Value) {
+	rows := make([][]string, len(values))
+	for i, v := range values {
+		rows[i] = []string{v.Name, v.Value, v.Source, v.Help}
+	}
+	o.table([]string{"variable", "value", "from", "what it is"}, rows)
 }
 
 // loadSettings reads the settings of this folder, with the flags over them.

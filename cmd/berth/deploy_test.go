@@ -96,6 +96,14 @@ func TestDeploy_GoesTheWholeWayOnAnEngine(t *testing.T) {
 	require.Equal(t, "1.0", answer.Version)
 	require.Contains(t, h.must("logs", "cli-whole-way", "prod"), `"msg":"hello"`)
 
+	require.NotContains(t, live.out, "after .")
+	require.Contains(t, h.must("stage", "metrics", "cli-whole-way", "prod"), " 1 ")
+	var stage deploy.StageStatus
+	require.NoError(t, json.Unmarshal([]byte(h.must("--json", "stage", "show", "cli-whole-way", "prod")), &stage))
+	require.Contains(t, h.must("instance", "show", stage.Instances[0].ID), "ready")
+	require.Contains(t, h.must("instance", "stats", stage.Instances[0].ID), "Memory:")
+	require.Contains(t, h.must("system"), "Engine:")
+
 	failed := h.local("", "deploy", "cli-whole-way", "prod", "no-such-tag", "--wait")
 	require.Equal(t, exitNotLive, failed.code, failed.err)
 	require.Contains(t, failed.err, "Failed step: preflight")

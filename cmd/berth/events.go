@@ -36,6 +36,9 @@ func (cmd *eventsCommand) Run(ctx context.Context, c *client, o *output) error {
 		if err != nil {
 			return err
 		}
+		if m.event == "ping" {
+			continue
+		}
 		var e event.Event
 		if err := json.Unmarshal([]byte(m.data), &e); err != nil {
 			return fmt.Errorf("read event %s: %w", m.id, err)

@@ -151,10 +151,12 @@ func (cmd *logoutCommand) Run(ctx context.Context, o *output, p *process) error 
 	if err := kept.write(); err != nil {
 		return err
 	}
-	if a.TokenID != "" {
+	if a.TokenID == "" {
+		o.note("The token was given to \"berth login\", so it is forgotten here alone: it works until it expires or is removed.")
+	} else {
 		err := c.call(ctx, http.MethodDelete, pathf("/api/account/tokens/%s", a.TokenID), nil, nil)
 		if kind := fault.KindOf(err); err != nil && kind != fault.Unauthenticated && kind != fault.Missing {
-			o.note("The token is forgotten here, but still works until the server removes it: %v", err)
+			o.note("The copy that was kept here is removed, but the token still works until it expires or is removed: %v", err)
 		}
 	}
 	return o.result(map[string]string{"url": c.base.String()}, func() { o.printf("Signed out of %s.\n", c.base) })

@@ -23,24 +23,28 @@ type cli struct {
 
 	Serve serveCommand `cmd:"" group:"server" help:"Run the server."`
 
-	Status   statusCommand   `cmd:"" group:"apps" help:"Show projects, stages and what is live."`
-	Project  projectCommand  `cmd:"" group:"apps" help:"Projects: list, show, create, edit, remove."`
-	Stage    stageCommand    `cmd:"" group:"apps" help:"Stages: show, create, edit, remove, releases."`
-	Deploy   deployCommand   `cmd:"" group:"apps" help:"Deploy an image to a stage."`
-	Redeploy redeployCommand `cmd:"" group:"apps" help:"Deploy the live image again, with today's configuration."`
-	Rollback rollbackCommand `cmd:"" group:"apps" help:"Go back to an earlier release."`
-	Cancel   cancelCommand   `cmd:"" group:"apps" help:"Stop a deployment that is not over."`
-	Logs     logsCommand     `cmd:"" group:"apps" help:"Show what the instances of a stage write."`
-	Events   eventsCommand   `cmd:"" group:"apps" help:"Show what happened, and follow what happens."`
-	Image    imageCommand    `cmd:"" group:"apps" help:"Images of the built-in registry: list, push, remove."`
+	Status     statusCommand     `cmd:"" group:"apps" help:"Show projects, stages and what is live."`
+	Project    projectCommand    `cmd:"" group:"apps" help:"Projects: list, show, create, edit, remove."`
+	Stage      stageCommand      `cmd:"" group:"apps" help:"Stages: show, create, edit, remove, releases, tags, metrics."`
+	Deploy     deployCommand     `cmd:"" group:"apps" help:"Deploy an image to a stage."`
+	Redeploy   redeployCommand   `cmd:"" group:"apps" help:"Deploy the live image again, with today's configuration."`
+	Rollback   rollbackCommand   `cmd:"" group:"apps" help:"Go back to an earlier release."`
+	Cancel     cancelCommand     `cmd:"" group:"apps" help:"Stop a deployment that is not over."`
+	Deployment deploymentCommand `cmd:"" aliases:"deployments" group:"apps" help:"Deployments: list, show with steps and log."`
+	Instance   instanceCommand   `cmd:"" group:"apps" help:"Instances: show, and what they use."`
+	Logs       logsCommand       `cmd:"" group:"apps" help:"Show what the instances of a stage write."`
+	Events     eventsCommand     `cmd:"" group:"apps" help:"Show what happened, and follow what happens."`
+	Image      imageCommand      `cmd:"" group:"apps" help:"Images of the built-in registry: list, push, remove."`
 
 	Login    loginCommand    `cmd:"" group:"access" help:"Sign in to a server and keep a token for it."`
 	Logout   logoutCommand   `cmd:"" group:"access" help:"Forget a server and remove its token."`
+	Account  accountCommand  `cmd:"" group:"access" help:"Your account: who you are, password, sessions."`
 	Token    tokenCommand    `cmd:"" group:"access" help:"API tokens: list, create, remove."`
-	People   peopleCommand   `cmd:"" group:"access" help:"People: list, create, edit, remove."`
+	People   peopleCommand   `cmd:"" group:"access" help:"People: list, add, edit, password, sessions, remove."`
 	Secret   secretCommand   `cmd:"" group:"access" help:"Stored secrets: list, set, remove."`
 	Registry registryCommand `cmd:"" group:"access" help:"Accounts at other registries: list, set, remove."`
 
+	System     systemCommand     `cmd:"" group:"server" help:"Show the server's version, engine, disk and settings."`
 	Health     healthCommand     `cmd:"" group:"server" help:"Ask whether the server answers."`
 	Config     configCommand     `cmd:"" group:"server" help:"Show the settings in force and where each comes from."`
 	Version    versionCommand    `cmd:"" group:"server" help:"Show the version."`

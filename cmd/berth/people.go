@@ -9,11 +9,13 @@ import (
 )
 
 type peopleCommand struct {
-	List     peopleList     `cmd:"" default:"withargs" help:"List people."`
-	Add      peopleAdd      `cmd:"" help:"Add somebody."`
-	Edit     peopleEdit     `cmd:"" help:"Change somebody's name, role, or whether they may sign in."`
-	Password peoplePassword `cmd:"" help:"Set somebody's password."`
-	Remove   peopleRemove   `cmd:"" help:"Remove somebody."`
+	List       peopleList       `cmd:"" default:"withargs" help:"List people."`
+	Add        peopleAdd        `cmd:"" help:"Add somebody."`
+	Edit       peopleEdit       `cmd:"" help:"Change somebody's name, role, or whether they may sign in."`
+	Password   peoplePassword   `cmd:"" help:"Set somebody's password."`
+	Sessions   peopleSessions   `cmd:"" help:"List where somebody is signed in with a browser."`
+	EndSession peopleEndSession `cmd:"" help:"End one of somebody's sessions, at once."`
+	Remove     peopleRemove     `cmd:"" help:"Remove somebody."`
 }
 
 type peopleList struct{}
@@ -108,6 +110,25 @@ func (cmd *peoplePassword) Run(ctx context.Context, c *client, o *output, p *pro
 	return o.result(map[string]string{"username": cmd.Username}, func() {
 		o.printf("%s has a new password; their sessions have ended.\n", cmd.Username)
 	})
+}
+
+type peopleSessions struct {
+	Username string `arg:"" help:"Whose."`
+}
+
+// Run lists a person's sessions.
+func (cmd *peopleSessions) Run(ctx context.Context, c *client, o *output) error {
+	return listSessions(ctx, c, o, pathf("/api/people/%s/sessions", cmd.Username))
+}
+
+type peopleEndSession struct {
+	Username string `arg:"" help:"Whose."`
+	Session  string `arg:"" help:"The session's id."`
+}
+
+// Run ends one of a person's sessions.
+func (cmd *peopleEndSession) Run(ctx context.Context, c *client, o *output) error {
+	return endSession(ctx, c, o, pathf("/api/people/%s/sessions", cmd.Username), cmd.Session)
 }
 
 type peopleRemove struct {

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	"berth/internal/api"
 	"berth/internal/deploy"
 	"berth/internal/event"
 	"berth/internal/fault"
@@ -23,6 +24,10 @@ func waitFor(ctx context.Context, c *client, o *output, d deploy.Deployment, tim
 	for m, err := range c.follow(following, url.Values{"deployment": {d.ID}}, "0") {
 		if err != nil {
 			return err
+		}
+		if m.event == "ping" {
+			p.lookAtEngine(following, c)
+			continue
 		}
 		over, err := p.take(m)
 		if err != nil {
@@ -48,11 +53,26 @@ func waitFor(ctx context.Context, c *client, o *output, d deploy.Deployment, tim
 // progress prints one deployment's events.
 type progress struct {
 	out   *output
-	lines []string // the last log lines of the app, shown again when it fails
+	lines []string  // the last log lines of the app, shown again when it fails
+	over  time.Time // when the last event said that it is
+	away  bool      // the engine was, when last asked
 }
 
 // keptLines is how many of them.
 const keptLines = 20
+
+// lookAtEngine says, once each time, that the engine is away: a deployment
+// waits for it without a word of its own.
+func (p *progress) lookAtEngine(ctx context.Context, c *client) {
+	var system api.System
+	if err := c.get(ctx, "/api/system", &system); err != nil {
+		return // the stream says it when the server is away
+	}
+	was := p.away
+	if p.away = system.EngineError != ""; p.away && !was {
+		p.out.note("The deployment waits for the container engine: %s", oneLine(system.EngineError))
+	}
+}
 
 // take prints an event, and says whether it is the last one.
 func (p *progress) take(m message) (over bool, err error) {
@@ -84,6 +104,7 @@ func (p *progress) take(m message) (over bool, err error) {
 		if err := json.Unmarshal(e.Data, &state); err != nil {
 			return false, fmt.Errorf("read event %s: %w", m.id, err)
 		}
+		p.over = e.At
 		return state.State.Finished(), nil
 	}
 	return false, nil
@@ -116,7 +137,7 @@ func (p *progress) end(d deploy.Deployment) error {
 	live := d.State == deploy.Live || d.State == deploy.Replaced
 	err := p.out.result(d, func() {
 		if live {
-			p.out.printf("%s is live in %s/%s after %s.\n", d.Reference, d.Project, d.Stage, took(d.CreatedAt, d.FinishedAt))
+			p.out.printf("%s is live in %s/%s after %s.\n", d.Reference, d.Project, d.Stage, p.over.Sub(d.CreatedAt).Round(time.Millisecond))
 			return
 		}
 		p.out.note("\n%s did not go live in %s/%s: it is %s.", d.Reference, d.Project, d.Stage, d.State)

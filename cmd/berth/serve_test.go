@@ -151,6 +151,19 @@ func TestServe_StopsAtOnceOnASecondSignal(t *testing.T) {
 	startDaemon(t, d.dir, d.address).answers()
 }
 
+func TestServe_GivesRequestsNoTimeWhenThereIsNone(t *testing.T) {
+	d := startDaemon(t, tempDir(t), freeAddress(t), "BERTH_SHUTDOWN_TIMEOUT=0s").answers()
+	conn, err := net.Dial("tcp", d.address)
+	require.NoError(t, err)
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /api/session HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", d.address)
+
+	d.signal(syscall.SIGTERM)
+
+	require.Zero(t, d.end(10*time.Second), "%s", &d.out)
+	require.Contains(t, d.out.String(), `"msg":"stopped"`)
+}
+
 func TestServe_StartsAgainAfterItWasKilled(t *testing.T) {
 	d := startDaemon(t, tempDir(t), freeAddress(t)).answers()
 	d.signal(syscall.SIGKILL)

@@ -18,6 +18,8 @@ type stageCommand struct {
 	Edit     stageEdit     `cmd:"" help:"Change a stage; what is not named stays as it is."`
 	Remove   stageRemove   `cmd:"" help:"Remove a stage and its containers."`
 	Releases stageReleases `cmd:"" help:"List what can be rolled back to."`
+	Tags     stageTags     `cmd:"" help:"List the image's tags, and which of them deploy when pushed."`
+	Metrics  stageMetrics  `cmd:"" help:"Show requests, errors and how long answers took, by the minute."`
 }
 
 // stageName is how most commands name a stage.
@@ -99,6 +101,7 @@ func tagText(r deploy.TagRule) string {
 type stageCreate struct {
 	stageName
 	specFlags
+	check
 }
 
 // Help gives examples.
@@ -117,8 +120,8 @@ func (cmd *stageCreate) Run(ctx context.Context, c *client, o *output, p *proces
 	if err != nil {
 		return err
 	}
-	if spec.Tags.Kind == "" {
-		spec.Tags.Kind = deploy.TagNone
+	if cmd.Check {
+		return cmd.report(ctx, c, o, cmd.stageName, spec)
 	}
 	var s deploy.Stage
 	body := map[string]any{"name": cmd.Stage, "spec": spec}
@@ -133,6 +136,7 @@ func (cmd *stageCreate) Run(ctx context.Context, c *client, o *output, p *proces
 type stageEdit struct {
 	stageName
 	specFlags
+	check
 }
 
 // Help gives examples.
@@ -141,6 +145,7 @@ func (*stageEdit) Help() string {
 
 Examples:
   berth stage edit shop prod --replicas 2 --env LOG_LEVEL=debug --unset env.OLD
+  berth stage edit shop prod --file spec.json --check
   berth stage show shop prod --json | jq .spec > spec.json; berth stage edit shop prod --file spec.json
 
 ` + specHelp
@@ -148,7 +153,7 @@ Examples:
 
 // Run changes what is named and keeps the rest.
 func (cmd *stageEdit) Run(ctx context.Context, c *client, o *output, p *process) error {
-	if cmd.empty() {
+	if cmd.empty() && !cmd.Check {
 		return fault.Invalid("nothing to change: name what, as in --replicas 2 or --set probe.path=/health")
 	}
 	var old deploy.Stage
@@ -158,6 +163,9 @@ func (cmd *stageEdit) Run(ctx context.Context, c *client, o *output, p *process)
 	spec, err := cmd.apply(old.Spec, p)
 	if err != nil {
 		return err
+	}
+	if cmd.Check {
+		return cmd.report(ctx, c, o, cmd.stageName, spec)
 	}
 	var s deploy.Stage
 	body := map[string]any{"version": old.Version, "spec": spec}

@@ -77,7 +77,10 @@ func (f *specFlags) apply(spec deploy.StageSpec, p *process) (deploy.StageSpec, 
 			return spec, fault.Invalid("--set %s: %v", path, err)
 		}
 	}
-	return decodeSpec(raw)
+	if spec, err = decodeSpec(raw); err == nil && spec.Tags.Kind == "" {
+		spec.Tags.Kind = deploy.TagNone
+	}
+	return spec, err
 }
 
 // edit is one flag's change of one path.

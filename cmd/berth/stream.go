@@ -77,7 +77,8 @@ const (
 )
 
 // follow reads /api/events after an id. It goes on where it was when the
-// connection breaks: a server that restarts loses nothing. It ends with an
+// connection breaks: a server that restarts loses nothing. Pings are given
+// too, one with each connection and one every 15 seconds. It ends with an
 // error once nobody has answered for a minute.
 func (c *client) follow(ctx context.Context, query url.Values, after string) iter.Seq2[message, error] {
 	return func(yield func(message, error) bool) {
@@ -96,7 +97,7 @@ func (c *client) follow(ctx context.Context, query url.Values, after string) ite
 				if m.id != "" {
 					after = m.id
 				}
-				if m.event != "ping" && !yield(m, nil) {
+				if !yield(m, nil) {
 					return
 				}
 			}

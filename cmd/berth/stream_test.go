@@ -44,7 +44,7 @@ func TestFollow_GoesOnWhereItWasWhenTheConnectionBreaks(t *testing.T) {
 		}
 	}
 
-	require.Equal(t, []string{"a one", "b two\nmore", "c three"}, got)
+	require.Equal(t, []string{"ping {}", "a one", "b two\nmore", "c three"}, got)
 	require.Equal(t, []string{"/api/events?after=0&project=shop", "/api/events?after=2&project=shop"}, *asked)
 }
 
@@ -78,6 +78,29 @@ func TestWaitFor_TellsWhyAReleaseDidNotGoLive(t *testing.T) {
 	s = runCommand(t.Context(), "", nil, "--json", "--url", server.URL, "--token", "x", "deploy", "shop", "prod", "1.0", "--wait")
 	require.Equal(t, exitNotLive, s.code)
 	require.Contains(t, s.out, `"failed_step": "probe"`)
+}
+
+func TestWaitFor_SaysHowLongItTookAndThatTheEngineWasAway(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		const ping = "event: ping\ndata: {}\n\n"
+		switch r.URL.Path {
+		case "/api/events":
+			fmt.Fprint(w, ping+ping+`data: {"id":1,"kind":"deployment.state","at":"2026-05-04T10:00:02.5Z","data":{"state":"live"}}`+"\n\n")
+		case "/api/system":
+			fmt.Fprint(w, `{"engine_error":"nothing listens at the socket"}`)
+		case "/api/deployments/d1": // what is old is still being stopped
+			fmt.Fprint(w, `{"id":"d1","project":"shop","stage":"prod","reference":"1.0","state":"live","created_at":"2026-05-04T10:00:00Z"}`)
+		default:
+			fmt.Fprint(w, `{"id":"d1","project":"shop","stage":"prod","reference":"1.0","state":"waiting"}`)
+		}
+	}))
+	t.Cleanup(server.Close)
+
+	s := runCommand(t.Context(), "", nil, "--url", server.URL, "--token", "x", "deploy", "shop", "prod", "1.0", "--wait")
+
+	require.Zero(t, s.code, s.err)
+	require.Equal(t, "1.0 is live in shop/prod after 2.5s.\n", s.out)
+	require.Equal(t, 1, strings.Count(s.err, "waits for the container engine: nothing listens at the socket"), s.err)
 }
 
 func FuzzReadMessages(f *testing.F) {

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"berth/internal/api"
+	"berth/internal/deploy"
+	"berth/internal/fault"
+)
+
+// check is what the commands that save a stage share.
+type check struct {
+	Check bool `help:"Save nothing: say what is wrong with it, or show it as it would be saved."`
+}
+
+// report asks the server what saving spec would say. Flaws come as the fault
+// that saving would give.
+func (check) report(ctx context.Context, c *client, o *output, name stageName, spec deploy.StageSpec) error {
+	var v api.Validation
+	body := map[string]any{"project": name.Project, "stage": name.Stage, "spec": spec}
+	if err := c.call(ctx, http.MethodPost, "/api/validate/stage", body, &v); err != nil {
+		return err
+	}
+	if len(v.Errors) > 0 {
+		fields := make([]fault.Field, len(v.Errors))
+		for i, e := range v.Errors {
+			fields[i] = fault.Field{Name: strings.TrimPrefix(e.Location, "body."), Message: e.Message}
+		}
+		return fault.InvalidFields(fields)
+	}
+	return o.result(v, func() {
+		o.printf("Stage %s can be saved like this; nothing was.\n", name)
+		if len(v.Tags) > 0 {
+			o.printf("\n")
+			o.stageTags(v.Tags)
+		}
+	})
+}
