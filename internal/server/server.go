@@ -175,7 +175,12 @@ func (s *Server) buildDeploy(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.gateway, err = gateway.New(gateway.Config{
+	s.gateway, err = s.newGateway(table)
+	return err
+}
+
+func (s *Server) newGateway(table *gateway.Table) (*gateway.Gateway, error) {
+	return gateway.New(gateway.Config{
 		Table: table, IsBase: s.isBase,
 		// The API shows the gateway's charts, and the gateway leads to the
 		// API: the one knot in the house, tied here.
@@ -184,7 +189,6 @@ func (s *Server) buildDeploy(context.Context) (err error) {
 		MaxBodyBytes: orUnlimited(s.settings.MaxBodyBytes), ShutdownTimeout: orNone(s.settings.ShutdownTimeout),
 		DB: s.db, Log: s.log, Clock: s.clock,
 	})
-	return err
 }
 
 // The parts take 0 for their own default. To the person who sets it, it is no
