@@ -37,6 +37,7 @@ func TestFloor(t *testing.T) {
 		id := b.containers(project)[0].Image
 
 		var floor, berth []time.Duration
+		steps := map[deploy.StepName][]time.Duration{}
 		for i := 1; i <= rounds; i++ {
 			floor = append(floor, engineAlone(t, runtime, id, fmt.Sprintf("%s-floor-%d", project, i)))
 
@@ -48,13 +49,23 @@ func TestFloor(t *testing.T) {
 				time.Sleep(time.Millisecond)
 			}
 			berth = append(berth, time.Since(triggered))
-			require.Equal(t, deploy.Live, b.wait(d.ID).State)
+			done := b.wait(d.ID)
+			require.Equal(t, deploy.Live, done.State)
+			for _, step := range done.Steps {
+				if !step.FinishedAt.IsZero() {
+					steps[step.Name] = append(steps[step.Name], step.FinishedAt.Sub(step.StartedAt))
+				}
+			}
 		}
 		slices.Sort(floor)
 		slices.Sort(berth)
 		t.Logf("%s: engine create+start+first answer: median %d ms; Berth trigger to first answer of the new release: median %d ms; ratio %.2f (%d rounds in turn)",
 			e.name, floor[rounds/2].Milliseconds(), berth[rounds/2].Milliseconds(),
 			float64(berth[rounds/2])/float64(floor[rounds/2]), rounds)
+		for _, name := range []deploy.StepName{deploy.Preflight, deploy.PullImage, deploy.CreateStep, deploy.StartStep, deploy.ProbeStep, deploy.SwitchRoute} {
+			slices.Sort(steps[name])
+			t.Logf("%s: %s: median %d ms", e.name, name, steps[name][len(steps[name])/2].Milliseconds())
+		}
 	})
 }
 
