@@ -1,0 +1,110 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestCrash_WithTheEngineRestarted kills the server in the middle of a
+// deployment, restarts the engine too, and starts the server again; and then
+// restarts the engine under the running server. Docker ends every container
+// when it stops, Podman's run on without its service.
+func TestCrash_WithTheEngineRestarted(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, e engine) {
+		own := ownEngine(t, e.name)
+		b := start(t, own.engine)
+		project := projectPrefix(t)
+		b.stage(project, nil)
+		b.push(project, "1", image(t, "1"))
+		b.push(project, "2", image(t, "2"))
+		b.live(project, "1")
+
+		b.stop()
+		b.launch("BERTH_TEST_CRASH_AT=probe:before")
+		b.eventually("the release is back", func() error { return b.answers(project, "1") })
+		b.deploy(project, "2")
+		<-b.ended
+		own.restart()
+		b.launch()
+		done := b.wait(b.newest(project, "2").ID)
+		b.oneLive(project, "1", "2", done)
+		serves := liveVersion(done, "1", "2")
+
+		own.restart()
+		b.eventually("version "+serves+" answers again", func() error { return b.answers(project, serves) })
+		b.eventually("one container is left", func() error { return b.onlyContainers(project, 1) })
+		require.NoError(t, b.answers(project, serves))
+	})
+}
+
+// restartable is an engine of this test alone.
+type restartable struct {
+	engine
+
+	t     *testing.T
+	state string
+	pid   string // the file that holds the process id
+}
+
+// ownEngine starts an engine with scripts/engines.sh, and ends it with the test.
+func ownEngine(t *testing.T, name string) *restartable {
+	t.Helper()
+	state, err := os.MkdirTemp("", "be")
+	require.NoError(t, err)
+	require.NoError(t, os.Chmod(state, 0o755)) // rootless Podman's user has to come by
+	r := &restartable{t: t, state: state, engine: engine{name: name}, pid: filepath.Join(state, name+".pid")}
+	if name == "rootless" {
+		r.pid = filepath.Join(state, "rootless", "rootless.pid")
+	}
+	t.Cleanup(func() {
+		r.script("stop")
+		_ = os.RemoveAll(state)
+	})
+	r.socket = r.script("start")
+	if _, err := os.Stat(r.pid); err != nil {
+		t.Skip("the machine's own Docker runs, and is not this test's to restart")
+	}
+	return r
+}
+
+// script calls engines.sh and gives the socket that it names, if any.
+func (r *restartable) script(command string) (socket string) {
+	r.t.Helper()
+	var said strings.Builder
+	run := exec.Command("../scripts/engines.sh", command, r.name, r.state)
+	run.Stderr = &said
+	out, err := run.Output()
+	require.NoError(r.t, err, "%s", said.String())
+	_, socket, _ = strings.Cut(strings.TrimSpace(string(out)), "=")
+	return socket
+}
+
+// restart ends the engine's process and starts it again.
+func (r *restartable) restart() {
+	r.t.Helper()
+	said, err := os.ReadFile(r.pid)
+	require.NoError(r.t, err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(said)))
+	require.NoError(r.t, err)
+	require.NoError(r.t, syscall.Kill(pid, syscall.SIGTERM))
+	deadline := time.Now().Add(time.Minute)
+	for alive(pid) {
+		require.True(r.t, time.Now().Before(deadline), "%s does not end", r.name)
+		time.Sleep(20 * time.Millisecond)
+	}
+	require.Equal(r.t, r.socket, r.script("start"))
+}
+
+// alive says whether a process runs; one that waits to be reaped does not.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	return err == nil && !strings.Contains(string(stat), ") Z ")
+}
