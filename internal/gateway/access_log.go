@@ -2,10 +2,8 @@ package gateway
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"strconv"
 	"time"
 )
 
@@ -19,21 +17,6 @@ const (
 	AccessLogOff AccessLogMode = 0
 	AccessLogOn  AccessLogMode = 1
 )
-
-// ParseAccessLogMode takes "off", "on", or a share such as "0.05".
-func ParseAccessLogMode(s string) (AccessLogMode, error) {
-	switch s {
-	case "", "off":
-		return AccessLogOff, nil
-	case "on":
-		return AccessLogOn, nil
-	}
-	share, err := strconv.ParseFloat(s, 64)
-	if err != nil || !(share >= 0 && share <= 1) {
-		return 0, fmt.Errorf("%q is not \"off\", \"on\" or a share from 0 to 1", s)
-	}
-	return AccessLogMode(share), nil
-}
 
 // takes says whether one request is logged.
 func (m AccessLogMode) takes() bool {

@@ -286,16 +286,7 @@ func TestAccessLog_HasTheRequestWithoutItsQuery(t *testing.T) {
 	assert.NotContains(t, r.log.String(), "secret")
 }
 
-func TestParseAccessLogMode_TakesOffOnAndAShare(t *testing.T) {
-	for text, want := range map[string]AccessLogMode{"": 0, "off": 0, "on": 1, "0.25": 0.25, "1": 1} {
-		mode, err := ParseAccessLogMode(text)
-		require.NoError(t, err)
-		assert.InDelta(t, float64(want), float64(mode), 0)
-	}
-	for _, text := range []string{"yes", "-1", "1.1", "NaN"} {
-		_, err := ParseAccessLogMode(text)
-		require.Error(t, err, text)
-	}
+func TestAccessLogMode_TakesAllOrNothingAtItsEnds(t *testing.T) {
 	assert.False(t, AccessLogOff.takes())
 	assert.True(t, AccessLogOn.takes())
 }

@@ -4,7 +4,10 @@ import (
 	"bufio"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // reserved says that a request header's name is Berth's to set: the identity
@@ -55,6 +58,19 @@ func hopByHop(name string) bool {
 		return true
 	}
 	return false
+}
+
+// mayTrail says that a client's field may go on after the body. net/http
+// passes on trailers that nobody announced, Content-Length and Host among
+// them, which an app may take for fields of the head (RFC 9110 section 6.5.1).
+// name is canonical.
+func mayTrail(name string) bool {
+	return !reserved(name) && !hopByHop(name) && httpguts.ValidTrailerHeader(name)
+}
+
+// trailing gives those of a trailer's values that can be written.
+func trailing(values []string) []string {
+	return slices.DeleteFunc(slices.Clone(values), func(v string) bool { return !httpguts.ValidHeaderFieldValue(v) })
 }
 
 // named lists the fields that a Connection header makes hop-by-hop; nil for

@@ -155,7 +155,7 @@ func (x *exchange) eachSet(f func(name, value string)) {
 func (x *exchange) trailerNames() string {
 	var names []string
 	for name := range x.r.Trailer {
-		if !reserved(name) && !hopByHop(name) {
+		if mayTrail(name) {
 			names = append(names, name)
 		}
 	}

@@ -62,12 +62,16 @@ func (x *exchange) passHTTP2(ofClient context.Context, in *instance) error {
 	}
 
 	var late *time.Timer
+	var answering sync.Mutex // keeps progress from starting late again after the answer
+	answered := false
 	if !x.grpc { // which has deadlines of its own, and calls that wait for news
 		late = time.AfterFunc(x.route.RequestTimeout, func() { cancel(errNoAnswerInTime) })
 		defer late.Stop()
 	}
 	out := x.outgoing(ctx, in, func() {
-		if late != nil && late.Stop() {
+		answering.Lock()
+		defer answering.Unlock()
+		if late != nil && !answered && late.Stop() {
 			late.Reset(x.route.RequestTimeout)
 		}
 	})
@@ -75,9 +79,12 @@ func (x *exchange) passHTTP2(ofClient context.Context, in *instance) error {
 		defer b.leave()
 	}
 	answer, err := in.upstream.http2.RoundTrip(out)
+	answering.Lock()
+	answered = true
 	if late != nil {
 		late.Stop()
 	}
+	answering.Unlock()
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
@@ -118,7 +125,7 @@ func (x *exchange) outgoing(ctx context.Context, in *instance, progress func()) 
 		out.ContentLength = r.ContentLength
 		out.Trailer = http.Header{}
 		for name := range r.Trailer {
-			if !reserved(name) && !hopByHop(name) {
+			if mayTrail(name) {
 				out.Trailer[name] = nil
 			}
 		}
@@ -174,7 +181,7 @@ func (b *passedBody) Read(p []byte) (int, error) {
 	b.progress()
 	if errors.Is(err, io.EOF) {
 		for name := range b.out.Trailer {
-			b.out.Trailer[name] = b.x.r.Trailer[name]
+			b.out.Trailer[name] = trailing(b.x.r.Trailer[name])
 		}
 	}
 	return n, err

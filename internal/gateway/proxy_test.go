@@ -161,6 +161,17 @@ func TestGateway_PassesTrailersBothWays(t *testing.T) {
 	assert.Equal(t, "unannounced", res.Trailer.Get("X-Late"))
 }
 
+func TestGateway_KeepsTrailersThatBelongToTheHeadFromApps(t *testing.T) {
+	r := newRig(t)
+	r.route(routeTo("shop.localhost", "d1", addressOf(app(t, func(w http.ResponseWriter, req *http.Request) {
+		_, _ = io.Copy(io.Discard, req.Body)
+		_ = json.NewEncoder(w).Encode(req.Trailer)
+	}))))
+	said := r.raw("POST / HTTP/1.1\r\nHost: shop.localhost\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n" +
+		"4\r\nbody\r\n0\r\nX-Sum: 7\r\nContent-Length: 5\r\nHost: evil.test\r\nAuthorization: Basic Zm9vOmJhcg==\r\n\r\n")
+	assert.Contains(t, said, `{"X-Sum":["7"]}`)
+}
+
 func TestGateway_PassesInformationalAnswers(t *testing.T) {
 	r := newRig(t)
 	r.route(routeTo("shop.localhost", "d1", addressOf(app(t, func(w http.ResponseWriter, _ *http.Request) {

@@ -165,10 +165,10 @@ func (s *sending) sendPart(p []byte) error {
 func (s *sending) sendEnd() {
 	_, _ = s.c.out.WriteString("0\r\n")
 	for name, values := range s.x.r.Trailer {
-		if reserved(name) || hopByHop(name) {
+		if !mayTrail(name) {
 			continue
 		}
-		for _, v := range values {
+		for _, v := range trailing(values) {
 			writeField(s.c.out, name, v)
 		}
 	}
