@@ -5,14 +5,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
 
-data=${BERTH_DATA_DIR:-./data}
-berth() { bin/berth --data-dir "$data" "$@"; }
+berth() { bin/berth "$@"; }
 
 main() {
   toolchain
-  find_engine
   say "building Berth"
   make --no-print-directory -s build
+  data=$(setting DATA_DIR) # from the environment, .env, or the default
+  find_engine
   start
   if [ ! -e "$data/hello-deployed" ]; then first_app; fi
   addresses
@@ -21,7 +21,8 @@ main() {
 
 # find_engine exports the socket that Berth is to use, unless somebody chose.
 find_engine() {
-  [ -z "${BERTH_ENGINE:-}" ] || { engine=$BERTH_ENGINE; return 0; }
+  engine=$(setting ENGINE)
+  [ "$engine" = auto ] || return 0
   if ! have docker && ! have podman; then
     say "no container engine: installing Podman"
     scripts/install-engine.sh
@@ -43,7 +44,7 @@ start() {
   exec 3<>"$words"
   rm "$words"
   set -m
-  bin/berth --data-dir "$data" serve >&3 &
+  bin/berth serve >&3 &
   server=$!
   set +m
   trap 'kill -INT "$server" 2>/dev/null || true' INT TERM
