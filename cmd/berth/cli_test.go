@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/stretchr/testify/require"
 
+	"berth/internal/api"
 	"berth/internal/deploy"
 )
 
@@ -257,6 +258,9 @@ func TestImage_IsPushedLocallyAndWithAToken(t *testing.T) {
 	require.Contains(t, h.must("image", "push", file, "shop:1.0"), "Pushed shop:1.0")
 	require.Contains(t, h.must("image", "tags", "shop"), "1.0")
 	require.Zero(t, h.run(adminPassword, "login", h.url, "-u", "admin").code)
+	var system api.System
+	require.NoError(t, json.Unmarshal([]byte(h.must("system", "--json")), &system))
+	require.Contains(t, h.must("image", "push", file, system.RegistryHost+"/shop:1.0"), "Pushed shop:1.0")
 	s := h.run("", "image", "push", file, "shop:1.1")
 	require.Zero(t, s.code, s.err)
 	require.Regexp(t, `shop +2 `, h.must("image"))

@@ -32,6 +32,12 @@ Example:
 
 // Run pushes an image.
 func (cmd *imagePush) Run(ctx context.Context, c *client, o *output) error {
+	var system api.System
+	if err := c.get(ctx, "/api/system", &system); err != nil {
+		return err
+	}
+	// As "docker push" has it, with the registry's host before it, will do.
+	cmd.Image = strings.TrimPrefix(cmd.Image, system.RegistryHost+"/")
 	options := []name.Option{name.WithDefaultRegistry(c.base.Host), name.WithDefaultTag("latest")}
 	if c.base.Scheme == "http" {
 		options = append(options, name.Insecure)

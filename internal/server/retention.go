@@ -14,14 +14,12 @@ func (s *Server) prune(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		now := s.clock()
-		removed, err := s.events.Prune(ctx, now.Add(-s.settings.LogRetention), now.Add(-s.settings.EventRetention))
+		_, err := s.events.Prune(ctx, now.Add(-s.settings.LogRetention), now.Add(-s.settings.EventRetention))
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
 			s.log.ErrorContext(ctx, "old events not removed", "error", err)
-		case removed > 0:
-			s.log.InfoContext(ctx, "old events removed", "count", removed)
 		}
 		select {
 		case <-ctx.Done():
