@@ -34,7 +34,6 @@ type berth struct {
 	dir     string
 	address string // of the gateway
 	local   *http.Client
-	env     []string
 
 	cmd    *exec.Cmd
 	ended  chan struct{}
@@ -43,12 +42,12 @@ type berth struct {
 
 // start makes a data folder, starts a server on it and waits until it answers.
 // When the test ends, server, containers and images of it are gone.
-func start(t *testing.T, e engine, env ...string) *berth {
+func start(t *testing.T, e engine) *berth {
 	t.Helper()
 	// Not t.TempDir: a Unix socket's address may have 107 bytes at most.
-	dir, err := os.MkdirTemp("", "berth")
+	dir, err := os.MkdirTemp("", "berth") //nolint:usetesting // see above
 	require.NoError(t, err)
-	b := &berth{t: t, engine: e, dir: dir, address: freeAddress(t), env: env, output: &tail{}}
+	b := &berth{t: t, engine: e, dir: dir, address: freeAddress(t), output: &tail{}}
 	b.local = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", b.socket())
 	}}}
@@ -93,7 +92,7 @@ func (b *berth) spawn(extra ...string) {
 	b.t.Helper()
 	cmd := exec.Command(binary, "serve")
 	cmd.Dir = b.dir
-	cmd.Env = append(append([]string{
+	cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + b.dir,
 		"BERTH_DATA_DIR=" + filepath.Join(b.dir, "data"),
 		"BERTH_LISTEN=" + b.address,
@@ -101,7 +100,7 @@ func (b *berth) spawn(extra ...string) {
 		"BERTH_ENGINE=" + b.engine.socket,
 		"BERTH_ADMIN_PASSWORD=" + adminPassword,
 		"BERTH_ACCESS_LOG=off",
-	}, b.env...), extra...)
+	}, extra...)
 	cmd.Stdout, cmd.Stderr = b.output, b.output
 	require.NoError(b.t, cmd.Start())
 	ended := make(chan struct{})
@@ -188,6 +187,7 @@ func (b *berth) containers(project string) []container.Container {
 // projectPrefix is how the names of a test's projects begin, so that what it
 // leaves behind can be told from what others made.
 func projectPrefix(t *testing.T) string {
+	t.Helper()
 	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
 	name = strings.TrimPrefix(name, "test")
 	if len(name) > 30 {

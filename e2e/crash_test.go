@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ func TestCrash_LeavesExactlyOneLiveRelease(t *testing.T) {
 		version := 0
 		next := func() string {
 			version++
-			tag := fmt.Sprint(version)
+			tag := strconv.Itoa(version)
 			b.push(project, tag, image(t, tag))
 			return tag
 		}
@@ -75,7 +76,7 @@ func (b *berth) oneLive(project, old, tag string, d deploy.Deployment) {
 	b.t.Helper()
 	want := liveVersion(d, old, tag)
 	b.eventually("version "+want+" answers", func() error { return b.answers(project, want) })
-	b.eventually("one container is left", func() error { return b.onlyContainers(project, 1) })
+	b.eventually("one container is left", func() error { return b.onlyContainer(project) })
 	var page struct{ Items []deploy.Deployment }
 	b.call("GET", "/api/deployments?project="+project+"&state=live", nil, &page)
 	require.Len(b.t, page.Items, 1)
@@ -99,10 +100,10 @@ func liveVersion(d deploy.Deployment, old, tag string) string {
 	return old
 }
 
-// onlyContainers says whether a project has so many containers, running or not.
-func (b *berth) onlyContainers(project string, want int) error {
+// onlyContainer says whether a project has one container, running or not.
+func (b *berth) onlyContainer(project string) error {
 	list := b.containers(project)
-	if len(list) == want {
+	if len(list) == 1 {
 		return nil
 	}
 	names := make([]string, len(list))

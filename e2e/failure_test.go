@@ -48,7 +48,7 @@ func TestFailure_LeavesTheOldReleaseAlone(t *testing.T) {
 				require.Contains(t, strings.Join(lines, "\n"), c.says)
 			}
 			require.NoError(t, b.answers(project, "1"))
-			b.eventually("the failed release is gone", func() error { return b.onlyContainers(project, 1) })
+			b.eventually("the failed release is gone", func() error { return b.onlyContainer(project) })
 		}
 	})
 }

@@ -24,7 +24,7 @@ func TestOvertake_SlowOldNeverReplacesFastNew(t *testing.T) {
 		require.Equal(t, deploy.Live, b.wait(fast.ID).State)
 		require.NotEqual(t, deploy.Live, b.wait(slow.ID).State, "the older one must not be live beside the newer")
 		require.NoError(t, b.answers(project, "3"))
-		b.eventually("only the new release's container is left", func() error { return b.onlyContainers(project, 1) })
+		b.eventually("only the new release's container is left", func() error { return b.onlyContainer(project) })
 		require.NoError(t, b.answers(project, "3"))
 	})
 }

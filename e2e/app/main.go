@@ -23,10 +23,14 @@ import (
 var version = os.Getenv("APP_VERSION")
 
 func main() {
+	os.Exit(run())
+}
+
+func run() int {
 	fmt.Println("app version", version, "starts")
 	if reason := os.Getenv("APP_CRASH"); reason != "" {
 		fmt.Fprintln(os.Stderr, "fatal:", reason)
-		os.Exit(3)
+		return 3
 	}
 	if wait, err := time.ParseDuration(os.Getenv("APP_START_DELAY")); err == nil {
 		time.Sleep(wait)
@@ -51,20 +55,21 @@ func main() {
 	go func() {
 		<-ctx.Done()
 		fmt.Println("app version", version, "stops")
-		ending, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		_ = server.Shutdown(ending)
 	}()
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }
 
 // answer writes "version text".
 func answer(w http.ResponseWriter, text string) {
 	w.Header().Set("X-App-Version", version)
-	fmt.Fprintf(w, "%s %s\n", version, text)
+	fmt.Fprintf(w, "%s %s\n", version, text) //nolint:gosec // a test says what it wants said, in plain text
 }
 
 func health(w http.ResponseWriter, _ *http.Request) {
@@ -123,7 +128,7 @@ func socket(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	defer c.CloseNow()
+	defer func() { _ = c.CloseNow() }()
 	for {
 		kind, data, err := c.Read(r.Context())
 		if err != nil {

@@ -212,7 +212,7 @@ type fakeImages struct {
 }
 
 // push makes an image that can be found and pulled. Its id tells its name.
-func (f *fakeImages) push(repository, tag string, kind app, ports ...int) (imageID string) { //nolint:unparam // it reads better with the name
+func (f *fakeImages) push(repository, tag string, kind app, ports ...int) (imageID string) {
 	digest := "sha256:" + strings.Repeat("d", 50) + (repository + tag + "00000000000000")[:14]
 	id := "image-" + repository + "-" + tag
 	f.mu.Lock()
@@ -317,7 +317,7 @@ func (r *fakeRouter) of(hostname string) (deploy.Route, bool) {
 
 // ask asks each instance of a hostname's route who it is. It fails the test
 // when an answer is from a container that is not the one routed to.
-func (b *berth) ask(hostname string) (images []string) { //nolint:unparam // it reads better with the name
+func (b *berth) ask(hostname string) (images []string) {
 	b.t.Helper()
 	route, ok := b.router.of(hostname)
 	if !ok {
