@@ -212,7 +212,7 @@ type fakeImages struct {
 }
 
 // push makes an image that can be found and pulled. Its id tells its name.
-func (f *fakeImages) push(repository, tag string, kind app, ports ...int) (imageID string) {
+func (f *fakeImages) push(repository, tag string, kind app, ports ...int) (imageID string) { //nolint:unparam // it reads better with the name
 	digest := "sha256:" + strings.Repeat("d", 50) + (repository + tag + "00000000000000")[:14]
 	id := "image-" + repository + "-" + tag
 	f.mu.Lock()
