@@ -1,9 +1,10 @@
+//go:build bench
+
 package e2e
 
 import (
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"testing"
@@ -19,11 +20,9 @@ import (
 // TestFloor prints how long a deployment takes from its trigger to the first
 // answer of the new release, beside what the engine alone takes to create and
 // start a container of the same image and to give its first answer, measured
-// in turn in one run. It is a measurement, not a proof: `make bench` runs it.
+// in turn in one run. It is a measurement, not a proof, so `make bench` alone
+// builds it.
 func TestFloor(t *testing.T) {
-	if os.Getenv("BERTH_BENCH") == "" {
-		t.Skip("a measurement: `make bench` runs it")
-	}
 	onEachEngine(t, func(t *testing.T, e engine) {
 		const rounds = 15
 		b := start(t, e)

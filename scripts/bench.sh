@@ -14,6 +14,6 @@ mkdir -p .tools
 lines=$(scripts/engines.sh start all "$state")
 say "trigger to live, beside the engine's floor"
 # shellcheck disable=SC2086 # one variable a line
-env $lines BERTH_BENCH=1 go test -v -count 1 -timeout 1h -run TestFloor ./e2e
+env $lines go test -tags bench -v -count 1 -timeout 1h -run TestFloor ./e2e
 say "the gateway beside nginx"
 scripts/bench-gateway.sh
