@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -64,10 +65,12 @@ func (a *attempt) giveUp(ctx context.Context, end State, step StepName, message 
 }
 
 // lastWords takes the last lines of the containers into the log and gives the
-// very last.
-func (a *attempt) lastWords(ctx context.Context) (last string) {
+// very last, of standard error where there is one: the two streams come by
+// different ways, so which line was last is not known.
+func (a *attempt) lastWords(ctx context.Context) string {
 	ctx, stop := context.WithTimeout(ctx, logTime)
 	defer stop()
+	last := map[string]string{}
 	for _, b := range a.berths {
 		if !b.seen.Exists {
 			continue
@@ -78,11 +81,11 @@ func (a *attempt) lastWords(ctx context.Context) (last string) {
 			}
 			a.line(line.Stream, line.Text)
 			if !b.seen.Ready && strings.TrimSpace(line.Text) != "" {
-				last = strings.TrimSpace(line.Text)
+				last[line.Stream] = strings.TrimSpace(line.Text)
 			}
 		}
 	}
-	return last
+	return cmp.Or(last["stderr"], last["stdout"])
 }
 
 // undo takes away what a failed or canceled attempt made, and ends it.
