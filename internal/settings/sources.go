@@ -23,7 +23,7 @@ const (
 // command line, and the tests.
 var notSettings = []string{"ENV_FILE", "URL", "TOKEN"}
 
-var notSettingsPrefixes = []string{"TEST_", "SOAK_", "BENCH_"}
+var notSettingsPrefixes = []string{"TEST_", "SOAK_"}
 
 // source is one place that variables come from.
 type source struct {
