@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -237,6 +239,42 @@ func TestSecret_IsSetFromStdinAndNeverShown(t *testing.T) {
 	}
 	h.must("secret", "remove", "shop", "DATABASE_URL", "-y")
 	require.NotContains(t, h.must("secret"), "DATABASE_URL")
+}
+
+// whileAsked runs the command, and calls meanwhile before it is given its secret.
+func (h *house) whileAsked(meanwhile func(), args ...string) said {
+	h.t.Helper()
+	var out, errs bytes.Buffer
+	stdin := readFunc(func(p []byte) (int, error) {
+		meanwhile()
+		return copy(p, "mine"), io.EOF
+	})
+	p := process{
+		args: append([]string{"--data-dir", h.data}, args...), environ: []string{"HOME=" + h.home},
+		stdin: stdin, stdout: &out, stderr: &errs,
+	}
+	code := p.run(h.t.Context())
+	return said{out.String(), errs.String(), code}
+}
+
+type readFunc func([]byte) (int, error)
+
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }
+
+func TestSecretAndAccount_AreNotSetOverWhatNobodySaw(t *testing.T) {
+	h := newHouse(t)
+	for _, set := range [][]string{{"secret", "set", "shop", "TOKEN"}, {"registry", "set", "GHCR.io", "-u", "ana"}} {
+		others := func() { require.Zero(t, h.local("theirs", set...).code) }
+		for _, before := range []string{"nothing", "a version"} {
+			s := h.whileAsked(others, set...)
+			require.Equal(t, exitClash, s.code, "over %s: %s", before, s.err)
+			require.Contains(t, s.err, "meanwhile")
+		}
+		s := h.whileAsked(others, append(set, "--force")...)
+		require.Zero(t, s.code, s.err)
+	}
+	require.Regexp(t, `shop +TOKEN +4 `, h.must("secret", "list", "shop"))
+	require.Contains(t, h.must("--json", "registry"), `"version": 4`)
 }
 
 func TestRegistry_KeepsAccounts(t *testing.T) {

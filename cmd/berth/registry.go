@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"net/http"
+
+	"berth/internal/registry"
 )
 
 type registryCommand struct {
@@ -11,24 +13,17 @@ type registryCommand struct {
 	Remove registryRemove `cmd:"" help:"Remove the account at a registry."`
 }
 
-// registryAccount is an account as the API shows it.
-type registryAccount struct {
-	Host     string `json:"host"`
-	Username string `json:"username"`
-	Insecure bool   `json:"insecure"`
-}
-
 type registryList struct{}
 
 // Run lists accounts.
 func (*registryList) Run(ctx context.Context, c *client, o *output) error {
-	var list page[registryAccount]
-	if err := c.get(ctx, "/api/registries", &list); err != nil {
+	accounts, err := registryAccounts(ctx, c)
+	if err != nil {
 		return err
 	}
-	return o.result(list.Items, func() {
-		rows := make([][]string, len(list.Items))
-		for i, a := range list.Items {
+	return o.result(accounts, func() {
+		rows := make([][]string, len(accounts))
+		for i, a := range accounts {
 			speaks := "https"
 			if a.Insecure {
 				speaks = "plain http"
@@ -39,27 +34,52 @@ func (*registryList) Run(ctx context.Context, c *client, o *output) error {
 	})
 }
 
+func registryAccounts(ctx context.Context, c *client) ([]registry.RegistryAccount, error) {
+	var list page[registry.RegistryAccount]
+	err := c.get(ctx, "/api/registries", &list)
+	return list.Items, err
+}
+
 type registrySet struct {
 	Host     string `arg:"" help:"The registry's host, such as ghcr.io."`
 	Username string `short:"u" help:"Who Berth is there."`
 	Insecure bool   `help:"Speak plain HTTP; only for a registry on a network of your own."`
+	Force    bool   `help:"Set it also when somebody else does so meanwhile."`
 }
 
 // Help tells where the password comes from.
 func (*registrySet) Help() string { return "The password is asked for, or read from stdin." }
 
-// Run sets an account.
+// Run sets an account, over the version that there is before the password is
+// asked for.
 func (cmd *registrySet) Run(ctx context.Context, c *client, o *output, p *process) error {
-	password, err := p.askSecret("Password of " + cmd.Username + " at " + cmd.Host)
+	host, err := registry.NormalHost(cmd.Host)
 	if err != nil {
 		return err
 	}
-	body := map[string]any{"username": cmd.Username, "password": password.Reveal(), "insecure": cmd.Insecure}
-	if err := c.call(ctx, http.MethodPut, pathf("/api/registries/%s", cmd.Host), body, nil); err != nil {
+	body := map[string]any{"username": cmd.Username, "insecure": cmd.Insecure}
+	if !cmd.Force {
+		accounts, err := registryAccounts(ctx, c)
+		if err != nil {
+			return err
+		}
+		body["version"] = 0
+		for _, a := range accounts {
+			if a.Host == host {
+				body["version"] = a.Version
+			}
+		}
+	}
+	password, err := p.askSecret("Password of " + cmd.Username + " at " + host)
+	if err != nil {
 		return err
 	}
-	set := registryAccount{cmd.Host, cmd.Username, cmd.Insecure}
-	return o.result(set, func() { o.printf("Berth is %s at %s now.\n", cmd.Username, cmd.Host) })
+	body["password"] = password.Reveal()
+	if err := c.call(ctx, http.MethodPut, pathf("/api/registries/%s", host), body, nil); err != nil {
+		return err
+	}
+	set := map[string]any{"host": host, "username": cmd.Username, "insecure": cmd.Insecure}
+	return o.result(set, func() { o.printf("Berth is %s at %s now.\n", cmd.Username, host) })
 }
 
 type registryRemove struct {

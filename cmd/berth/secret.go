@@ -22,17 +22,24 @@ type secretList struct {
 
 // Run lists secrets.
 func (cmd *secretList) Run(ctx context.Context, c *client, o *output) error {
-	var list page[vault.Slot]
-	if err := c.get(ctx, "/api/secrets?"+url.Values{"context": {cmd.Context}}.Encode(), &list); err != nil {
+	slots, err := secrets(ctx, c, cmd.Context)
+	if err != nil {
 		return err
 	}
-	return o.result(list.Items, func() {
-		rows := make([][]string, len(list.Items))
-		for i, s := range list.Items {
+	return o.result(slots, func() {
+		rows := make([][]string, len(slots))
+		for i, s := range slots {
 			rows[i] = []string{s.Context, s.Name, strconv.FormatInt(s.Version, 10), ago(s.UpdatedAt, time.Now())}
 		}
 		o.table([]string{"context", "name", "version", "changed"}, rows)
 	})
+}
+
+// secrets lists those of a context, or all when it is "".
+func secrets(ctx context.Context, c *client, slotContext string) ([]vault.Slot, error) {
+	var list page[vault.Slot]
+	err := c.get(ctx, "/api/secrets?"+url.Values{"context": {slotContext}}.Encode(), &list)
+	return list.Items, err
 }
 
 type secretName struct {
@@ -42,7 +49,10 @@ type secretName struct {
 
 func (n secretName) path() string { return pathf("/api/secrets/%s/%s", n.Context, n.Name) }
 
-type secretSet struct{ secretName }
+type secretSet struct {
+	secretName
+	Force bool `help:"Set it also when somebody else does so meanwhile."`
+}
 
 // Help gives examples.
 func (*secretSet) Help() string {
@@ -53,14 +63,29 @@ Examples:
   berth stage edit shop prod --secret DATABASE_URL=shop/DATABASE_URL`
 }
 
-// Run sets a secret.
+// Run sets a secret, over the version that there is before the value is asked
+// for.
 func (cmd *secretSet) Run(ctx context.Context, c *client, o *output, p *process) error {
+	body := map[string]any{}
+	if !cmd.Force {
+		slots, err := secrets(ctx, c, cmd.Context)
+		if err != nil {
+			return err
+		}
+		body["version"] = 0
+		for _, s := range slots {
+			if s.Name == cmd.Name {
+				body["version"] = s.Version
+			}
+		}
+	}
 	value, err := p.askSecret("Value of " + cmd.Context + "/" + cmd.Name)
 	if err != nil {
 		return err
 	}
+	body["value"] = value.Reveal()
 	var slot vault.Slot
-	if err := c.call(ctx, http.MethodPut, cmd.path(), map[string]string{"value": value.Reveal()}, &slot); err != nil {
+	if err := c.call(ctx, http.MethodPut, cmd.path(), body, &slot); err != nil {
 		return err
 	}
 	return o.result(slot, func() {

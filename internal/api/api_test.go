@@ -189,6 +189,9 @@ var calls = []call{
 	{name: "secrets", as: member, method: "GET", path: "/api/secrets?context=project/shop", status: 200, holds: []string{`"name":"API_KEY"`}, lacks: []string{"hunter2"}},
 	{name: "secrets of another context", as: member, method: "GET", path: "/api/secrets?context=project/blog", status: 200, holds: []string{`{"items":[]}`}},
 	{name: "set a secret", as: member, method: "PUT", path: "/api/secrets/project%2Fshop/API_KEY", body: `{"value":"s3cret"}`, status: 200, holds: []string{`"version":2`, `"context":"project/shop"`}, lacks: []string{"s3cret"}, events: []event.Kind{"secret.set"}},
+	{name: "set a secret that was seen", as: member, method: "PUT", path: "/api/secrets/project%2Fshop/API_KEY", body: `{"value":"s3cret","version":1}`, status: 200, holds: []string{`"version":2`}, events: []event.Kind{"secret.set"}},
+	{name: "set a secret unseen", as: member, method: "PUT", path: "/api/secrets/project%2Fshop/API_KEY", body: `{"value":"s3cret","version":0}`, status: 409, holds: []string{`"code":"conflict"`}, lacks: []string{"s3cret"}},
+	{name: "set a secret that is not there yet", as: member, method: "PUT", path: "/api/secrets/shop/KEY", body: `{"value":"s3cret","version":0}`, status: 200, holds: []string{`"version":1`}, events: []event.Kind{"secret.set"}},
 	{name: "set a secret to nothing", as: member, method: "PUT", path: "/api/secrets/shop/KEY", body: `{"value":""}`, status: 422, holds: []string{`"location":"body.value"`}},
 	{name: "remove a secret", as: member, method: "DELETE", path: "/api/secrets/project%2Fshop/API_KEY", status: 204, events: []event.Kind{"secret.removed"}},
 	{name: "remove a secret that is not there", as: member, method: "DELETE", path: "/api/secrets/shop/NOPE", status: 404},
@@ -209,6 +212,8 @@ var calls = []call{
 	{name: "remove a tag that is not there", as: member, method: "DELETE", path: "/api/images/tags?repository=nope&tag=1", status: 404},
 	{name: "registries", as: admin, method: "GET", path: "/api/registries", status: 200, holds: []string{`{"items":[]}`}},
 	{name: "set a registry's account", as: admin, method: "PUT", path: "/api/registries/ghcr.io", body: `{"username":"ana","password":"s3cret"}`, status: 204, events: []event.Kind{"secret.set", "registry_account.set"}},
+	{name: "set a registry's account unseen", as: admin, method: "PUT", path: "/api/registries/ghcr.io", body: `{"username":"ana","password":"s3cret","version":1}`, status: 409, holds: []string{`"code":"conflict"`}, lacks: []string{"s3cret"}},
+	{name: "set a registry's account of no version", as: admin, method: "PUT", path: "/api/registries/ghcr.io", body: `{"username":"ana","password":"s3cret","version":-1}`, status: 422, holds: []string{`"location":"body.version"`}, lacks: []string{"s3cret"}},
 	{name: "remove a registry's account that is not there", as: admin, method: "DELETE", path: "/api/registries/ghcr.io", status: 404},
 	{name: "registries as a member", as: member, method: "GET", path: "/api/registries", status: 403},
 

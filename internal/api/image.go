@@ -55,11 +55,12 @@ type setRegistryInput struct {
 		Username string      `json:"username" maxLength:"255"`
 		Password secret.Text `json:"password" maxLength:"65536"`
 		Insecure bool        `json:"insecure,omitempty" doc:"Speak plain HTTP; only for registries on a network of your own"`
+		Version  *int64      `json:"version,omitempty" minimum:"0" doc:"The version that was seen, 0 for an account that is not there; 409 when it has moved. Without it, whatever is there is replaced."`
 	}
 }
 
 func (a *API) setRegistry(ctx context.Context, in *setRegistryInput) (*struct{}, error) {
-	return nil, a.resolver.SetAccount(ctx, callerOf(ctx).actor(), registry.RegistryAccount{
+	return nil, a.resolver.SetAccount(ctx, callerOf(ctx).actor(), in.Body.Version, registry.RegistryAccount{
 		Host: in.Host, Username: in.Body.Username, Insecure: in.Body.Insecure,
 	}, in.Body.Password)
 }

@@ -42,7 +42,8 @@ type SlotPath struct {
 type setSecretInput struct {
 	SlotPath
 	Body struct {
-		Value secret.Text `json:"value" maxLength:"65536"`
+		Value   secret.Text `json:"value" maxLength:"65536"`
+		Version *int64      `json:"version,omitempty" minimum:"0" doc:"The version that was seen, 0 for a secret that is not there; 409 when it has moved. Without it, whatever is there is replaced."`
 	}
 }
 
@@ -50,7 +51,7 @@ func (a *API) setSecret(ctx context.Context, in *setSecretInput) (*output[vault.
 	if err := notOfRegistries(in.Context); err != nil {
 		return nil, err
 	}
-	slot, err := a.vault.Set(ctx, callerOf(ctx).actor(), in.Context, in.Name, in.Body.Value)
+	slot, err := a.vault.Replace(ctx, callerOf(ctx).actor(), in.Context, in.Name, in.Body.Version, in.Body.Value)
 	if err != nil {
 		return nil, err
 	}

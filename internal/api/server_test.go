@@ -90,7 +90,7 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 	})
 	require.NoError(tb, err)
 	resolver := registry.NewResolver(registry.ResolverConfig{
-		Registry: images, DB: db, Events: s.events, Secrets: slots{s.vault},
+		Registry: images, DB: db, Events: s.events, Secrets: s.vault,
 		Engine: func() (string, string, secret.Text) { return "127.0.0.1:1", "berth", key },
 	})
 	table := gateway.NewTable(gateway.TableConfig{})
@@ -230,14 +230,6 @@ func (d doorman) Authenticate(ctx context.Context, username string, password sec
 		Push: identity.Decide(&s, identity.ActionPush) == nil,
 		Pull: identity.Decide(&s, identity.ActionPull) == nil,
 	}, nil
-}
-
-// slots lets the registry keep passwords in the vault, as package server does.
-type slots struct{ *vault.Vault }
-
-func (s slots) Set(ctx context.Context, actor, slotContext, name string, value secret.Text) error {
-	_, err := s.Vault.Set(ctx, actor, slotContext, name, value)
-	return err
 }
 
 // engine stands in for a container engine where no container runs: it knows

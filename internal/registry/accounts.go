@@ -18,6 +18,7 @@ type RegistryAccount struct { //nolint:revive // Account is somebody at this reg
 	Host      string    `json:"host"` // "ghcr.io", "registry.example.org:5000"
 	Username  string    `json:"username"`
 	Insecure  bool      `json:"insecure"` // plain HTTP is allowed
+	Version   int64     `json:"version"`  // counts from 1 with each SetAccount
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 }
@@ -40,28 +41,33 @@ func (r *Resolver) Accounts(ctx context.Context) (list []RegistryAccount, err er
 	return list, err
 }
 
-// SetAccount adds the account for a host, or changes it. An empty password
-// keeps the one there is. An empty username is for a registry that is only to
-// be reached over plain HTTP, and has no password.
-func (r *Resolver) SetAccount(ctx context.Context, actor string, a RegistryAccount, password secret.Text) error {
-	host, err := normalHost(a.Host)
+// SetAccount adds the account for a host, or changes it, when it still has the
+// version that its author saw, 0 for no account at all; otherwise fault.Conflict
+// says so. A nil version is any. An empty password keeps the one there is. An
+// empty username is for a registry that is only to be reached over plain HTTP,
+// and has no password.
+func (r *Resolver) SetAccount(ctx context.Context, actor string, seen *int64, a RegistryAccount, password secret.Text) error {
+	host, err := NormalHost(a.Host)
 	if err != nil {
 		return err
 	}
 	a.Host = host
-	old, found, err := r.findAccount(ctx, host)
-	if err != nil {
-		return err
-	}
-	if err := checkAccount(a, old, found, password); err != nil {
-		return err
-	}
-	if !password.Empty() {
-		if err := r.secrets.Set(ctx, actor, secretContext, host, password); err != nil {
-			return fmt.Errorf("keep the password for %s: %w", host, err)
-		}
-	}
 	return r.db.Write(ctx, func(tx *sqlite.Tx) error {
+		old, found, err := selectAccount(ctx, tx, host)
+		if err != nil {
+			return err
+		}
+		if seen != nil && *seen != old.Version {
+			return fault.Conflict("the account for %s was set or removed meanwhile; look at it again", host)
+		}
+		if err := checkAccount(a, old, found, password); err != nil {
+			return err
+		}
+		if !password.Empty() {
+			if err := r.secrets.SetIn(ctx, tx, actor, secretContext, host, password); err != nil {
+				return fmt.Errorf("keep the password for %s: %w", host, err)
+			}
+		}
 		if err := putAccount(ctx, tx, a, r.clock()); err != nil {
 			return err
 		}
@@ -87,30 +93,27 @@ func checkAccount(a, old RegistryAccount, found bool, password secret.Text) erro
 
 // RemoveAccount removes the account for a host and its password.
 func (r *Resolver) RemoveAccount(ctx context.Context, actor, host string) error {
-	host, err := normalHost(host)
+	host, err := NormalHost(host)
 	if err != nil {
 		return err
 	}
-	a, found, err := r.findAccount(ctx, host)
-	if err != nil {
-		return err
-	}
-	if !found {
-		return fault.NotFound("no account for the registry %q", host)
-	}
-	err = r.db.Write(ctx, func(tx *sqlite.Tx) error {
+	return r.db.Write(ctx, func(tx *sqlite.Tx) error {
+		_, found, err := selectAccount(ctx, tx, host)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return fault.NotFound("no account for the registry %q", host)
+		}
 		if err := deleteAccount(ctx, tx, host); err != nil {
 			return err
 		}
+		// An account without a username has none, or one from before.
+		if err := r.secrets.RemoveIn(ctx, tx, actor, secretContext, host); err != nil && fault.KindOf(err) != fault.Missing {
+			return fmt.Errorf("remove the password for %s: %w", host, err)
+		}
 		return r.events.Append(ctx, tx, event.Event{Kind: AccountGone, Actor: actor}, AccountChange{Host: host})
 	})
-	if err != nil || a.Username == "" {
-		return err
-	}
-	if err := r.secrets.Remove(ctx, actor, secretContext, host); err != nil && fault.KindOf(err) != fault.Missing {
-		return fmt.Errorf("remove the password for %s: %w", host, err)
-	}
-	return nil
 }
 
 // account gives the account for a host with its password; both are empty when
@@ -135,8 +138,9 @@ func (r *Resolver) findAccount(ctx context.Context, host string) (a RegistryAcco
 	return a, found, err
 }
 
-// normalHost gives a registry's host as references have it.
-func normalHost(host string) (string, error) {
+// NormalHost gives a registry's host as references and accounts have it; the
+// fault of kind BadInput says what would be one.
+func NormalHost(host string) (string, error) {
 	repository, err := normalRepository(strings.TrimSpace(host) + "/any/name")
 	if err != nil || strings.Contains(host, "/") {
 		return "", fault.InvalidFields([]fault.Field{{Name: "host", Message: "is a host, with a port where it has one, such as ghcr.io or registry.example.org:5000"}})

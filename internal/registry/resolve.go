@@ -45,11 +45,11 @@ type Resolution struct {
 }
 
 // Secrets keeps passwords. It is the vault's, in the three calls that are
-// needed here.
+// needed here; SetIn and RemoveIn are a part of a transaction.
 type Secrets interface {
 	Get(ctx context.Context, slotContext, name string) (secret.Text, error)
-	Set(ctx context.Context, actor, slotContext, name string, value secret.Text) error
-	Remove(ctx context.Context, actor, slotContext, name string) error
+	SetIn(ctx context.Context, tx *sqlite.Tx, actor, slotContext, name string, value secret.Text) error
+	RemoveIn(ctx context.Context, tx *sqlite.Tx, actor, slotContext, name string) error
 }
 
 // ResolverConfig is what a Resolver needs.

@@ -22,6 +22,7 @@ import (
 	"berth/internal/fault"
 	"berth/internal/registry"
 	"berth/internal/secret"
+	"berth/internal/sqlite"
 )
 
 // slots keeps passwords in memory, in the place of the vault.
@@ -35,12 +36,12 @@ func (s *slots) Get(_ context.Context, slotContext, name string) (secret.Text, e
 	return v.(secret.Text), nil
 }
 
-func (s *slots) Set(_ context.Context, _, slotContext, name string, value secret.Text) error {
+func (s *slots) SetIn(_ context.Context, _ *sqlite.Tx, _, slotContext, name string, value secret.Text) error {
 	s.values.Store(slotContext+"/"+name, value)
 	return nil
 }
 
-func (s *slots) Remove(_ context.Context, _, slotContext, name string) error {
+func (s *slots) RemoveIn(_ context.Context, _ *sqlite.Tx, _, slotContext, name string) error {
 	s.values.Delete(slotContext + "/" + name)
 	return nil
 }
@@ -81,7 +82,7 @@ func TestResolve_AnswersTheSameInsideAndOutside(t *testing.T) {
 	b := newBerth(t)
 	images := b.platforms("team/shop", "1.4")
 	r := b.resolver()
-	require.NoError(t, r.SetAccount(t.Context(), "ana", registry.RegistryAccount{Host: b.host, Username: "bob"}, secret.New("bob-password")))
+	require.NoError(t, r.SetAccount(t.Context(), "ana", nil, registry.RegistryAccount{Host: b.host, Username: "bob"}, secret.New("bob-password")))
 
 	for where, repository := range map[string]string{"inside": "team/shop", "outside": b.host + "/team/shop"} {
 		t.Run(where, func(t *testing.T) {
@@ -182,7 +183,7 @@ func TestResolve_SaysWhatIsWrongWithAnotherRegistry(t *testing.T) {
 	require.Equal(t, fault.Denied, fault.KindOf(err), "nobody gets in unnamed")
 	require.Contains(t, fault.Message(err), "an administrator can add an account")
 
-	require.NoError(t, r.SetAccount(t.Context(), "ana", registry.RegistryAccount{Host: b.host, Username: "ana"}, secret.New("mistaken")))
+	require.NoError(t, r.SetAccount(t.Context(), "ana", nil, registry.RegistryAccount{Host: b.host, Username: "ana"}, secret.New("mistaken")))
 	_, err = r.Resolve(t.Context(), b.host+"/shop", "1", machine)
 	require.Equal(t, fault.Denied, fault.KindOf(err))
 	require.Contains(t, fault.Message(err), "does not accept the account")
@@ -206,7 +207,7 @@ func TestPull_TellsTheEngineWhereAndHow(t *testing.T) {
 	b := newBerth(t)
 	r := b.resolver()
 	d := "sha256:" + strings.Repeat("a", 64)
-	require.NoError(t, r.SetAccount(t.Context(), "ana", registry.RegistryAccount{Host: "ghcr.io", Username: "ana"}, secret.New("s3cret")))
+	require.NoError(t, r.SetAccount(t.Context(), "ana", nil, registry.RegistryAccount{Host: "ghcr.io", Username: "ana"}, secret.New("s3cret")))
 
 	own, err := r.Pull(t.Context(), "team/shop", d)
 	require.NoError(t, err)
@@ -230,7 +231,7 @@ func TestAccounts_AreSetListedAndRemoved(t *testing.T) {
 	b := newBerth(t)
 	r := b.resolver()
 	set := func(host, username string, insecure bool, password string) error {
-		return r.SetAccount(t.Context(), "ana", registry.RegistryAccount{Host: host, Username: username, Insecure: insecure}, secret.New(password))
+		return r.SetAccount(t.Context(), "ana", nil, registry.RegistryAccount{Host: host, Username: username, Insecure: insecure}, secret.New(password))
 	}
 	require.NoError(t, set("GHCR.io", "ana", false, "one"))
 	require.NoError(t, set("ghcr.io", "ana", true, ""), "the password stays when none is given")
@@ -253,6 +254,26 @@ func TestAccounts_AreSetListedAndRemoved(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, found, 4)
 	require.JSONEq(t, `{"host":"ghcr.io"}`, string(found[3].Data))
+}
+
+func TestSetAccount_RefusesAVersionThatItsAuthorDidNotSee(t *testing.T) {
+	b := newBerth(t)
+	r := b.resolver()
+	set := func(seen int64, password string) error {
+		return r.SetAccount(t.Context(), "ana", &seen, registry.RegistryAccount{Host: "ghcr.io", Username: "ana"}, secret.New(password))
+	}
+	require.Equal(t, fault.Clash, fault.KindOf(set(1, "seen where there is none")))
+	require.NoError(t, set(0, "one"))
+	require.Equal(t, fault.Clash, fault.KindOf(set(0, "not seen")))
+	require.NoError(t, set(1, "two"))
+	require.Equal(t, fault.Clash, fault.KindOf(set(1, "late")))
+
+	list, err := r.Accounts(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 2, list[0].Version)
+	pull, err := r.Pull(t.Context(), "ghcr.io/ana/shop", "sha256:"+strings.Repeat("a", 64))
+	require.NoError(t, err)
+	require.Equal(t, "two", pull.Password.Reveal(), "a password goes the way of its account")
 }
 
 // TestResolve_FollowsNoRegistryIntoPlainHTTP has a registry on this machine

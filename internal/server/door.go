@@ -11,7 +11,6 @@ import (
 	"berth/internal/identity"
 	"berth/internal/registry"
 	"berth/internal/secret"
-	"berth/internal/vault"
 )
 
 // engineUser is who the engine is on the internal listener.
@@ -77,13 +76,4 @@ func (s *Server) localMux() http.Handler {
 		}
 		other.ServeHTTP(w, r)
 	})
-}
-
-// slots is the vault as the resolver asks for it.
-type slots struct{ *vault.Vault }
-
-// Set sets a slot; what becomes of it is nobody's concern here.
-func (s slots) Set(ctx context.Context, actor, slotContext, name string, value secret.Text) error {
-	_, err := s.Vault.Set(ctx, actor, slotContext, name, value)
-	return err
 }

@@ -157,7 +157,7 @@ func (s *Server) buildRegistry(context.Context) (err error) {
 	s.internalHandler = s.registry.EngineHandler(engineUser, credential)
 	s.localHandler = door.handler(s.registry.Handler())
 	s.resolver = registry.NewResolver(registry.ResolverConfig{
-		Registry: s.registry, DB: s.db, Events: s.events, Secrets: slots{s.vault},
+		Registry: s.registry, DB: s.db, Events: s.events, Secrets: s.vault,
 		Engine: internalRegistry(s.internal.Addr(), credential), Clock: s.clock, Log: s.log,
 	})
 	return nil

@@ -83,37 +83,54 @@ func New(c Config) (*Vault, error) {
 	return v, nil
 }
 
-// Set seals a value in a slot, over the one that may be there. The fault that
-// refuses a name or a value is of kind BadInput, or TooLarge.
-func (v *Vault) Set(ctx context.Context, actor, slotContext, name string, value secret.Text) (slot Slot, err error) {
-	if err := checkName(slotContext, name); err != nil {
-		return Slot{}, err
-	}
-	switch size := len(value.Reveal()); {
-	case size == 0:
-		return Slot{}, fault.InvalidFields([]fault.Field{{Name: "value", Message: "is empty: remove the secret instead"}})
-	case size > MaxSize:
-		return Slot{}, fault.Large("the secret has %d bytes; at most %d are kept", size, MaxSize)
-	}
+// Set seals a value in a slot, over whatever is there. The fault that refuses
+// a name or a value is of kind BadInput, or TooLarge.
+func (v *Vault) Set(ctx context.Context, actor, slotContext, name string, value secret.Text) (Slot, error) {
+	return v.Replace(ctx, actor, slotContext, name, nil, value)
+}
+
+// Replace is Set over the version that its author saw, 0 for a slot that is
+// not there; fault.Conflict when it has another one. A nil version is any.
+func (v *Vault) Replace(ctx context.Context, actor, slotContext, name string, seen *int64, value secret.Text) (slot Slot, err error) {
 	err = v.db.Write(ctx, func(tx *sqlite.Tx) error {
-		now := v.now()
-		slot = Slot{Context: slotContext, Name: name, CreatedAt: now, UpdatedAt: now, Version: 1}
-		before, _, err := selectSlot(ctx, tx, slotContext, name)
-		switch {
-		case err == nil:
-			slot.CreatedAt, slot.Version = before.CreatedAt, before.Version+1
-		case fault.KindOf(err) != fault.Missing:
-			return err
-		}
-		if err := upsertSlot(ctx, tx, slot, v.sealer.seal(slot, value)); err != nil {
-			return err
-		}
-		return v.record(ctx, tx, SecretSet, actor, slot)
+		slot, err = v.put(ctx, tx, actor, slotContext, name, seen, value)
+		return err
 	})
 	if err != nil {
 		return Slot{}, err
 	}
 	return slot, nil
+}
+
+// SetIn is Set as a part of a transaction.
+func (v *Vault) SetIn(ctx context.Context, tx *sqlite.Tx, actor, slotContext, name string, value secret.Text) error {
+	_, err := v.put(ctx, tx, actor, slotContext, name, nil, value)
+	return err
+}
+
+func (v *Vault) put(ctx context.Context, tx *sqlite.Tx, actor, slotContext, name string, seen *int64, value secret.Text) (Slot, error) {
+	if err := checkName(slotContext, name); err != nil {
+		return Slot{}, err
+	}
+	if err := checkValue(value); err != nil {
+		return Slot{}, err
+	}
+	before, _, err := selectSlot(ctx, tx, slotContext, name)
+	if err != nil && fault.KindOf(err) != fault.Missing {
+		return Slot{}, err
+	}
+	if seen != nil && *seen != before.Version {
+		return Slot{}, fault.Conflict("the secret %q in %q was set or removed meanwhile; look at it again", name, slotContext)
+	}
+	now := v.now()
+	slot := Slot{Context: slotContext, Name: name, Version: before.Version + 1, CreatedAt: before.CreatedAt, UpdatedAt: now}
+	if before.Version == 0 {
+		slot.CreatedAt = now
+	}
+	if err := upsertSlot(ctx, tx, slot, v.sealer.seal(slot, value)); err != nil {
+		return Slot{}, err
+	}
+	return slot, v.record(ctx, tx, SecretSet, actor, slot)
 }
 
 // Get opens a slot. A slot that is not there gives a fault of kind Missing
@@ -142,16 +159,19 @@ func (v *Vault) List(ctx context.Context, slotContext string) (slots []Slot, err
 
 // Remove forgets a slot for good.
 func (v *Vault) Remove(ctx context.Context, actor, slotContext, name string) error {
-	return v.db.Write(ctx, func(tx *sqlite.Tx) error {
-		slot, _, err := selectSlot(ctx, tx, slotContext, name)
-		if err != nil {
-			return err
-		}
-		if err := deleteSlot(ctx, tx, slotContext, name); err != nil {
-			return err
-		}
-		return v.record(ctx, tx, SecretRemoved, actor, slot)
-	})
+	return v.db.Write(ctx, func(tx *sqlite.Tx) error { return v.RemoveIn(ctx, tx, actor, slotContext, name) })
+}
+
+// RemoveIn is Remove as a part of a transaction.
+func (v *Vault) RemoveIn(ctx context.Context, tx *sqlite.Tx, actor, slotContext, name string) error {
+	slot, _, err := selectSlot(ctx, tx, slotContext, name)
+	if err != nil {
+		return err
+	}
+	if err := deleteSlot(ctx, tx, slotContext, name); err != nil {
+		return err
+	}
+	return v.record(ctx, tx, SecretRemoved, actor, slot)
 }
 
 // checkKey opens the one thing that is sealed in every vault; in a new one it
@@ -203,6 +223,16 @@ func checkName(slotContext, name string) error {
 		}
 	}
 	return fault.InvalidFields(wrong)
+}
+
+func checkValue(value secret.Text) error {
+	switch size := len(value.Reveal()); {
+	case size == 0:
+		return fault.InvalidFields([]fault.Field{{Name: "value", Message: "is empty: remove the secret instead"}})
+	case size > MaxSize:
+		return fault.Large("the secret has %d bytes; at most %d are kept", size, MaxSize)
+	}
+	return nil
 }
 
 // walkable says whether a name stays what it is as a path in a URL.

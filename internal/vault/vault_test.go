@@ -80,6 +80,26 @@ func TestSet_CountsVersionsAndKeepsTheFirstTime(t *testing.T) {
 	require.Equal(t, []vault.Slot{second}, list)
 }
 
+func TestReplace_RefusesAVersionThatItsAuthorDidNotSee(t *testing.T) {
+	h := open(t)
+	replace := func(seen int64, value string) error {
+		_, err := h.Replace(t.Context(), "ana", "shop", "TOKEN", &seen, secret.New(value))
+		return err
+	}
+	require.Equal(t, fault.Clash, fault.KindOf(replace(1, "seen where there is none")))
+	require.NoError(t, replace(0, "one"))
+	require.Equal(t, fault.Clash, fault.KindOf(replace(0, "not seen")))
+	require.NoError(t, replace(1, "two"))
+	require.Equal(t, fault.Clash, fault.KindOf(replace(1, "late")))
+
+	got, err := h.Get(t.Context(), "shop", "TOKEN")
+	require.NoError(t, err)
+	require.Equal(t, "two", got.Reveal())
+	recorded, err := h.events.Since(t.Context(), 0, event.Filter{Kinds: []event.Kind{vault.SecretSet}}, 10)
+	require.NoError(t, err)
+	require.Len(t, recorded, 2, "what was refused did not happen")
+}
+
 func TestSet_AtOnceCountsEveryVersion(t *testing.T) {
 	h := open(t)
 	var work sync.WaitGroup

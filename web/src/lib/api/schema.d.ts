@@ -1097,6 +1097,8 @@ export interface components {
             /** Format: date-time */
             updated_at: string;
             username: string;
+            /** Format: int64 */
+            version: number;
         };
         Release: {
             available: boolean;
@@ -1177,9 +1179,19 @@ export interface components {
             insecure?: boolean;
             password: string;
             username: string;
+            /**
+             * Format: int64
+             * @description The version that was seen, 0 for an account that is not there; 409 when it has moved. Without it, whatever is there is replaced.
+             */
+            version?: number;
         };
         SetSecretInputBody: {
             value: string;
+            /**
+             * Format: int64
+             * @description The version that was seen, 0 for a secret that is not there; 409 when it has moved. Without it, whatever is there is replaced.
+             */
+            version?: number;
         };
         SettingValue: {
             help: string;
