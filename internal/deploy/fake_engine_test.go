@@ -48,6 +48,8 @@ type fakeContainer struct {
 	exited    chan struct{} // made at each start
 	lines     []container.LogLine
 	waited    sync.WaitGroup
+	hangs     bool // takes requests and does not answer, until it is started again
+	asked     int  // requests that came
 }
 
 // app is what an image does when it is run.
@@ -211,14 +213,14 @@ func (e *fakeEngine) Start(ctx context.Context, id string) error {
 	if c.portTaken {
 		return fmt.Errorf("start: %w: address already in use", container.ErrConflict)
 	}
-	c.State, c.Started, c.exited = container.StateRunning, time.Now(), make(chan struct{})
+	c.State, c.Started, c.exited, c.hangs = container.StateRunning, time.Now(), make(chan struct{}), false
 	l, err := listen()
 	if err != nil {
 		return err
 	}
 	c.Address = l.Addr().String()
 	c.lines = append(c.lines, container.LogLine{At: time.Now(), Stream: "stdout", Text: "app says hello"})
-	c.server = &http.Server{Handler: c.handler()}
+	c.server = &http.Server{Handler: e.handler(c)}
 	e.tell(c, container.EventStarted)
 	kind := c.app
 	if kind == appOneOnly && c.Name[len(c.Name)-1] == '0' {
@@ -256,9 +258,17 @@ func (e *fakeEngine) Start(ctx context.Context, id string) error {
 }
 
 // handler answers with the image and the container that answer.
-func (c *fakeContainer) handler() http.Handler {
+func (e *fakeEngine) handler(c *fakeContainer) http.Handler {
 	id, image, kind := c.ID, c.Image, c.app
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		e.mu.Lock()
+		hangs := c.hangs
+		c.asked++
+		e.mu.Unlock()
+		if hangs {
+			<-r.Context().Done()
+			return
+		}
 		switch kind {
 		case appBroken:
 			w.WriteHeader(http.StatusInternalServerError)
@@ -511,6 +521,20 @@ func (e *fakeEngine) crash(id string, code int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.end(e.containers[id], code)
+}
+
+// hang has a container take requests without answering, or answer again.
+func (e *fakeEngine) hang(id string, hangs bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.containers[id].hangs = hangs
+}
+
+// asked says how many requests came to a container.
+func (e *fakeEngine) asked(id string) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.containers[id].asked
 }
 
 // all gives the containers that are there.

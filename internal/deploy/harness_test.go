@@ -94,6 +94,7 @@ type options struct {
 	hook     func(b *berth, deployment string, step deploy.StepName, when string)
 	shutdown time.Duration
 	idle     bool // Run is not called
+	beat     time.Duration
 }
 
 // start starts a Berth. kill, called from its hook, ends it there and then.
@@ -105,7 +106,7 @@ func (w *world) start(o options) *berth {
 	config := deploy.Config{
 		DB: w.db, Events: w.events, Runtime: mortal{w.engine, b.alive}, Router: b.router, Images: w.images, Secrets: w.secrets,
 		ReservedHosts: []string{"berth.test"}, ShutdownTimeout: orElse(o.shutdown, 10*time.Second),
-		Log: testLog(w.t),
+		Beat: o.beat, Log: testLog(w.t),
 	}
 	if o.hook != nil {
 		config.Hook = func(_ context.Context, deployment string, step deploy.StepName, when string) {

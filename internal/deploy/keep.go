@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -127,12 +128,10 @@ func (s *Service) probeLive(ctx context.Context, v *served, i Instance) error {
 				s.log.WarnContext(ctx, "instance that does not answer not stopped", "instance", i.ID, "error", stopErr)
 			}
 		}
-		if storeErr := s.storeInstances(ctx, []Instance{*was}, []Instance{next}); storeErr != nil {
-			return storeErr
-		}
+		before := slices.Clone(now.instances)
 		*was = next
-		if routeErr := s.router.Switch(ctx, now.route()); routeErr != nil {
-			return routeErr
+		if tellErr := s.tell(ctx, now, before); tellErr != nil {
+			return tellErr
 		}
 	}
 	return err
@@ -155,7 +154,7 @@ func (s *Service) lookAfter(ctx context.Context, stageID string, act bool) (look
 		return look{}, err
 	}
 	found := look{served: v}
-	before := append([]Instance(nil), v.instances...)
+	before := slices.Clone(v.instances)
 	cares := make([]Care, len(v.instances))
 	var group errgroup.Group
 	group.SetLimit(engineAtATime)
@@ -168,10 +167,7 @@ func (s *Service) lookAfter(ctx context.Context, stageID string, act bool) (look
 	if err := group.Wait(); err != nil {
 		return look{}, err
 	}
-	if err := s.storeInstances(ctx, before, v.instances); err != nil {
-		return look{}, err
-	}
-	if err := s.router.Switch(ctx, v.route()); err != nil {
+	if err := s.tell(ctx, v, before); err != nil {
 		return look{}, err
 	}
 	for n, care := range cares {
@@ -292,6 +288,56 @@ func (s *Service) readServed(ctx context.Context, stageID string) (v *served, er
 		return err
 	})
 	return v, err
+}
+
+// lost takes an instance that missed its beats out of its route, and has it
+// looked after: it is probed until it answers, and started anew when that
+// takes too long.
+func (s *Service) lost(ctx context.Context, t target, why error) {
+	defer s.locks.hold(t.stageID)()
+	v, err := s.readServed(ctx, t.stageID)
+	if err == nil && v != nil && v.deployment.ID == t.deployment {
+		err = s.markLost(ctx, v, t, why)
+	}
+	if err != nil && ctx.Err() == nil {
+		s.log.WarnContext(ctx, "instance that does not answer still routed to", "instance", t.Instance, "error", err)
+	}
+}
+
+func (s *Service) markLost(ctx context.Context, v *served, t target, why error) error {
+	n := slices.IndexFunc(v.instances, func(i Instance) bool {
+		return i.ID == t.Instance && i.Container == t.Container && i.Address == t.Address && i.State == InstanceReady
+	})
+	if n < 0 {
+		return nil
+	}
+	s.log.WarnContext(ctx, "instance does not answer its probe", "project", v.stage.Project, "stage", v.stage.Name,
+		"deployment", t.deployment, "instance", t.Instance, "error", why)
+	before := slices.Clone(v.instances)
+	v.instances[n].State, v.instances[n].Detail = InstanceDown, "it does not answer its probe: "+why.Error()
+	if err := s.tell(ctx, v, before); err != nil {
+		return err
+	}
+	s.keepLater(t.stageID)
+	return nil
+}
+
+// tell stores what is not as it was before of what a stage serves, and points
+// the route to the instances that are ready.
+func (s *Service) tell(ctx context.Context, v *served, before []Instance) error {
+	if err := s.storeInstances(ctx, before, v.instances); err != nil {
+		return err
+	}
+	return s.switchTo(ctx, v.route(), v.release.Spec)
+}
+
+// switchTo points a route, and has what it points to probed from then on.
+func (s *Service) switchTo(ctx context.Context, r Route, spec StageSpec) error {
+	if err := s.router.Switch(ctx, r); err != nil {
+		return err
+	}
+	s.beats.follow(r, spec)
+	return nil
 }
 
 // storeInstances stores those that are not as they were before.

@@ -101,6 +101,11 @@ func (s *Service) probeOnce(ctx context.Context, spec StageSpec, address string)
 	return nil
 }
 
+// probeTarget is one beat.
+func (s *Service) probeTarget(ctx context.Context, t target) error {
+	return s.probeOnce(ctx, t.spec, t.Address)
+}
+
 // describeExit says how a container ended, as the engine knows it.
 func (s *Service) describeExit(ctx context.Context, spec StageSpec, i Instance, exit error) error {
 	ctx, stop := context.WithTimeout(ctx, logTime)

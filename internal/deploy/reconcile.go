@@ -50,7 +50,7 @@ func (s *Service) announceRoutes(ctx context.Context) error {
 	}
 	for _, v := range k.live {
 		v.instances = nil
-		if err := s.router.Switch(ctx, v.route()); err != nil {
+		if err := s.switchTo(ctx, v.route(), v.release.Spec); err != nil {
 			return fmt.Errorf("announce the route of %s/%s: %w", v.stage.Project, v.stage.Name, err)
 		}
 	}

@@ -41,8 +41,12 @@ type Config struct {
 	// ShutdownTimeout is what running deployments get when Run's context
 	// ends; 30 seconds when 0.
 	ShutdownTimeout time.Duration
-	Clock           func() time.Time // time.Now when nil
-	Log             *slog.Logger
+	// Beat is the time between two probes of an instance that requests go to;
+	// 10 seconds when 0. With more than 20 instances for each of its seconds
+	// it is longer: see beats.
+	Beat  time.Duration
+	Clock func() time.Time // time.Now when nil
+	Log   *slog.Logger
 	// Hook, when set, is called around each step of a deployment: with
 	// "before" when the step is in the journal and nothing was done yet, with
 	// "after" when it was done and the journal does not say so yet. It is how
@@ -72,6 +76,7 @@ type Service struct {
 	engine     engineState
 	locks      locks
 	jobs       jobs
+	beats      beats
 	restarts   restarts
 	retiring   chan struct{} // holds one: the times to stop changed
 	ready      chan struct{}
@@ -102,6 +107,7 @@ func New(c Config) (*Service, error) {
 		engine:   engineState{turns: make(chan struct{}, engineAtATime)},
 		retiring: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
+	s.beats = beats{every: orElse(c.Beat, beatEvery), ask: s.probeTarget, lost: s.lost}
 	if s.clock == nil {
 		s.clock = time.Now
 	}
@@ -150,6 +156,7 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error { s.watch(background); return nil })
 	group.Go(func() error { s.retireDue(background); return nil })
 	group.Go(func() error { s.followPushes(background); return nil })
+	group.Go(func() error { s.beats.run(background); return nil })
 	err := group.Wait() // when ctx ends
 
 	s.jobs.refuse()

@@ -150,6 +150,7 @@ func (s *Service) removeStage(ctx context.Context, actor string, st stage) ([]st
 		if err := s.router.Remove(ctx, st.ID); err != nil {
 			return err
 		}
+		s.beats.forget(st.ID)
 		return s.emitStage(ctx, tx, eventStageRemoved, actor, st)
 	})
 	if err != nil {

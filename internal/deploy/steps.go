@@ -161,7 +161,7 @@ func (a *attempt) switchRoute(ctx context.Context) error {
 		if _, err := a.s.lookAfter(ctx, a.stage.ID, true); err != nil {
 			return err
 		}
-	} else if err := a.s.router.Switch(ctx, routeOf(a.stage, a.d.ID, a.release.Spec, ready)); err != nil {
+	} else if err := a.s.switchTo(ctx, routeOf(a.stage, a.d.ID, a.release.Spec, ready), a.release.Spec); err != nil {
 		return a.unswitch(ctx, err)
 	}
 	a.say("the route points to generation %d", a.d.Generation)
