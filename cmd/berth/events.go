@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/url"
 	"slices"
 	"strconv"
@@ -28,49 +29,62 @@ func (cmd *eventsCommand) Run(ctx context.Context, c *client, o *output) error {
 			query.Set(name, value)
 		}
 	}
-	after, err := cmd.earlier(ctx, c, o, query)
-	if err != nil || !cmd.Follow {
-		return err
+	activity := "/api/activity?" + query.Encode()
+	if !cmd.Follow {
+		return cmd.earlier(ctx, c, o, activity, math.MaxInt64)
 	}
-	for m, err := range c.follow(ctx, query, after) {
+	began := false
+	for m, err := range c.follow(ctx, query, "") {
 		if err != nil {
 			return err
 		}
 		if m.event == "ping" {
-			continue
+			// The first one tells where the stream begins. What is earlier is
+			// asked for now, so that nothing falls in between or comes twice.
+			if !began {
+				began = true
+				err = cmd.before(ctx, c, o, activity, m)
+			}
+		} else {
+			err = o.message(m)
 		}
-		var e event.Event
-		if err := json.Unmarshal([]byte(m.data), &e); err != nil {
-			return fmt.Errorf("read event %s: %w", m.id, err)
-		}
-		if err := o.event(e); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// earlier prints what happened before, and gives the id to go on from.
-func (cmd *eventsCommand) earlier(ctx context.Context, c *client, o *output, query url.Values) (after string, err error) {
+// before prints what happened before a stream that begins with a ping.
+func (cmd *eventsCommand) before(ctx context.Context, c *client, o *output, activity string, ping message) error {
+	upTo, err := strconv.ParseInt(ping.id, 10, 64)
+	if err != nil {
+		return fmt.Errorf("read where the stream begins: %w", err)
+	}
+	return cmd.earlier(ctx, c, o, activity, upTo)
+}
+
+// earlier prints what happened up to the event upTo.
+func (cmd *eventsCommand) earlier(ctx context.Context, c *client, o *output, activity string, upTo int64) (err error) {
 	var list []event.Event
 	if cmd.Deployment != "" {
 		list, err = deploymentLog(ctx, c, cmd.Deployment)
 	} else {
-		list, err = all[event.Event](ctx, c, "/api/activity?"+query.Encode(), cmd.Limit)
+		list, err = all[event.Event](ctx, c, activity, cmd.Limit)
 		slices.Reverse(list) // the API gives the newest first
 	}
 	if err != nil {
-		return "", err
+		return err
 	}
 	for _, e := range list {
+		if e.ID > upTo {
+			break
+		}
 		if err := o.event(e); err != nil {
-			return "", err
+			return err
 		}
 	}
-	if len(list) == 0 {
-		return "", nil
-	}
-	return strconv.FormatInt(list[len(list)-1].ID, 10), nil
+	return nil
 }
 
 func deploymentLog(ctx context.Context, c *client, id string) (list []event.Event, err error) {
@@ -86,6 +100,15 @@ func deploymentLog(ctx context.Context, c *client, id string) (list []event.Even
 		}
 		after = p.Items[len(p.Items)-1].ID
 	}
+}
+
+// message prints the event that a stream's message holds.
+func (o *output) message(m message) error {
+	var e event.Event
+	if err := json.Unmarshal([]byte(m.data), &e); err != nil {
+		return fmt.Errorf("read event %s: %w", m.id, err)
+	}
+	return o.event(e)
 }
 
 func (o *output) event(e event.Event) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -46,6 +47,30 @@ func TestFollow_GoesOnWhereItWasWhenTheConnectionBreaks(t *testing.T) {
 
 	require.Equal(t, []string{"ping {}", "a one", "b two\nmore", "c three"}, got)
 	require.Equal(t, []string{"/api/events?after=0&project=shop", "/api/events?after=2&project=shop"}, *asked)
+}
+
+func TestEvents_FollowBeginsWhereTheEarlierOnesEnd(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var asked []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api/activity" { // without steps, the newest first; 6 came since the stream began
+			fmt.Fprint(w, `{"items":[{"id":6,"kind":"stage.updated"},{"id":2,"kind":"stage.created"}]}`)
+			return
+		}
+		if asked = append(asked, r.URL.RequestURI()); len(asked) > 1 {
+			cancel()
+			return
+		}
+		fmt.Fprint(w, "id: 5\nevent: ping\ndata: {}\n\nid: 6\nevent: stage.updated\ndata: "+`{"id":6,"kind":"stage.updated"}`+"\n\n")
+	}))
+	t.Cleanup(server.Close)
+
+	s := runCommand(ctx, "", nil, "--url", server.URL, "--token", "x", "--json", "events", "shop", "-f")
+
+	require.Equal(t, []string{"/api/events?project=shop", "/api/events?after=6&project=shop"}, asked, "no step from before is asked for")
+	require.Equal(t, 1, strings.Count(s.out, `"id":2,`), s.out)
+	require.Equal(t, 1, strings.Count(s.out, `"id":6,`), s.out)
+	require.Less(t, strings.Index(s.out, `"id":2,`), strings.Index(s.out, `"id":6,`), s.out)
 }
 
 func TestWaitFor_TellsWhyAReleaseDidNotGoLive(t *testing.T) {
