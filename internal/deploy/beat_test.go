@@ -65,6 +65,22 @@ func TestRun_StartsAnInstanceAnewThatGoesOnNotAnswering(t *testing.T) {
 	b.servesOnly("image-shop-1", 1)
 }
 
+func TestRun_DoesNotPutOffTheEndOfATrialForWhatElseHappens(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{beat: quickBeat})
+	w.images.push("shop", "1", appGood)
+	b.shop(quick(1, 300*time.Millisecond))
+	b.goLive("1")
+	was := b.status().Instances[0]
+	w.engine.hang(was.Container, true)
+	b.eventually(func() bool { return b.status().State == deploy.StageDown }, "the stage shows it")
+	b.eventually(func() bool {
+		w.engine.nudge(was.Container)
+		return b.status().Instances[0].Address != was.Address
+	}, "it is started anew though there is always something to look at")
+	b.servesOnly("image-shop-1", 1)
+}
+
 func TestRun_DoesNotProbeInstancesThatAreKept(t *testing.T) {
 	w := newWorld(t)
 	b := w.start(options{beat: quickBeat})

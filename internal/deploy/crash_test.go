@@ -187,18 +187,37 @@ func TestRun_ServesTheOthersWhenTheEngineCanNotLookAtOneContainer(t *testing.T) 
 	deployBlog()
 	b.stop()
 
-	refuse := func(why error) {
-		w.engine.mu.Lock()
-		defer w.engine.mu.Unlock()
-		w.engine.refuse["Inspect "+broken] = why
-	}
-	refuse(errors.New("layer not known"))
+	w.engine.refuseWith("Inspect "+broken, errors.New("layer not known"))
 	b = w.start(options{})
 	b.eventually(func() bool { return len(b.ask("blog.test")) == 1 }, "the other stage is served")
 	deployBlog()
 	require.Empty(t, b.ask("shop.test"), "nothing is routed to a container that could not be looked at")
-	refuse(nil)
+	w.engine.refuseWith("Inspect "+broken, nil)
 	b.eventually(func() bool { return len(b.ask("shop.test")) == 1 }, "and this one when the engine can say")
+}
+
+func TestRun_LooksAfterTheOthersOfAStageWhenTheEngineCanNotLookAtOneContainer(t *testing.T) {
+	w := newWorld(t)
+	w.images.push("shop", "1", appGood)
+	b := w.start(options{})
+	b.shop(func(s *deploy.StageSpec) { s.Replicas = 3 })
+	b.goLive("1")
+	b.servesOnly("image-shop-1", 3)
+	was := b.status().Instances
+	broken, crashes := was[0], was[1]
+	w.engine.refuseWith("Inspect "+broken.Container, errors.New("layer not known"))
+	b.engine.crash(crashes.Container, 1)
+	b.eventually(func() bool {
+		now := b.status().Instances
+		return now[1].State == deploy.InstanceReady && now[1].Address != crashes.Address && len(b.ask("shop.test")) == 2
+	}, "the one that ended is started again, and routed to with the third")
+	now := b.status()
+	require.Equal(t, deploy.StageDegraded, now.State)
+	require.Equal(t, deploy.InstanceDown, now.Instances[0].State)
+	require.Equal(t, "the container engine can't tell how it is: layer not known", now.Instances[0].Detail)
+	w.engine.refuseWith("Inspect "+broken.Container, nil)
+	b.servesOnly("image-shop-1", 3)
+	require.Equal(t, broken.Address, b.status().Instances[0].Address, "it ran all the time")
 }
 
 func TestRun_RemovesContainersThatBelongToNothingAndNoOthers(t *testing.T) {

@@ -523,6 +523,13 @@ func (e *fakeEngine) crash(id string, code int) {
 	e.end(e.containers[id], code)
 }
 
+// nudge has an event of a container told, as some engines tell of execs.
+func (e *fakeEngine) nudge(id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.tell(e.containers[id], container.EventResumed)
+}
+
 // hang has a container take requests without answering, or answer again.
 func (e *fakeEngine) hang(id string, hangs bool) {
 	e.mu.Lock()

@@ -26,31 +26,6 @@ const (
 	engineAtATime = 8           // calls that keepers make of the engine together
 )
 
-// keepLater has a stage's live release looked after.
-func (s *Service) keepLater(stageID string) {
-	s.jobs.start(jobKey{jobKeep, stageID})
-}
-
-// keep looks after what a stage serves until every instance is ready.
-func (s *Service) keep(ctx context.Context, stageID string, wake <-chan struct{}) {
-	retry := firstRetry
-	for ctx.Err() == nil {
-		again, err := s.attend(ctx, stageID, wake)
-		if err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "live release not looked after; trying again", "stage_id", stageID, "error", err)
-			again, retry = retry, min(2*retry, longestRetry)
-		} else {
-			retry = firstRetry
-		}
-		if again == 0 {
-			return
-		}
-		if !pause(ctx, again, wake) {
-			return
-		}
-	}
-}
-
 // pause waits, and says false when ctx ended.
 func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 	t := time.NewTimer(d)
@@ -64,90 +39,20 @@ func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 	return true
 }
 
-// attend does once what the instances need, and probes those that run. It
-// says when to look again; 0 when all is well.
-func (s *Service) attend(ctx context.Context, stageID string, wake <-chan struct{}) (again time.Duration, err error) {
-	release := s.locks.hold(stageID)
-	look, err := s.lookAfter(ctx, stageID, true)
-	release()
-	if err != nil || look.served == nil {
-		return 0, err
-	}
-	if len(look.probe) == 0 {
-		return look.again, nil
-	}
-	// The probes end early when there is something new to look at.
-	probing, stop := context.WithCancel(ctx)
-	defer stop()
-	done := make(chan time.Duration, 1)
-	var group errgroup.Group
-	for _, i := range look.probe {
-		group.Go(func() error { return s.probeLive(probing, look.served, i) })
-	}
-	go func() { err = group.Wait(); done <- look.again }()
-	select {
-	case again = <-done:
-		if err != nil {
-			return orElse(again, lookAgain), nil
-		}
-		return again, nil
-	case <-wake:
-		stop()
-		<-done
-		return time.Nanosecond, nil
-	}
-}
-
-// probeLive probes an instance of a live release, and stores and routes what
-// comes of it. Its error says that it is not ready.
-func (s *Service) probeLive(ctx context.Context, v *served, i Instance) error {
-	err := s.awaitReady(ctx, v.release.Spec, i)
-	if ctx.Err() != nil {
-		return err
-	}
-	defer s.locks.hold(v.stage.ID)()
-	now, readErr := s.readServed(ctx, v.stage.ID)
-	if readErr != nil {
-		return readErr
-	}
-	if now == nil || now.deployment.ID != v.deployment.ID {
-		return nil
-	}
-	for n := range now.instances {
-		was := &now.instances[n]
-		if was.ID != i.ID || was.Container != i.Container || was.Address != i.Address {
-			continue
-		}
-		next := *was
-		if err == nil {
-			next.State, next.Detail = InstanceReady, ""
-		} else {
-			next.State, next.Detail = InstanceDown, faultText(err)
-			// What does not answer in all its time is started anew.
-			if stopErr := s.runtime.Stop(ctx, i.Container, stuckGrace); stopErr != nil {
-				s.log.WarnContext(ctx, "instance that does not answer not stopped", "instance", i.ID, "error", stopErr)
-			}
-		}
-		before := slices.Clone(now.instances)
-		*was = next
-		if tellErr := s.tell(ctx, now, before); tellErr != nil {
-			return tellErr
-		}
-	}
-	return err
-}
-
 // look is what looking after a stage came to.
 type look struct {
 	served *served    // nil when nothing is
 	probe  []Instance // those that run and are not known to answer
 	again  time.Duration
+	// doubt says why the engine can't tell how some of them are.
+	doubt error
 }
 
 // lookAfter brings the instances of what a stage serves to run, when told to
-// act, stores how they are, and points the route to those that are ready. The
-// stage's lock is held. An engine that does not answer is an error, and
-// leaves all as it was.
+// act, stores how they are, and points the route to those that are ready. One
+// that the engine can say nothing of is not, and keeps no other from that. The
+// stage's lock is held. An engine that does not answer is an error, and leaves
+// all as it was.
 func (s *Service) lookAfter(ctx context.Context, stageID string, act bool) (look, error) {
 	v, err := s.readServed(ctx, stageID)
 	if err != nil || v == nil {
@@ -155,12 +60,13 @@ func (s *Service) lookAfter(ctx context.Context, stageID string, act bool) (look
 	}
 	found := look{served: v}
 	before := slices.Clone(v.instances)
-	cares := make([]Care, len(v.instances))
+	cares, doubts := make([]Care, len(v.instances)), make([]error, len(v.instances))
 	var group errgroup.Group
 	group.SetLimit(engineAtATime)
 	for n := range v.instances {
 		group.Go(func() (err error) {
 			cares[n], err = s.care(ctx, v, &v.instances[n], act)
+			doubts[n], err = s.inDoubt(ctx, &v.instances[n], err)
 			return err
 		})
 	}
@@ -170,19 +76,33 @@ func (s *Service) lookAfter(ctx context.Context, stageID string, act bool) (look
 	if err := s.tell(ctx, v, before); err != nil {
 		return look{}, err
 	}
+	found.doubt = errors.Join(doubts...)
 	for n, care := range cares {
 		switch care {
 		case CareNothing:
 		case CareProbe:
 			found.probe = append(found.probe, v.instances[n])
 		case CareStart, CareRecreate, CareWait:
-			wait := max(s.restarts.due(v.instances[n].ID).Sub(s.clock()), firstRetry)
-			if found.again == 0 || wait < found.again {
-				found.again = wait
-			}
+			found.again = sooner(found.again, max(s.restarts.due(v.instances[n].ID).Sub(s.clock()), firstRetry))
 		}
 	}
 	return found, nil
+}
+
+// inDoubt tells an engine that failed at one instance, which then gets no
+// requests, from one that does not answer at all.
+func (s *Service) inDoubt(ctx context.Context, i *Instance, why error) (doubt, err error) {
+	if why == nil {
+		return nil, nil
+	}
+	if ctx.Err() != nil {
+		return nil, why
+	}
+	if err := s.engine.gone(ctx, s.runtime, why); err != nil {
+		return nil, err
+	}
+	i.State, i.Detail = InstanceDown, "the container engine can't tell how it is: "+engineWords(why)
+	return why, nil
 }
 
 // care does what one instance needs, and gives what is left to do.
