@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -257,6 +258,33 @@ func TestServe_LetsRequestsFinishAndCutsStreams(t *testing.T) {
 	close(finish)
 	require.Equal(t, "finished", <-answer)
 	require.NoError(t, <-ended)
+}
+
+func TestServe_CutsRequestsAfterWhatIsLeftWhenItEnds(t *testing.T) {
+	var left atomic.Int64
+	left.Store(int64(time.Hour))
+	r := newRig(t, func(c *Config) { c.ShutdownTimeout = func() time.Duration { return time.Duration(left.Load()) } })
+	began := make(chan struct{})
+	r.route(routeTo("shop.localhost", "d1", addressOf(app(t, func(_ http.ResponseWriter, req *http.Request) {
+		close(began)
+		<-req.Context().Done()
+	}))))
+	answer := make(chan int, 1)
+	go func() {
+		res, err := r.client.Get("http://shop.localhost/slow")
+		if err != nil {
+			answer <- 0
+			return
+		}
+		_ = res.Body.Close()
+		answer <- res.StatusCode
+	}()
+	<-began
+	left.Store(int64(20 * time.Millisecond)) // deployments have used up the rest
+
+	require.NoError(t, r.stop())
+
+	require.Equal(t, http.StatusServiceUnavailable, <-answer, "it is not the app's fault")
 }
 
 func TestAccessLog_HasTheRequestWithoutItsQuery(t *testing.T) {

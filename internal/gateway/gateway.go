@@ -36,9 +36,9 @@ type Config struct {
 	// MaxBodyBytes bounds a request's body where its route does not; 1 GiB
 	// when zero.
 	MaxBodyBytes int64
-	// ShutdownTimeout is what requests get to end when Serve ends, and
-	// StreamShutdownTimeout what streams get; 30 s and 5 s when zero.
-	ShutdownTimeout       time.Duration
+	// ShutdownTimeout says, once Serve is to end, what requests get to end in;
+	// 30 s when nil. Streams get StreamShutdownTimeout of it, 5 s when zero.
+	ShutdownTimeout       func() time.Duration
 	StreamShutdownTimeout time.Duration
 	// DB keeps the minutes of the charts; without it only the running one is known.
 	DB    *sqlite.DB
@@ -53,9 +53,9 @@ type Gateway struct {
 	isBase    func(host string) bool
 	accessLog AccessLogMode
 	maxBody   int64
-	requests  time.Duration // to end in
-	streams   time.Duration // to end in
-	stall     time.Duration // see clientStall
+	requests  func() time.Duration // to end in
+	streams   time.Duration        // to end in
+	stall     time.Duration        // see clientStall
 	minutes   *minutes
 	log       *slog.Logger
 	clock     func() time.Time
@@ -73,8 +73,8 @@ func New(c Config) (*Gateway, error) {
 	if c.MaxBodyBytes <= 0 {
 		c.MaxBodyBytes = 1 << 30
 	}
-	if c.ShutdownTimeout <= 0 {
-		c.ShutdownTimeout = 30 * time.Second
+	if c.ShutdownTimeout == nil {
+		c.ShutdownTimeout = func() time.Duration { return 30 * time.Second }
 	}
 	if c.StreamShutdownTimeout <= 0 {
 		c.StreamShutdownTimeout = 5 * time.Second

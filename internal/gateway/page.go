@@ -42,6 +42,8 @@ func (x *exchange) pageFor(err error) page {
 		return page{http.StatusServiceUnavailable, "Unavailable", "The app is not running at the moment. Try again in a little while.", fault.NotNow, 30, false}
 	case errors.Is(err, errDrained), errors.Is(err, errOneMoment):
 		return page{http.StatusServiceUnavailable, "Interrupted", "A new version of the app took over while this request was waiting. Try again.", fault.NotNow, 1, false}
+	case errors.Is(err, errEnding):
+		return page{http.StatusServiceUnavailable, "Interrupted", "This server stopped while the request was waiting. It may have been done all the same.", fault.NotNow, 5, false}
 	case errors.Is(err, errBodyTooLarge):
 		return page{http.StatusRequestEntityTooLarge, "Too large", "What was sent is larger than the " + size(x.body.limit) + " that this app takes.", fault.TooLarge, 0, false}
 	case errors.Is(err, errBodyTooSlow):

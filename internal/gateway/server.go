@@ -58,11 +58,12 @@ var errEnding = errors.New("Berth is stopping") //nolint:staticcheck // a name
 
 // end brings the server to its end.
 func (g *Gateway) end(ctx context.Context, s *http.Server) error {
+	requests := g.requests()
 	over := make(chan struct{})
 	cut := make(chan int, 1)
-	go func() { cut <- g.cutLate(over) }()
+	go func() { cut <- g.cutLate(requests, min(g.streams, requests), over) }()
 
-	ending, cancel := context.WithTimeout(ctx, g.requests+cutGrace)
+	ending, cancel := context.WithTimeout(ctx, requests+cutGrace)
 	defer cancel()
 	err := s.Shutdown(ending)
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -79,9 +80,9 @@ func (g *Gateway) end(ctx context.Context, s *http.Server) error {
 	return err
 }
 
-// cutLate cuts streams and requests when their time is over, until over is closed.
-func (g *Gateway) cutLate(over <-chan struct{}) (cut int) {
-	streams, requests := time.NewTimer(g.streams), time.NewTimer(g.requests)
+// cutLate cuts requests and streams when their time is over, until over is closed.
+func (g *Gateway) cutLate(requestsGet, streamsGet time.Duration, over <-chan struct{}) (cut int) {
+	streams, requests := time.NewTimer(streamsGet), time.NewTimer(requestsGet)
 	defer streams.Stop()
 	defer requests.Stop()
 	for {

@@ -14,13 +14,15 @@ const (
 	// readyWait is how long the public listener holds connections back while
 	// routes of live releases are put up again.
 	readyWait = 10 * time.Second
-	// endWait is what the small listeners get to end their requests.
+	// endWait is what the small listeners get to end their requests, or what is
+	// left of the stop's time when that is less.
 	endWait = 5 * time.Second
 )
 
 // Run serves until ctx ends or a part fails, and then stops: running
-// deployments finish, streams end at an event boundary, requests finish, the
-// upkeep writes down what it holds, and the store closes last.
+// deployments finish, streams end at an event boundary, requests finish, all
+// of that in one [window]; the upkeep writes down what it holds, and the store
+// closes last.
 func (s *Server) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
 
@@ -28,8 +30,10 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	defer fail(nil)
 	// Each layer has a context that outlives the one above.
 	still := context.WithoutCancel(ctx)
-	serving, endServing := context.WithCancel(still)
-	defer endServing()
+	taking, endTaking := context.WithCancel(still)
+	defer endTaking()
+	pulling, endPulling := context.WithCancel(still)
+	defer endPulling()
 	keeping, endKeeping := context.WithCancel(still)
 	defer endKeeping()
 
@@ -41,15 +45,15 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	keepers.run("retention", func() error { return s.prune(keeping) })
 
 	servers := &crew{fail: fail}
-	servers.run("internal listener", func() error { return serve(serving, s.internal, s.internalHandler) })
-	servers.run("local socket", func() error { return serve(serving, s.local, s.localMux()) })
+	servers.run("internal listener", func() error { return s.serve(pulling, s.internal, s.internalHandler) })
+	servers.run("local socket", func() error { return s.serve(taking, s.local, s.localMux()) })
 	if s.metrics != nil {
-		servers.run("metrics listener", func() error { return serve(serving, s.metrics, s.metricsMux()) })
+		servers.run("metrics listener", func() error { return s.serve(taking, s.metrics, s.metricsMux()) })
 	}
 	servers.run("gateway", func() error {
 		s.awaitRoutes(ctx)
 		s.log.InfoContext(ctx, "serving", "address", s.public.Addr().String(), "base_url", s.settings.BaseURL.String())
-		return s.gateway.Serve(serving, s.public)
+		return s.gateway.Serve(taking, s.public)
 	})
 
 	deployers := &crew{fail: fail}
@@ -59,10 +63,13 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	})
 
 	<-ctx.Done()
-	s.log.InfoContext(still, "stopping", "running_deployments_get", s.settings.ShutdownTimeout.String())
-	deployers.wait()
+	s.log.InfoContext(still, "stopping", "within", s.settings.ShutdownTimeout.String())
+	s.stop.open()
+	s.stop.await(deployers)
 	s.api.EndStreams()
-	endServing()
+	endTaking()
+	deployers.wait()
+	endPulling() // by the engine, for deployments
 	servers.wait()
 	endKeeping()
 	keepers.wait()
@@ -109,8 +116,18 @@ func (c *crew) run(name string, f func() error) {
 
 func (c *crew) wait() { c.group.Wait() }
 
+// ended gives a channel that closes when all have ended.
+func (c *crew) ended() <-chan struct{} {
+	over := make(chan struct{})
+	go func() {
+		c.group.Wait()
+		close(over)
+	}()
+	return over
+}
+
 // serve answers on l until ctx ends, then lets requests finish.
-func serve(ctx context.Context, l net.Listener, h http.Handler) error {
+func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 	}
@@ -121,7 +138,7 @@ func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 		return err
 	case <-ctx.Done():
 	}
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endWait)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(endWait, s.stop.left()))
 	defer cancel()
 	if server.Shutdown(ending) != nil {
 		_ = server.Close() // what has not ended by now is cut

@@ -67,6 +67,7 @@ type Server struct {
 	internalHandler http.Handler
 	localHandler    http.Handler
 
+	stop    window
 	closers []func() error // in the order they were opened
 }
 
@@ -76,6 +77,7 @@ func New(ctx context.Context, c Config) (_ *Server, err error) {
 		c.Clock = time.Now
 	}
 	s := &Server{settings: c.Settings, version: c.Version, log: c.Log, clock: c.Clock}
+	s.stop.total = c.Settings.ShutdownTimeout
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -186,7 +188,7 @@ func (s *Server) newGateway(table *gateway.Table) (*gateway.Gateway, error) {
 		// API: the one knot in the house, tied here.
 		Base:         http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.base.ServeHTTP(w, r) }),
 		AccessLog:    gateway.AccessLogMode(s.settings.AccessLog),
-		MaxBodyBytes: orUnlimited(s.settings.MaxBodyBytes), ShutdownTimeout: orNone(s.settings.ShutdownTimeout),
+		MaxBodyBytes: orUnlimited(s.settings.MaxBodyBytes), ShutdownTimeout: s.stop.left,
 		DB: s.db, Log: s.log, Clock: s.clock,
 	})
 }

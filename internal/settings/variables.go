@@ -114,7 +114,7 @@ var variables = []variable{
 		set: func(s *Settings, v, _ string) (err error) { s.MaxBodyBytes, err = ParseSize(v); return err },
 	},
 	{
-		name: "SHUTDOWN_TIMEOUT", help: "what running deployments get to finish when Berth stops",
+		name: "SHUTDOWN_TIMEOUT", help: "what running deployments and requests get together to finish when Berth stops",
 		takes: "a duration such as 30s or 2m; 0s for none", fallback: always("30s"),
 		set: func(s *Settings, v, _ string) (err error) {
 			s.ShutdownTimeout, err = parseDuration(v, 0)
