@@ -19,7 +19,7 @@ type deploymentCommand struct {
 type deploymentList struct {
 	Project string       `arg:"" optional:"" predictor:"project" help:"Only this project."`
 	Stage   string       `arg:"" optional:"" predictor:"stage" help:"Only this stage."`
-	State   deploy.State `enum:",waiting,running,live,replaced,failed,canceled,superseded" default:"" help:"Only those that are waiting, running, live, replaced, failed, canceled or superseded."`
+	State   deploy.State `enum:",held,waiting,running,live,replaced,failed,canceled,superseded" default:"" help:"Only those that are held, waiting, running, live, replaced, failed, canceled or superseded."`
 	Limit   int          `short:"n" default:"20" help:"How many; 0 for all."`
 }
 
@@ -100,6 +100,9 @@ func (o *output) deployment(d deploy.Deployment) {
 		[2]string{"Kind", string(d.Kind)},
 		[2]string{"By", fmt.Sprintf("%s (%s)", d.Actor, d.Trigger)},
 		[2]string{"State", string(d.State)},
+		[2]string{"Promoted from", sourceText(d.Source)},
+		[2]string{"Waits for", waitsFor(d)},
+		[2]string{"Approved by", d.ApprovedBy},
 		[2]string{"Asked for", d.CreatedAt.Local().Format("2006-01-02 15:04:05")},
 		[2]string{"Took", took(d.StartedAt, d.FinishedAt)},
 		[2]string{"Failed step", string(d.FailedStep)},

@@ -29,6 +29,9 @@ type cli struct {
 	Deploy     deployCommand     `cmd:"" group:"apps" help:"Deploy an image to a stage."`
 	Redeploy   redeployCommand   `cmd:"" group:"apps" help:"Deploy the live image again, with today's configuration."`
 	Rollback   rollbackCommand   `cmd:"" group:"apps" help:"Go back to an earlier release."`
+	Promote    promoteCommand    `cmd:"" group:"apps" help:"Take what is live in the stage that this one promotes from."`
+	Approve    approveCommand    `cmd:"" group:"apps" help:"Have a deployment begin that waits for approval; without one, list those."`
+	Tags       stageTags         `cmd:"" group:"apps" help:"List the image's tags, which of them a stage takes, and which is the newest."`
 	Cancel     cancelCommand     `cmd:"" group:"apps" help:"Stop a deployment that is not over."`
 	Deployment deploymentCommand `cmd:"" aliases:"deployments" group:"apps" help:"Deployments: list, show with steps and log."`
 	Instance   instanceCommand   `cmd:"" group:"apps" help:"Instances: show, and what they use."`

@@ -100,9 +100,21 @@ func (p *progress) take(m message) (over bool, err error) {
 		}
 		p.step(step)
 	case "deployment.state":
-		var state struct{ State deploy.State }
+		var state struct {
+			State      deploy.State
+			Approval   deploy.Approval
+			ApprovedBy string `json:"approved_by"`
+		}
 		if err := json.Unmarshal(e.Data, &state); err != nil {
 			return false, fmt.Errorf("read event %s: %w", m.id, err)
+		}
+		switch {
+		case state.State == deploy.Held && state.Approval == deploy.ApprovalOther:
+			p.out.note("It waits until somebody but %s approves it: berth approve %s", e.Actor, e.Deployment)
+		case state.State == deploy.Held:
+			p.out.note("It waits until somebody approves it: berth approve %s", e.Deployment)
+		case state.State == deploy.Waiting && state.ApprovedBy != "":
+			p.out.note("Approved by %s.", oneLine(state.ApprovedBy))
 		}
 		p.over = e.At
 		return state.State.Finished(), nil
@@ -125,6 +137,13 @@ func (p *progress) step(s deploy.Step) {
 	}
 }
 
+func latestOf(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
 func took(from, to time.Time) string {
 	if from.IsZero() || to.IsZero() {
 		return ""
@@ -137,7 +156,7 @@ func (p *progress) end(d deploy.Deployment) error {
 	live := d.State == deploy.Live || d.State == deploy.Replaced
 	err := p.out.result(d, func() {
 		if live {
-			p.out.printf("%s is live in %s/%s after %s.\n", d.Reference, d.Project, d.Stage, p.over.Sub(d.CreatedAt).Round(time.Millisecond))
+			p.out.printf("%s is live in %s/%s after %s.\n", d.Reference, d.Project, d.Stage, p.over.Sub(latestOf(d.CreatedAt, d.ApprovedAt)).Round(time.Millisecond))
 			return
 		}
 		p.out.note("\n%s did not go live in %s/%s: it is %s.", d.Reference, d.Project, d.Stage, d.State)

@@ -169,6 +169,9 @@ func (o *output) stages(list []deploy.StageStatus) {
 		if s.Deployment != nil {
 			since = fmt.Sprintf("%s %s", s.Deployment.State, ago(latest(s.Deployment), time.Now()))
 		}
+		if s.Held != nil {
+			since += fmt.Sprintf(" (%s waits for approval)", s.Held.Reference)
+		}
 		if len(s.Changes) > 0 {
 			since += fmt.Sprintf(" (%d saved changes not deployed)", len(s.Changes))
 		}

@@ -48,13 +48,16 @@ func (o *output) stage(s deploy.StageStatus) {
 		{"Stage", s.Project + "/" + s.Name},
 		{"State", string(s.State)},
 		{"Address", s.URL},
-		{"Tags", tagText(s.Spec.Tags)},
+		{"Deploys", comesFrom(s.Spec)},
 		{"Replicas", strconv.Itoa(s.Spec.Replicas)},
 		{"Version", strconv.FormatInt(s.Version, 10)},
 	}
 	if s.Release != nil {
 		pairs = append(pairs, [2]string{"Release", s.Release.Reference + " " + s.Release.Digest},
 			[2]string{"Release id", s.Release.ID})
+	}
+	if d := s.Held; d != nil {
+		pairs = append(pairs, [2]string{"Held", fmt.Sprintf("%s of %s, %s: waits for %s", d.ID, d.Reference, ago(d.CreatedAt, time.Now()), waitsFor(*d))})
 	}
 	if d := s.Deployment; d != nil {
 		pairs = append(pairs, [2]string{"Deployment", fmt.Sprintf("%s %s, %s", d.ID, d.State, ago(latest(d), time.Now()))},
@@ -91,11 +94,25 @@ func short(id string) string {
 	return id[:min(12, len(id))]
 }
 
-func tagText(r deploy.TagRule) string {
-	if r.Kind == deploy.TagNone || r.Kind == "" {
-		return "none (nothing deploys by itself)"
+// comesFrom says which images come to a stage.
+func comesFrom(s deploy.StageSpec) string {
+	said := "tags " + string(s.Tags.Kind) + ":" + s.Tags.Pattern
+	switch {
+	case s.PromoteFrom != "":
+		said = "promoted from " + s.PromoteFrom
+		if s.AutoPromote {
+			said += " by itself"
+		}
+		if s.PromoteAfter > 0 {
+			said += " after " + time.Duration(s.PromoteAfter).String() + " healthy"
+		}
+	case s.Tags.Kind == deploy.TagNone || s.Tags.Kind == "":
+		return "by hand (no tag deploys by itself)"
 	}
-	return string(r.Kind) + ":" + r.Pattern
+	if s.Approve || s.PromoteApproval {
+		said += ", once approved"
+	}
+	return said
 }
 
 type stageCreate struct {
@@ -221,8 +238,12 @@ func (cmd *stageReleases) Run(ctx context.Context, c *client, o *output) error {
 			case r.Available:
 				state = "can be rolled back to"
 			}
-			rows[i] = []string{r.ID, r.Reference, short(r.Digest), ago(r.CreatedAt, time.Now()), state}
+			rows[i] = append(releaseRow(r), state)
 		}
 		o.table([]string{"release", "image", "digest", "made", "state"}, rows)
 	})
+}
+
+func releaseRow(r deploy.Release) []string {
+	return []string{r.ID, r.Reference, short(r.Digest), ago(r.CreatedAt, time.Now())}
 }

@@ -25,7 +25,9 @@ type specFlags struct {
 	File     string            `short:"f" placeholder:"SPEC.JSON" help:"Take the whole configuration from a file."`
 	Hostname *string           `help:"Where the app is reached."`
 	Path     *string           `placeholder:"/PREFIX" help:"Path prefix at that hostname."`
-	Tags     *string           `placeholder:"KIND:PATTERN" help:"Tags that deploy when pushed: none, exact:1.0, glob:v*, semver:^1.2."`
+	Tags     *string           `placeholder:"KIND:PATTERN" help:"Tags that deploy when pushed: none, exact:1.0, glob:v*, regexp:v[0-9]+, semver:^1.2."`
+	Approve  *bool             `negatable:"" help:"Have a tag that matches wait until somebody approves it."`
+	From     *string           `name:"promote-from" placeholder:"STAGE" help:"Take only what is promoted from that stage; \"\" for no more."`
 	Port     *int              `help:"The container's TCP port."`
 	Command  *string           `placeholder:"JSON" help:"Command instead of the image's, as a JSON array."`
 	Env      map[string]string `short:"e" mapsep:"none" placeholder:"NAME=VALUE" help:"Set an environment variable. Repeatable."`
@@ -100,6 +102,8 @@ func (f *specFlags) edits(spec deploy.StageSpec) (list []edit, err error) {
 		{"--port", "port", f.Port},
 		{"--cpus", "cpus", f.CPUs},
 		{"--replicas", "replicas", f.Replicas},
+		{"--approve", "approve", f.Approve},
+		{"--promote-from", "promote_from", f.From},
 		{"--probe", "probe.kind", f.Probe},
 		{"--health", "probe.path", f.Health},
 	} {

@@ -86,6 +86,7 @@ var enums = []struct{ of, schema reflect.Type }{
 	enum[deploy.Kind, deploymentKinds](),
 	enum[deploy.Trigger, triggers](),
 	enum[deploy.State, deploymentStates](),
+	enum[deploy.Approval, approvals](),
 	enum[deploy.StepName, stepNames](),
 	enum[deploy.StepState, stepStates](),
 	enum[deploy.InstanceState, instanceStates](),
@@ -116,6 +117,7 @@ type (
 	deploymentKinds  struct{}
 	triggers         struct{}
 	deploymentStates struct{}
+	approvals        struct{}
 	stepNames        struct{}
 	stepStates       struct{}
 	instanceStates   struct{}
@@ -131,15 +133,19 @@ type (
 )
 
 func (deploymentKinds) Schema(huma.Registry) *huma.Schema {
-	return oneOf(deploy.KindDeploy, deploy.KindRedeploy, deploy.KindRollback)
+	return oneOf(deploy.KindDeploy, deploy.KindRedeploy, deploy.KindRollback, deploy.KindPromote)
 }
 
 func (triggers) Schema(huma.Registry) *huma.Schema {
-	return oneOf(deploy.TriggerPush, deploy.TriggerAPI, deploy.TriggerPerson)
+	return oneOf(deploy.TriggerPush, deploy.TriggerAPI, deploy.TriggerPerson, deploy.TriggerPromote)
 }
 
 func (deploymentStates) Schema(huma.Registry) *huma.Schema {
-	return oneOf(deploy.Waiting, deploy.Running, deploy.Live, deploy.Replaced, deploy.Failed, deploy.Canceled, deploy.Superseded)
+	return oneOf(deploy.Held, deploy.Waiting, deploy.Running, deploy.Live, deploy.Replaced, deploy.Failed, deploy.Canceled, deploy.Superseded)
+}
+
+func (approvals) Schema(huma.Registry) *huma.Schema {
+	return oneOf(deploy.ApprovalAny, deploy.ApprovalOther)
 }
 
 func (stepNames) Schema(huma.Registry) *huma.Schema { return oneOf(deploy.Steps...) }
@@ -159,7 +165,7 @@ func (stageStates) Schema(huma.Registry) *huma.Schema {
 func (protocols) Schema(huma.Registry) *huma.Schema { return oneOf(deploy.HTTP1, deploy.H2C) }
 
 func (tagKinds) Schema(huma.Registry) *huma.Schema {
-	return oneOf(deploy.TagNone, deploy.TagExact, deploy.TagGlob, deploy.TagSemver)
+	return oneOf(deploy.TagNone, deploy.TagExact, deploy.TagGlob, deploy.TagRegexp, deploy.TagSemver)
 }
 
 func (probeKinds) Schema(huma.Registry) *huma.Schema {

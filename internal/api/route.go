@@ -81,10 +81,13 @@ func (a *API) routes() []route {
 		on(a, "POST /api/projects/{project}/stages/{stage}/deployments", deploy, "start-deployment", "Deploy an image", a.startDeployment),
 		on(a, "POST /api/projects/{project}/stages/{stage}/redeploy", deploy, "redeploy", "Deploy the live image again with the saved settings", a.redeploy),
 		on(a, "POST /api/projects/{project}/stages/{stage}/rollback", deploy, "roll-back", "Bring an earlier release back", a.rollBack),
+		on(a, "GET /api/projects/{project}/stages/{stage}/promotion", read, "get-promotion", "Say what a promotion to a stage would take and change", a.getPromotion),
+		on(a, "POST /api/projects/{project}/stages/{stage}/promote", deploy, "promote", "Take the release that is live in the stage that this one promotes from", a.promote),
 		on(a, "GET /api/projects/{project}/stages/{stage}/releases", read, "list-releases", "List a stage's releases, newest first", a.listReleases),
 		on(a, "GET /api/projects/{project}/stages/{stage}/releases/{release}/compare", read, "compare-release", "Say what rolling back to a release would change", a.compareRelease),
 		on(a, "GET /api/deployments", read, "list-deployments", "List deployments, newest first", a.listDeployments),
 		on(a, "GET /api/deployments/{id}", read, "get-deployment", "Show a deployment", a.getDeployment),
+		on(a, "POST /api/deployments/{id}/approve", deploy, "approve-deployment", "Have a deployment begin that waits for somebody's approval", a.approveDeployment),
 		on(a, "POST /api/deployments/{id}/cancel", deploy, "cancel-deployment", "Stop a deployment that is not yet live", a.cancelDeployment),
 		on(a, "GET /api/deployments/{id}/log", read, "get-deployment-log", "Read a deployment's events and log lines, oldest first", a.deploymentLog),
 
@@ -147,7 +150,7 @@ func newOperation(pattern, id, summary string) huma.Operation {
 		RejectUnknownQueryParameters: true,
 	}
 	switch id {
-	case "start-deployment", "redeploy", "roll-back":
+	case "start-deployment", "redeploy", "roll-back", "promote", "approve-deployment":
 		o.DefaultStatus = http.StatusAccepted
 	case "create-person", "create-project", "create-stage", "create-token":
 		o.DefaultStatus = http.StatusCreated

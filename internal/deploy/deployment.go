@@ -20,17 +20,22 @@ type Release struct {
 
 // Deployment is one attempt to make a release live in a stage.
 type Deployment struct {
-	ID         string    `json:"id"`
-	Project    string    `json:"project"`
-	Stage      string    `json:"stage"`
-	Generation int64     `json:"generation"` // only grows within a stage
-	Reference  string    `json:"reference"`  // as asked for
-	Digest     string    `json:"digest,omitempty"`
-	Release    string    `json:"release,omitempty"` // its id, once resolved
-	Kind       Kind      `json:"kind"`
-	Trigger    Trigger   `json:"trigger"`
-	Actor      string    `json:"actor"`
-	State      State     `json:"state"`
+	ID         string  `json:"id"`
+	Project    string  `json:"project"`
+	Stage      string  `json:"stage"`
+	Generation int64   `json:"generation"` // only grows within a stage
+	Reference  string  `json:"reference"`  // as asked for
+	Digest     string  `json:"digest,omitempty"`
+	Release    string  `json:"release,omitempty"` // its id, once resolved
+	Kind       Kind    `json:"kind"`
+	Trigger    Trigger `json:"trigger"`
+	Actor      string  `json:"actor"`
+	State      State   `json:"state"`
+	// Source is set of a promotion.
+	Source     *Source   `json:"source,omitempty"`
+	Approval   Approval  `json:"approval,omitempty"`    // what it needs, or needed
+	ApprovedBy string    `json:"approved_by,omitempty"` // a username
+	ApprovedAt time.Time `json:"approved_at,omitzero"`
 	Error      string    `json:"error,omitempty"` // what went wrong, for a person
 	FailedStep StepName  `json:"failed_step,omitempty"`
 	Steps      []Step    `json:"steps"`
@@ -47,6 +52,7 @@ const (
 	KindDeploy   Kind = "deploy"   // an image as asked for
 	KindRedeploy Kind = "redeploy" // the live image again, with today's configuration
 	KindRollback Kind = "rollback" // an earlier release, image and configuration
+	KindPromote  Kind = "promote"  // the image of another stage's release, with the own configuration
 )
 
 // Trigger is what asked for a deployment.
@@ -57,13 +63,17 @@ const (
 	TriggerPush   Trigger = "push" // to the built-in registry
 	TriggerAPI    Trigger = "api"
 	TriggerPerson Trigger = "person" // from the dashboard
+	// TriggerPromote is Berth itself, where a release was healthy for its time
+	// in the stage that another promotes from.
+	TriggerPromote Trigger = "promote"
 )
 
 // State is where a deployment stands.
 type State string
 
-// The states. Waiting and Running are the only ones that change.
+// The states. Held, Waiting and Running are the only ones that change.
 const (
+	Held       State = "held" // until somebody approves it
 	Waiting    State = "waiting"
 	Running    State = "running"
 	Live       State = "live"       // it serves its stage
@@ -74,7 +84,25 @@ const (
 )
 
 // Finished says that the attempt is over.
-func (s State) Finished() bool { return s != Waiting && s != Running }
+func (s State) Finished() bool { return s != Held && s != Waiting && s != Running }
+
+// Approval says whose word a deployment needs before it begins.
+type Approval string
+
+// The approvals.
+const (
+	ApprovalNone  Approval = ""
+	ApprovalAny   Approval = "any"   // of whoever may deploy
+	ApprovalOther Approval = "other" // of another person than who asked for it
+)
+
+// Source is where a promotion took its image from. The names and ids stay as
+// they were, also when the stage is gone.
+type Source struct {
+	Stage      string `json:"stage"`
+	Deployment string `json:"deployment"` // with which the release went live there
+	Release    string `json:"release"`
+}
 
 // StepName names a step of the journal.
 type StepName string

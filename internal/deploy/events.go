@@ -29,6 +29,10 @@ type deploymentData struct {
 	Reference  string   `json:"reference"`
 	Error      string   `json:"error,omitempty"`
 	FailedStep StepName `json:"failed_step,omitempty"`
+	Digest     string   `json:"digest,omitempty"`
+	Source     *Source  `json:"source,omitempty"`      // of a promotion
+	Approval   Approval `json:"approval,omitempty"`    // whose word it needs, or needed
+	ApprovedBy string   `json:"approved_by,omitempty"` // who gave it
 }
 
 // instanceData is the data of an instance.state event.
@@ -53,15 +57,23 @@ type logData struct {
 }
 
 func (s *Service) emitDeployment(ctx context.Context, tx *sqlite.Tx, d deployment) error {
+	tx.OnCommit(s.promoteSoon)
 	return s.events.Append(ctx, tx, event.Event{
 		Kind: eventDeployment, Actor: d.Actor, Project: d.Project, Stage: d.Stage, Deployment: d.ID,
-	}, deploymentData{d.State, d.Kind, d.Trigger, d.Generation, d.Reference, d.Error, d.FailedStep})
+	}, deploymentData{
+		State: d.State, Kind: d.Kind, Trigger: d.Trigger, Generation: d.Generation, Reference: d.Reference,
+		Error: d.Error, FailedStep: d.FailedStep, Digest: d.Digest,
+		Source: d.Source, Approval: d.Approval, ApprovedBy: d.ApprovedBy,
+	})
 }
 
 // saveInstance stores what changed of an instance, with its event.
 func (s *Service) saveInstance(ctx context.Context, tx *sqlite.Tx, i Instance) error {
 	i.UpdatedAt = s.clock()
 	if err := updateInstance(ctx, tx, i); err != nil {
+		return err
+	}
+	if err := s.noteHealth(ctx, tx, i.Deployment); err != nil {
 		return err
 	}
 	return s.events.Append(ctx, tx, event.Event{

@@ -29,12 +29,16 @@ const (
 func (a *attempt) preflight(ctx context.Context) error {
 	ctx, stop := context.WithTimeout(ctx, preflightTime)
 	defer stop()
+	err := a.s.db.Read(ctx, func(tx *sqlite.Tx) error { return a.s.mayTake(ctx, tx, a.stage, a.d) })
+	if err != nil {
+		return err // asked for before the stage was told to promote
+	}
 	info, err := a.s.engine.info(ctx, a.s.runtime)
 	if err != nil {
 		return err
 	}
 	resolve := map[Kind]func(context.Context, container.Info) (registry.Resolution, error){
-		KindDeploy: a.resolve, KindRedeploy: a.resolveAgain, KindRollback: a.resolveEarlier,
+		KindDeploy: a.resolve, KindRedeploy: a.resolveAgain, KindRollback: a.resolveEarlier, KindPromote: a.resolveAgain,
 	}[a.d.Kind]
 	found, err := resolve(ctx, info)
 	if err != nil {
@@ -84,8 +88,9 @@ func (a *attempt) resolve(ctx context.Context, info container.Info) (registry.Re
 	return a.resolveFrom(ctx, info, a.stage.image, a.d.Reference)
 }
 
-// resolveAgain takes the image that was live when this was asked for, from
-// the engine when it is there.
+// resolveAgain takes the image that was named when this was asked for (what
+// was live, here or where it is promoted from), from the engine when it is
+// there, else by its digest: wherever its tag points by now, it is that image.
 func (a *attempt) resolveAgain(ctx context.Context, info container.Info) (registry.Resolution, error) {
 	_, err := a.resolveEarlier(ctx, info)
 	if err == nil {

@@ -45,6 +45,21 @@ type StageSpec struct {
 	// StripPrefix takes the path prefix off before the app sees the request.
 	StripPrefix bool    `json:"strip_prefix,omitempty"`
 	Tags        TagRule `json:"tags"` // which pushed tags deploy here
+	// Approve has a tag that matches wait for a person's click.
+	Approve bool `json:"approve,omitempty"`
+
+	// PromoteFrom names a stage of the same project: this one takes what is
+	// live there, and nothing else.
+	PromoteFrom string `json:"promote_from,omitempty"`
+	// PromoteAfter is how long a release must have been healthy there without
+	// a break; 0 takes what is live.
+	PromoteAfter Duration `json:"promote_after,omitempty"`
+	// AutoPromote has Berth promote by itself what is healthy that long.
+	AutoPromote bool `json:"auto_promote,omitempty"`
+	// PromoteApproval has a promotion wait for another person than the one who
+	// asked for it.
+	PromoteApproval bool `json:"promote_approval,omitempty"`
+
 	// Port is the container's TCP port; 0 takes the one port that the image
 	// exposes, or 8080.
 	Port     int      `json:"port,omitempty"`
@@ -97,6 +112,7 @@ const (
 	TagNone   TagKind = "none"   // nothing deploys by itself
 	TagExact  TagKind = "exact"  // the tag is the pattern
 	TagGlob   TagKind = "glob"   // "*" any characters, "?" one, "[a-z]" one of
+	TagRegexp TagKind = "regexp" // a regular expression (RE2) that the whole tag must fit
 	TagSemver TagKind = "semver" // a range as in "^1.2" or ">=2.0 <3.0"
 )
 

@@ -102,7 +102,7 @@ func (s *Service) RemoveProject(ctx context.Context, actor, name string) (keptVo
 	group.SetLimit(engineAtATime)
 	for n, st := range stages {
 		group.Go(func() (err error) {
-			if kept[n], err = s.RemoveStage(ctx, actor, name, st.Name); fault.KindOf(err) == fault.Missing {
+			if kept[n], err = s.remove(ctx, actor, name, st.Name, true); fault.KindOf(err) == fault.Missing {
 				return nil // by somebody else, meanwhile
 			}
 			return err

@@ -75,10 +75,13 @@ func (s *Service) takePush(ctx context.Context, e event.Event) error {
 			return err
 		}
 		for _, st := range stages {
-			if !st.Spec.Tags.Match(p.Tag) {
+			if st.Spec.PromoteFrom != "" || !st.Spec.Tags.Match(p.Tag) {
 				continue
 			}
 			d := deployment{Deployment: Deployment{Kind: KindDeploy, Reference: p.Tag, Trigger: TriggerPush, Actor: e.Actor}}
+			if st.Spec.Approve {
+				d.Approval = ApprovalAny
+			}
 			if _, err := s.request(ctx, tx, st, d); err != nil {
 				return err
 			}

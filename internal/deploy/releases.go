@@ -83,19 +83,30 @@ func (s *Service) Compare(ctx context.Context, project, stageName, releaseID str
 	if from == nil {
 		return nil, fault.Conflict("nothing is live in %s/%s to compare with", project, stageName)
 	}
-	changes := []Change{}
-	if from.release.Reference != to.Reference {
-		changes = append(changes, Change{"image", from.release.Reference, to.Reference})
-	}
-	if from.release.Digest != to.Digest {
-		changes = append(changes, Change{"digest", from.release.Digest, to.Digest})
-	}
-	return append(changes, compareSpecs(from.release.Spec, to.Spec)...), nil
+	return compareReleases(from.release, to), nil
 }
 
-// compareSpecs gives the fields that differ, by their paths in the API.
+// compareReleases says what differs, the image first. Of what is not there,
+// the zero release, only the image is told.
+func compareReleases(from, to release) []Change {
+	changes := []Change{}
+	if from.Reference != to.Reference {
+		changes = append(changes, Change{"image", from.Reference, to.Reference})
+	}
+	if from.Digest != to.Digest {
+		changes = append(changes, Change{"digest", from.Digest, to.Digest})
+	}
+	if from.Digest == "" {
+		return changes
+	}
+	return append(changes, compareSpecs(from.Spec, to.Spec)...)
+}
+
+// compareSpecs gives the fields that differ, by their paths in the API. What
+// says which images come here is left out: that counts when it is saved, and
+// no release brings it back.
 func compareSpecs(from, to StageSpec) []Change {
-	before, after := flatten(from), flatten(to)
+	before, after := flatten(from.running()), flatten(to.running())
 	changes := []Change{}
 	every := maps.Clone(before)
 	maps.Copy(every, after)
@@ -105,6 +116,34 @@ func compareSpecs(from, to StageSpec) []Change {
 		}
 	}
 	return changes
+}
+
+// compareVariables gives the variables that differ. A secret is told by its
+// slot; its value is nobody's to see.
+func compareVariables(from, to StageSpec) []Change {
+	before, after := from.variables(), to.variables()
+	every := maps.Clone(before)
+	maps.Copy(every, after)
+	changes := []Change{}
+	for _, name := range slices.Sorted(maps.Keys(every)) {
+		if before[name] != after[name] {
+			changes = append(changes, Change{"spec." + name, before[name], after[name]})
+		}
+	}
+	return changes
+}
+
+// variables spells the variables by their paths: "env.LOG_LEVEL" to its value,
+// "secrets.PASSWORD" to its slot.
+func (s StageSpec) variables() map[string]string {
+	found := make(map[string]string, len(s.Env)+len(s.Secrets))
+	for name, value := range s.Env {
+		found["env."+name] = value
+	}
+	for name, ref := range s.Secrets {
+		found["secrets."+name] = ref.Context + "/" + ref.Name
+	}
+	return found
 }
 
 // flatten spells a spec as one text for each path.

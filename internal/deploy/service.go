@@ -79,6 +79,7 @@ type Service struct {
 	beats      beats
 	restarts   restarts
 	retiring   chan struct{} // holds one: the times to stop changed
+	promoting  chan struct{} // holds one: what may be promoted changed
 	ready      chan struct{}
 	reconciled atomic.Bool
 	admit      func() // set by Run
@@ -105,7 +106,7 @@ func New(c Config) (*Service, error) {
 		base: url.URL{Scheme: "http"}, reserved: map[string]bool{}, shutdown: orElse(c.ShutdownTimeout, 30*time.Second),
 		clock: c.Clock, log: c.Log, hook: c.Hook, prober: probe.New(),
 		engine:   engineState{turns: make(chan struct{}, engineAtATime)},
-		retiring: make(chan struct{}, 1), ready: make(chan struct{}),
+		retiring: make(chan struct{}, 1), promoting: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
 	s.beats = beats{every: orElse(c.Beat, beatEvery), ask: s.probeTarget, lost: s.lost}
 	if s.clock == nil {
@@ -157,6 +158,7 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error { s.retireDue(background); return nil })
 	group.Go(func() error { s.followPushes(background); return nil })
 	group.Go(func() error { s.beats.run(background); return nil })
+	group.Go(func() error { s.promoteDue(background); return nil })
 	err := group.Wait() // when ctx ends
 
 	s.jobs.refuse()

@@ -29,6 +29,14 @@ func (s StageSpec) Normalise() StageSpec {
 	return s
 }
 
+// running gives the part of the spec that what runs is made of: without what
+// says which images come to the stage, which counts as soon as it is saved.
+func (s StageSpec) running() StageSpec {
+	s.Tags, s.Approve = TagRule{}, false
+	s.PromoteFrom, s.PromoteAfter, s.AutoPromote, s.PromoteApproval = "", 0, false, false
+	return s
+}
+
 func (p Probe) normalise() Probe {
 	p.Kind = orElse(p.Kind, ProbeHTTP)
 	if p.Kind == ProbeHTTP {

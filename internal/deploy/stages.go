@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"berth/internal/container"
@@ -27,6 +28,9 @@ func (s *Service) CheckStage(ctx context.Context, project, name string, spec Sta
 			}
 			id = st.ID
 		}
+		if err := found.source(ctx, tx, project, name, spec.PromoteFrom); err != nil {
+			return err
+		}
 		return found.address(ctx, tx, spec, id)
 	})
 	if err != nil {
@@ -42,6 +46,38 @@ func (c *checks) address(ctx context.Context, tx *sqlite.Tx, spec StageSpec, sta
 		c.add("spec.hostname", "%s is the address of %s", spec.Hostname+spec.PathPrefix, by)
 	}
 	return err
+}
+
+// source says when a stage can't promote from the one that it names: because
+// there is none, or because that one promotes from this one in its turn.
+func (c *checks) source(ctx context.Context, tx *sqlite.Tx, project, name, from string) error {
+	const field = "spec.promote_from"
+	switch {
+	case from == "" || project == "":
+		return nil
+	case from == name:
+		c.add(field, "a stage does not promote from itself")
+		return nil
+	}
+	if _, err := findStage(ctx, tx, project, from); fault.KindOf(err) == fault.Missing {
+		c.add(field, "there is no stage named %q in project %q", from, project)
+		return nil
+	} else if err != nil {
+		return err
+	}
+	way, seen := []string{name, from}, map[string]bool{from: true}
+	for at := from; ; {
+		next, err := sourceOf(ctx, tx, project, at)
+		if err != nil || next == "" || seen[next] {
+			return err
+		}
+		way = append(way, next)
+		if next == name {
+			c.add(field, "it would go round: %s", strings.Join(way, " from "))
+			return nil
+		}
+		at, seen[next] = next, true
+	}
 }
 
 // CreateStage stores a stage of a project; fault.Conflict when the project
@@ -63,6 +99,9 @@ func (s *Service) CreateStage(ctx context.Context, actor, project, name string, 
 			return errors.Join(err, unless(err != nil, fault.Conflict("there is a stage named %q in project %q already", name, project)))
 		}
 		if err := found.address(ctx, tx, spec, ""); err != nil {
+			return err
+		}
+		if err := found.source(ctx, tx, project, name, spec.PromoteFrom); err != nil {
 			return err
 		}
 		if err := fault.InvalidFields(found); err != nil {
@@ -94,6 +133,9 @@ func (s *Service) UpdateStage(ctx context.Context, actor, project, name string, 
 		if err := found.address(ctx, tx, spec, st.ID); err != nil {
 			return err
 		}
+		if err := found.source(ctx, tx, project, name, spec.PromoteFrom); err != nil {
+			return err
+		}
 		if err := fault.InvalidFields(found); err != nil {
 			return err
 		}
@@ -111,11 +153,19 @@ func (s *Service) UpdateStage(ctx context.Context, actor, project, name string, 
 
 // RemoveStage ends a stage's deployments, takes its route away, and removes
 // its containers and everything known of it. It names the volumes that stay.
+// fault.Conflict while another stage promotes from it.
 func (s *Service) RemoveStage(ctx context.Context, actor, project, name string) (keptVolumes []string, err error) {
+	return s.remove(ctx, actor, project, name, false)
+}
+
+// remove removes a stage, by itself or with all others of its project.
+func (s *Service) remove(ctx context.Context, actor, project, name string, withAll bool) (keptVolumes []string, err error) {
 	var st stage
 	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
-		st, err = findStage(ctx, tx, project, name)
-		return err
+		if st, err = findStage(ctx, tx, project, name); err != nil || withAll {
+			return err
+		}
+		return notASource(ctx, tx, st) // said before anything is stopped
 	})
 	if err != nil {
 		return nil, err
@@ -124,7 +174,7 @@ func (s *Service) RemoveStage(ctx context.Context, actor, project, name string) 
 	if err != nil {
 		return nil, err
 	}
-	keptVolumes, err = s.removeStage(context.WithoutCancel(ctx), actor, st) // begun, it goes to its end
+	keptVolumes, err = s.removeStage(context.WithoutCancel(ctx), actor, st, withAll) // begun, it goes to its end
 	lift()
 	if err != nil {
 		s.deployLater(st.ID)
@@ -133,11 +183,25 @@ func (s *Service) RemoveStage(ctx context.Context, actor, project, name string) 
 	return keptVolumes, err
 }
 
-func (s *Service) removeStage(ctx context.Context, actor string, st stage) ([]string, error) {
+// notASource says which stages promote from one.
+func notASource(ctx context.Context, tx *sqlite.Tx, st stage) error {
+	names, err := promotingFrom(ctx, tx, st.projectID, st.Name)
+	if err == nil && len(names) > 0 {
+		err = fault.Conflict("%s promotes from %s/%s: change that first", strings.Join(names, " and "), st.Project, st.Name)
+	}
+	return err
+}
+
+func (s *Service) removeStage(ctx context.Context, actor string, st stage, withAll bool) ([]string, error) {
 	defer s.locks.hold(st.ID)()
 	var deployments []deployment
 	var releases []release
 	err := s.db.Write(ctx, func(tx *sqlite.Tx) (err error) {
+		if !withAll {
+			if err := notASource(ctx, tx, st); err != nil {
+				return err
+			}
+		}
 		if deployments, err = listDeployments(ctx, tx, DeploymentFilter{Project: st.Project, Stage: st.Name}, "", -1); err != nil {
 			return err
 		}
@@ -204,5 +268,6 @@ func (s *Service) emitStage(ctx context.Context, tx *sqlite.Tx, kind event.Kind,
 		Hostname string `json:"hostname"`
 		Version  int64  `json:"version"`
 	}{st.ID, st.Spec.Hostname, st.Version}
+	tx.OnCommit(s.promoteSoon)
 	return s.events.Append(ctx, tx, event.Event{Kind: kind, Actor: actor, Project: st.Project, Stage: st.Name}, data)
 }

@@ -113,11 +113,18 @@ func (s *Service) ask(ctx context.Context, project, stageName string, fill func(
 }
 
 // request completes d as the newest deployment of st, stores it, supersedes
-// what waits, and has the worker woken when tx commits.
+// what waits or is held, and has the worker woken when tx commits. What needs
+// somebody's approval is held. What the stage does not take is a fault.
 func (s *Service) request(ctx context.Context, tx *sqlite.Tx, st stage, d deployment) (_ deployment, err error) {
+	if err := s.mayTake(ctx, tx, st, d); err != nil {
+		return d, err
+	}
 	now := s.now()
 	d.ID, d.stageID, d.Project, d.Stage = sqlite.NewID(now), st.ID, st.Project, st.Name
 	d.State, d.CreatedAt = Waiting, now
+	if d.Approval != ApprovalNone {
+		d.State = Held
+	}
 	if d.Generation, err = nextGeneration(ctx, tx, st.ID); err != nil {
 		return d, err
 	}
@@ -142,8 +149,9 @@ func (s *Service) request(ctx context.Context, tx *sqlite.Tx, st stage, d deploy
 
 // conclude ends a deployment that never began.
 func (s *Service) conclude(ctx context.Context, tx *sqlite.Tx, d deployment, end State) error {
+	from := d.State
 	d.State, d.FinishedAt = end, s.now()
-	if _, err := moveDeployment(ctx, tx, d, Waiting); err != nil {
+	if _, err := moveDeployment(ctx, tx, d, from); err != nil {
 		return err
 	}
 	return s.emitDeployment(ctx, tx, d)
@@ -159,7 +167,7 @@ func (s *Service) Cancel(ctx context.Context, actor, id string) error {
 			return err
 		}
 		switch d.State {
-		case Waiting:
+		case Held, Waiting:
 			d.Actor = actor
 			return s.conclude(ctx, tx, d, Canceled)
 		case Running:

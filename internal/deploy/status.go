@@ -22,8 +22,10 @@ type StageStatus struct {
 	URL   string     `json:"url"`
 	// Release is what is live, nil when nothing is.
 	Release *Release `json:"release,omitempty"`
-	// Deployment is the one under way, else the newest.
+	// Deployment is the one under way, else the newest that is not held.
 	Deployment *Deployment `json:"deployment,omitempty"`
+	// Held is the one that waits for somebody's approval.
+	Held *Deployment `json:"held,omitempty"`
 	// Instances are those of the live release.
 	Instances []Instance `json:"instances"`
 	// Changes are what is saved and not yet deployed.
@@ -184,12 +186,17 @@ func (s *Service) stageStatus(ctx context.Context, tx *sqlite.Tx, stages []stage
 	if err != nil {
 		return nil, err
 	}
-	current, err := currentDeployments(ctx, tx, ids)
+	current, waits, err := currentDeployments(ctx, tx, ids)
 	if err != nil {
 		return nil, err
 	}
-	journals := make([]*deployment, 0, len(current))
+	journals := make([]*deployment, 0, len(current)+len(waits))
 	for _, d := range current {
+		journals = append(journals, &d)
+	}
+	held := make(map[string]*deployment, len(waits))
+	for _, d := range waits {
+		held[d.stageID] = &d
 		journals = append(journals, &d)
 	}
 	if err := withSteps(ctx, tx, journals); err != nil {
@@ -199,18 +206,18 @@ func (s *Service) stageStatus(ctx context.Context, tx *sqlite.Tx, stages []stage
 	for _, v := range live {
 		byStage[v.stage.ID] = v
 	}
-	newest := make(map[string]*deployment, len(journals))
-	for _, d := range journals {
+	newest := make(map[string]*deployment, len(current))
+	for _, d := range journals[:len(current)] {
 		newest[d.stageID] = d
 	}
 	list := make([]StageStatus, len(stages))
 	for n, st := range stages {
-		list[n] = s.statusOf(st, byStage[st.ID], newest[st.ID])
+		list[n] = s.statusOf(st, byStage[st.ID], newest[st.ID], held[st.ID])
 	}
 	return list, nil
 }
 
-func (s *Service) statusOf(st stage, v *served, newest *deployment) StageStatus {
+func (s *Service) statusOf(st stage, v *served, newest, held *deployment) StageStatus {
 	status := StageStatus{Stage: st.Stage, Instances: []Instance{}, Changes: []Change{}}
 	spec := st.Spec
 	if v != nil {
@@ -223,6 +230,10 @@ func (s *Service) statusOf(st stage, v *served, newest *deployment) StageStatus 
 	if newest != nil {
 		told := newest.asTold()
 		status.Deployment = &told
+	}
+	if held != nil {
+		told := held.asTold()
+		status.Held = &told
 	}
 	status.State = stateOf(status)
 	status.URL = s.address(spec)

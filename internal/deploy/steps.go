@@ -180,6 +180,9 @@ func (a *attempt) announce(ctx context.Context, tx *sqlite.Tx) error {
 	if err := a.s.emitDeployment(ctx, tx, a.d); err != nil {
 		return err
 	}
+	if err := a.s.noteHealth(ctx, tx, a.d.ID); err != nil {
+		return err
+	}
 	// An instance may have ended between its last probe and now.
 	tx.OnCommit(func() { a.s.keepLater(a.stage.ID) })
 	old, err := onceLive(ctx, tx, a.stage.ID, a.d.ID)

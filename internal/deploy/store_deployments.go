@@ -18,6 +18,7 @@ type deployment struct {
 	stageID string
 	cancel  bool
 	stopAt  time.Time
+	health  health
 	told    State // as people are told it: see toldState
 }
 
@@ -35,6 +36,8 @@ const toldState = `CASE WHEN d.state = 'live' AND d.id <> COALESCE(s.live_deploy
 const deploymentColumns = `d.id, d.stage_id, p.name, s.name, d.generation, d.reference, COALESCE(r.digest, ''), COALESCE(d.release_id, ''),
 			d.kind, d.trigger, d.actor, d.state, d.cancel, d.error, d.failed_step,
 			d.created_at, COALESCE(d.started_at, 0), COALESCE(d.finished_at, 0), COALESCE(d.stop_at, 0),
+			d.approval, d.approved_by, COALESCE(d.approved_at, 0), d.source_stage, d.source_deployment, d.source_release,
+			COALESCE(d.healthy_since, 0), d.healthy_for,
 			` + toldState
 
 const deploymentFrom = `
@@ -44,12 +47,19 @@ const deploymentFrom = `
 		LEFT JOIN releases r ON r.id = d.release_id`
 
 func scanDeployment(row scanner) (d deployment, err error) {
-	var created, started, finished, stop int64
+	var created, started, finished, stop, approved, healthySince, healthyFor int64
+	var from Source
 	err = row.Scan(&d.ID, &d.stageID, &d.Project, &d.Stage, &d.Generation, &d.Reference, &d.Digest, &d.Release,
 		&d.Kind, &d.Trigger, &d.Actor, &d.State, &d.cancel, &d.Error, &d.FailedStep,
-		&created, &started, &finished, &stop, &d.told)
+		&created, &started, &finished, &stop,
+		&d.Approval, &d.ApprovedBy, &approved, &from.Stage, &from.Deployment, &from.Release,
+		&healthySince, &healthyFor, &d.told)
 	d.CreatedAt, d.StartedAt, d.FinishedAt = sqlite.Time(created), sqlite.Time(started), sqlite.Time(finished)
-	d.stopAt = sqlite.Time(stop)
+	d.stopAt, d.ApprovedAt = sqlite.Time(stop), sqlite.Time(approved)
+	d.health = health{since: sqlite.Time(healthySince), longest: time.Duration(healthyFor) * time.Millisecond}
+	if from != (Source{}) {
+		d.Source = &from
+	}
 	return d, err
 }
 
@@ -58,10 +68,16 @@ func insertDeployment(ctx context.Context, tx *sqlite.Tx, d deployment) error {
 	if d.Release != "" {
 		releaseID = d.Release
 	}
+	var from Source
+	if d.Source != nil {
+		from = *d.Source
+	}
 	_, err := tx.ExecContext(ctx, `
-		INSERT INTO deployments (id, stage_id, generation, release_id, reference, kind, trigger, actor, state, created_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		d.ID, d.stageID, d.Generation, releaseID, d.Reference, string(d.Kind), string(d.Trigger), d.Actor, string(d.State), sqlite.Millis(d.CreatedAt))
+		INSERT INTO deployments (id, stage_id, generation, release_id, reference, kind, trigger, actor, state, created_at,
+			approval, source_stage, source_deployment, source_release)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		d.ID, d.stageID, d.Generation, releaseID, d.Reference, string(d.Kind), string(d.Trigger), d.Actor, string(d.State), sqlite.Millis(d.CreatedAt),
+		string(d.Approval), from.Stage, from.Deployment, from.Release)
 	return err
 }
 
@@ -81,12 +97,13 @@ func findDeployment(ctx context.Context, tx *sqlite.Tx, id string) (deployment, 
 }
 
 // nextDeployment gives what the stage's worker has to do next: first what was
-// begun and is not at its end, oldest first, then the newest that waits.
+// begun and is not at its end, oldest first, then the newest that waits. What
+// is held is nobody's to take.
 // sql.ErrNoRows when there is nothing.
 func nextDeployment(ctx context.Context, tx *sqlite.Tx, stageID string) (deployment, error) {
 	return scanDeployment(tx.QueryRowContext(ctx, `
 		SELECT `+deploymentColumns+deploymentFrom+`
-		WHERE d.stage_id = ? AND d.finished_at IS NULL
+		WHERE d.stage_id = ? AND d.finished_at IS NULL AND d.state <> 'held'
 		ORDER BY d.state = 'waiting', CASE d.state WHEN 'waiting' THEN -d.generation ELSE d.generation END
 		LIMIT 1`, stageID))
 }
@@ -97,7 +114,7 @@ func stagesWithWork(ctx context.Context, tx *sqlite.Tx) ([]string, error) {
 	return all(ctx, tx, scanText, `
 		SELECT DISTINCT stage_id
 		FROM deployments
-		WHERE finished_at IS NULL`)
+		WHERE finished_at IS NULL AND state <> 'held'`)
 }
 
 func scanText(row scanner) (v string, err error) {
@@ -109,7 +126,7 @@ func scanText(row scanner) (v string, err error) {
 func waitingBefore(ctx context.Context, tx *sqlite.Tx, stageID string, generation int64) ([]deployment, error) {
 	return all(ctx, tx, scanDeployment, `
 		SELECT `+deploymentColumns+deploymentFrom+`
-		WHERE d.stage_id = ? AND d.generation < ? AND d.state = 'waiting' AND d.finished_at IS NULL
+		WHERE d.stage_id = ? AND d.generation < ? AND d.state IN ('waiting', 'held') AND d.finished_at IS NULL
 		ORDER BY d.generation`, stageID, generation)
 }
 
@@ -149,6 +166,16 @@ func askToCancel(ctx context.Context, tx *sqlite.Tx, id string) (bool, error) {
 		SET cancel = 1
 		WHERE id = ? AND state = 'running'
 			AND NOT EXISTS (SELECT 1 FROM stages WHERE live_deployment = deployments.id)`, id))
+}
+
+// approve has a held deployment wait for its worker, and says whether it was
+// still held.
+func approve(ctx context.Context, tx *sqlite.Tx, d deployment) (bool, error) {
+	return changed(tx.ExecContext(ctx, `
+		UPDATE deployments
+		SET state = ?, approved_by = ?, approved_at = ?
+		WHERE id = ? AND state = 'held'`,
+		string(d.State), d.ApprovedBy, millis(d.ApprovedAt), d.ID))
 }
 
 // isCanceled says whether askToCancel came first.
@@ -193,21 +220,26 @@ func listDeployments(ctx context.Context, tx *sqlite.Tx, f DeploymentFilter, bef
 }
 
 // currentDeployments gives, for each of the stages, the deployment that is
-// under way, else the newest.
-func currentDeployments(ctx context.Context, tx *sqlite.Tx, stageIDs []string) (map[string]deployment, error) {
+// under way, else the newest that is not held; and the one that is held, which
+// is always the newest of all.
+func currentDeployments(ctx context.Context, tx *sqlite.Tx, stageIDs []string) (current, held map[string]deployment, err error) {
 	in, args := marks(stageIDs)
 	list, err := all(ctx, tx, scanDeployment, `
 		SELECT `+deploymentColumns+deploymentFrom+`
 		WHERE d.stage_id IN (`+in+`)
-			AND (d.generation = s.generation OR d.state = 'running')
+			AND (d.generation = s.generation OR d.state = 'running'
+				OR (d.generation = s.generation - 1
+					AND EXISTS (SELECT 1 FROM deployments h WHERE h.stage_id = s.id AND h.generation = s.generation AND h.state = 'held')))
 		ORDER BY d.state <> 'running', d.generation DESC`, args...)
-	found := make(map[string]deployment, len(list))
+	current, held = make(map[string]deployment, len(list)), map[string]deployment{}
 	for _, d := range list {
-		if _, ok := found[d.stageID]; !ok {
-			found[d.stageID] = d
+		if d.State == Held {
+			held[d.stageID] = d
+		} else if _, ok := current[d.stageID]; !ok {
+			current[d.stageID] = d
 		}
 	}
-	return found, err
+	return current, held, err
 }
 
 func deploymentsByID(ctx context.Context, tx *sqlite.Tx, ids []string) (map[string]deployment, error) {

@@ -38,12 +38,16 @@ func (r TagRule) Validate() error {
 		if _, err := path.Match(r.Pattern, ""); err != nil || strings.ContainsAny(r.Pattern, "/\x00") {
 			return fmt.Errorf("%q is no glob: \"*\" stands for any characters, \"?\" for one, \"[a-z]\" for one of these", r.Pattern)
 		}
+	case TagRegexp:
+		if _, err := wholeTag(r.Pattern); err != nil || r.Pattern == "" {
+			return fmt.Errorf("%q is no regular expression, such as \"v[0-9]+\"; the whole tag must fit it", r.Pattern)
+		}
 	case TagSemver:
 		if _, err := semver.NewConstraint(r.Pattern); err != nil || r.Pattern == "" {
 			return fmt.Errorf("%q is no range of versions such as \"^1.2\" or \">=2.0 <3.0\"", r.Pattern)
 		}
 	default:
-		return fmt.Errorf("the kind is one of %q, %q, %q and %q", TagNone, TagExact, TagGlob, TagSemver)
+		return fmt.Errorf("the kind is one of %q, %q, %q, %q and %q", TagNone, TagExact, TagGlob, TagRegexp, TagSemver)
 	}
 	return nil
 }
@@ -63,13 +67,33 @@ func (r TagRule) Match(tag string) bool {
 	case TagGlob:
 		matched, err := path.Match(r.Pattern, tag)
 		return err == nil && matched
+	case TagRegexp:
+		form, err := wholeTag(r.Pattern)
+		return err == nil && form.MatchString(tag)
 	case TagSemver:
-		version, err := semver.StrictNewVersion(strings.TrimPrefix(tag, "v"))
-		if err != nil {
+		version, ok := versionOf(tag)
+		if !ok {
 			return false
 		}
 		rang, err := semver.NewConstraint(r.Pattern)
 		return err == nil && rang.Check(version)
 	}
 	return false
+}
+
+// wholeTag compiles a regular expression that a tag must fit from its first
+// to its last character. RE2 matches in time linear to the tag's length.
+func wholeTag(pattern string) (*regexp.Regexp, error) {
+	// By itself first: what is no expression alone must not become one
+	// between the brackets, as "a)|(b" would.
+	if _, err := regexp.Compile(pattern); err != nil {
+		return nil, err
+	}
+	return regexp.Compile(`^(?:` + pattern + `)$`)
+}
+
+// versionOf reads a whole version, "1.4.2" or "v1.4.2".
+func versionOf(tag string) (*semver.Version, bool) {
+	version, err := semver.StrictNewVersion(strings.TrimPrefix(tag, "v"))
+	return version, err == nil
 }

@@ -25,6 +25,8 @@ const (
 	maxCPUs        = 1024
 	minMemory      = 6 << 20 // what engines take at least
 	maxBytes       = 1 << 50
+
+	maxPromoteAfter = 30 * 24 * time.Hour
 )
 
 var (
@@ -85,9 +87,7 @@ func (c *checks) spec(s StageSpec, reserved map[string]bool) {
 	}
 	c.when(reserved[s.Hostname], "spec.hostname", "%s is Berth's own", s.Hostname)
 	c.prefix(s.PathPrefix)
-	if err := s.Tags.Validate(); err != nil {
-		c.add("spec.tags", "%s", err)
-	}
+	c.takes(s)
 	c.when(s.Port < 0 || s.Port > 65535, "spec.port", "a port is between 1 and 65535")
 	c.when(s.Protocol != HTTP1 && s.Protocol != H2C, "spec.protocol", "it is %q or %q", HTTP1, H2C)
 	c.command(s.Command)
@@ -105,6 +105,26 @@ func (c *checks) spec(s StageSpec, reserved map[string]bool) {
 	c.between("spec.stop_timeout", s.StopTimeout, time.Second, 10*time.Minute)
 	c.between("spec.request_timeout", s.RequestTimeout, time.Millisecond, time.Hour)
 	c.when(s.MaxBodyBytes < 0 || s.MaxBodyBytes > maxBytes, "spec.max_body_bytes", "it is 0 (the gateway's own limit) or a number of bytes")
+}
+
+// takes names what is wrong with what says which images come to a stage.
+func (c *checks) takes(s StageSpec) {
+	from := s.PromoteFrom
+	if err := s.Tags.Validate(); err != nil {
+		c.add("spec.tags", "%s", err)
+	} else if from != "" && s.Tags.Kind != TagNone {
+		c.add("spec.tags", "a stage that promotes from another takes no tags: the kind is %q", TagNone)
+	}
+	c.when(s.Approve && s.Tags.Kind == TagNone && from == "", "spec.approve", "it is for a stage that takes tags; no tag deploys here by itself")
+	c.when(s.Approve && from != "", "spec.approve", "it is for a stage that takes tags; for promotions there is promote_approval")
+	if from != "" {
+		c.name("spec.promote_from", from)
+	}
+	const needs = "it is for a stage that promotes from another: promote_from says which"
+	c.when(from == "" && s.PromoteAfter != 0, "spec.promote_after", needs)
+	c.when(from == "" && s.AutoPromote, "spec.auto_promote", needs)
+	c.when(from == "" && s.PromoteApproval, "spec.promote_approval", needs)
+	c.between("spec.promote_after", s.PromoteAfter, 0, maxPromoteAfter)
 }
 
 func (c *checks) prefix(p string) {

@@ -2,6 +2,8 @@ package deploy_test
 
 import (
 	"math"
+	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -30,7 +32,11 @@ func TestTagRule_MatchesWhatItSays(t *testing.T) {
 		{deploy.TagSemver, ">=2.0 <3.0", []string{"2.0.0", "2.9.9"}, []string{"3.0.0", "1.9.9"}},
 		{deploy.TagSemver, "^1.2-0", []string{"1.3.0-rc.1", "1.3.0"}, []string{"2.0.0"}},
 		{deploy.TagSemver, "not a range", nil, []string{"1.0.0"}},
-		{"regexp", ".*", nil, []string{"x"}},
+		{deploy.TagRegexp, `v\d+`, []string{"v1", "v22"}, []string{"v", "v1.0", "xv1", "v1-rc"}},
+		{deploy.TagRegexp, "(?i)release|main-[0-9a-f]{7}", []string{"Release", "main-0a1b2c3"}, []string{"release-1", "main-0a1b2c", "xrelease"}},
+		{deploy.TagRegexp, "a)|(b", nil, []string{"a", "b"}},
+		{deploy.TagRegexp, "", nil, []string{"a"}},
+		{"sometimes", ".*", nil, []string{"x"}},
 	} {
 		rule := deploy.TagRule{Kind: c.kind, Pattern: c.pattern}
 		for _, tag := range c.yes {
@@ -45,6 +51,7 @@ func TestTagRule_MatchesWhatItSays(t *testing.T) {
 func FuzzTagRule(f *testing.F) {
 	for _, seed := range [][3]string{
 		{"exact", "latest", "latest"}, {"glob", "a[", "a"}, {"glob", "*-*", "x-y"}, {"semver", ">=1 <2 || ~3", "1.2.3"}, {"semver", "x", "v0.0.0-a+b"},
+		{"regexp", "v[0-9]+", "v1"}, {"regexp", "a)|(b", "a"}, {"regexp", "(?m)^a$", "a"},
 	} {
 		f.Add(seed[0], seed[1], seed[2])
 	}
@@ -56,7 +63,16 @@ func FuzzTagRule(f *testing.F) {
 		if rule.Match(tag) && kind == "exact" && pattern != tag {
 			t.Fatal("an exact rule matches another tag")
 		}
+		if form, err := regexp.Compile(pattern); kind == "regexp" && rule.Match(tag) && (err != nil || !slices.Contains(wholes(form, tag), tag)) {
+			t.Fatal("an expression matches a tag that it does not fit from end to end")
+		}
 	})
+}
+
+// wholes gives what an expression finds in a tag, taking as much as it can.
+func wholes(form *regexp.Regexp, tag string) []string {
+	form.Longest()
+	return form.FindAllString(tag, -1)
 }
 
 func FuzzHostname(f *testing.F) {
@@ -94,6 +110,18 @@ func TestCheckStage_NamesEveryFieldThatIsWrong(t *testing.T) {
 		{"spec.path_prefix", func(s *deploy.StageSpec) { s.PathPrefix = "/a%2fb" }},
 		{"spec.path_prefix", func(s *deploy.StageSpec) { s.PathPrefix = "/a//b" }},
 		{"spec.tags", func(s *deploy.StageSpec) { s.Tags = deploy.TagRule{Kind: deploy.TagSemver, Pattern: "?"} }},
+		{"spec.tags", func(s *deploy.StageSpec) { s.Tags = deploy.TagRule{Kind: deploy.TagRegexp, Pattern: "("} }},
+		{"spec.tags", func(s *deploy.StageSpec) {
+			s.Tags = deploy.TagRule{Kind: deploy.TagExact, Pattern: "latest"}
+			s.PromoteFrom = "staging"
+		}},
+		{"spec.approve", func(s *deploy.StageSpec) { s.Approve = true }},
+		{"spec.approve", func(s *deploy.StageSpec) { s.Approve, s.PromoteFrom = true, "staging" }},
+		{"spec.promote_from", func(s *deploy.StageSpec) { s.PromoteFrom = "Not A Name" }},
+		{"spec.promote_after", func(s *deploy.StageSpec) { s.PromoteAfter = deploy.Duration(time.Minute) }},
+		{"spec.promote_after", func(s *deploy.StageSpec) { s.PromoteFrom, s.PromoteAfter = "staging", -1 }},
+		{"spec.auto_promote", func(s *deploy.StageSpec) { s.AutoPromote = true }},
+		{"spec.promote_approval", func(s *deploy.StageSpec) { s.PromoteApproval = true }},
 		{"spec.port", func(s *deploy.StageSpec) { s.Port = 65536 }},
 		{"spec.protocol", func(s *deploy.StageSpec) { s.Protocol = "http9" }},
 		{"spec.command[1]", func(s *deploy.StageSpec) { s.Command = []string{"a", "b\x00"} }},

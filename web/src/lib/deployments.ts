@@ -15,11 +15,12 @@ export const stepTitle: Record<string, string> = {
 
 export const stepWord: Record<Step['state'], string> = { pending: 'waiting', running: 'running', done: 'done', failed: 'failed', skipped: 'skipped' };
 
-export const kindWord: Record<Deployment['kind'], string> = { deploy: 'Deploy', redeploy: 'Redeploy', rollback: 'Roll back' };
+export const kindWord: Record<Deployment['kind'], string> = { deploy: 'Deploy', redeploy: 'Redeploy', rollback: 'Roll back', promote: 'Promote' };
 
 /** What asked for it: "pushed", "through the API", "by ana". */
 export function askedBy(d: Pick<Deployment, 'trigger' | 'actor'>): string {
 	if (d.trigger === 'push') return d.actor && d.actor !== 'registry' ? `pushed by ${d.actor}` : 'image pushed';
+	if (d.trigger === 'promote') return 'by itself';
 	if (d.trigger === 'api') return d.actor ? `by ${d.actor} through the API` : 'through the API';
 	return d.actor ? `by ${d.actor}` : 'by a person';
 }
@@ -31,4 +32,4 @@ export function titleOf(d: Pick<Deployment, 'kind' | 'reference'>): string {
 }
 
 /** Whether the attempt is over. */
-export const isOver = (state: string) => state !== 'waiting' && state !== 'running';
+export const isOver = (state: string) => state !== 'held' && state !== 'waiting' && state !== 'running';

@@ -158,6 +158,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/deployments/{id}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Have a deployment begin that waits for somebody's approval */
+        post: operations["approve-deployment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/deployments/{id}/cancel": {
         parameters: {
             query?: never;
@@ -508,6 +525,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/stages/{stage}/promote": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take the release that is live in the stage that this one promotes from */
+        post: operations["promote"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/stages/{stage}/promotion": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say what a promotion to a stage would take and change */
+        get: operations["get-promotion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/projects/{project}/stages/{stage}/redeploy": {
         parameters: {
             query?: never;
@@ -797,6 +848,11 @@ export interface components {
         };
         Deployment: {
             actor: string;
+            /** @enum {string} */
+            approval?: "any" | "other";
+            /** Format: date-time */
+            approved_at?: string;
+            approved_by?: string;
             /** Format: date-time */
             created_at: string;
             digest?: string;
@@ -809,18 +865,19 @@ export interface components {
             generation: number;
             id: string;
             /** @enum {string} */
-            kind: "deploy" | "redeploy" | "rollback";
+            kind: "deploy" | "redeploy" | "rollback" | "promote";
             project: string;
             reference: string;
             release?: string;
+            source?: components["schemas"]["Source"];
             stage: string;
             /** Format: date-time */
             started_at?: string;
             /** @enum {string} */
-            state: "waiting" | "running" | "live" | "replaced" | "failed" | "canceled" | "superseded";
+            state: "held" | "waiting" | "running" | "live" | "replaced" | "failed" | "canceled" | "superseded";
             steps: components["schemas"]["Step"][];
             /** @enum {string} */
-            trigger: "push" | "api" | "person";
+            trigger: "push" | "api" | "person" | "promote";
         };
         Disk: {
             /**
@@ -1089,6 +1146,31 @@ export interface components {
             /** Format: int64 */
             version: number;
         };
+        PromoteInputBody: {
+            /** @description The release of the source, by its id */
+            release: string;
+            /** @description The release that was seen live in the source, where an earlier one is promoted; 409 when another is live there by now */
+            seen?: string;
+        };
+        Promotion: {
+            /** @example 1m30s */
+            after: string;
+            approval: boolean;
+            auto: boolean;
+            changes: components["schemas"]["Change"][];
+            differs: components["schemas"]["Change"][];
+            /** Format: date-time */
+            due_at?: string;
+            earlier: components["schemas"]["Release"][];
+            from: string;
+            /** Format: date-time */
+            healthy_since?: string;
+            live?: components["schemas"]["Release"];
+            /** Format: date-time */
+            ready_at?: string;
+            refused?: string;
+            release?: components["schemas"]["Release"];
+        };
         RegistryAccount: {
             /** Format: date-time */
             created_at: string;
@@ -1222,6 +1304,11 @@ export interface components {
             /** Format: int64 */
             version: number;
         };
+        Source: {
+            deployment: string;
+            release: string;
+            stage: string;
+        };
         Stage: {
             /** Format: date-time */
             created_at: string;
@@ -1236,6 +1323,8 @@ export interface components {
             version: number;
         };
         StageSpec: {
+            approve?: boolean;
+            auto_promote?: boolean;
             command?: string[];
             /** Format: double */
             cpus?: number;
@@ -1255,6 +1344,10 @@ export interface components {
             /** Format: int64 */
             port?: number;
             probe?: components["schemas"]["Probe"];
+            /** @example 1m30s */
+            promote_after?: string;
+            promote_approval?: boolean;
+            promote_from?: string;
             /** @enum {string} */
             protocol?: "http1" | "h2c";
             /** Format: int64 */
@@ -1277,6 +1370,7 @@ export interface components {
             /** Format: date-time */
             created_at: string;
             deployment?: components["schemas"]["Deployment"];
+            held?: components["schemas"]["Deployment"];
             id: string;
             instances: components["schemas"]["Instance"][];
             live_deployment?: string;
@@ -1353,7 +1447,7 @@ export interface components {
         };
         TagRule: {
             /** @enum {string} */
-            kind: "none" | "exact" | "glob" | "semver";
+            kind: "none" | "exact" | "glob" | "regexp" | "semver";
             pattern?: string;
         };
         Token: {
@@ -1688,7 +1782,7 @@ export interface operations {
                 limit?: number;
                 project?: string;
                 stage?: string;
-                state?: "waiting" | "running" | "live" | "replaced" | "failed" | "canceled" | "superseded";
+                state?: "held" | "waiting" | "running" | "live" | "replaced" | "failed" | "canceled" | "superseded";
             };
             header?: never;
             path?: never;
@@ -1730,6 +1824,38 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deployment"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "approve-deployment": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2834,6 +2960,78 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ListMinute"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    promote: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                stage: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PromoteInputBody"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deployment"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-promotion": {
+        parameters: {
+            query?: {
+                /** @description An earlier release of the source, by its id; the live one when empty */
+                release?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                stage: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Promotion"];
                 };
             };
             /** @description Error */

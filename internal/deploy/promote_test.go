@@ -1,0 +1,477 @@
+package deploy_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"berth/internal/deploy"
+	"berth/internal/event"
+	"berth/internal/fault"
+	"berth/internal/sqlite"
+)
+
+// pair makes project shop with the stage staging, which deploys by hand, and
+// prod, which promotes from it.
+func (b *berth) pair(edit func(prod *deploy.StageSpec)) {
+	b.t.Helper()
+	b.shop(func(prod *deploy.StageSpec) { prod.Env = map[string]string{"LEVEL": "warn"} })
+	_, err := b.CreateStage(b.t.Context(), "ana", "shop", "staging", deploy.StageSpec{
+		Hostname: "staging.test", Env: map[string]string{"LEVEL": "debug", "TRACE": "1"},
+		Probe: deploy.Probe{Interval: deploy.Duration(20 * time.Millisecond)},
+	})
+	require.NoError(b.t, err)
+	b.edit("prod", func(prod *deploy.StageSpec) {
+		prod.PromoteFrom = "staging"
+		if edit != nil {
+			edit(prod)
+		}
+	})
+}
+
+// edit saves a change of a stage of shop.
+func (b *berth) edit(stage string, change func(*deploy.StageSpec)) {
+	b.t.Helper()
+	st, err := b.Stage(b.t.Context(), "shop", stage)
+	require.NoError(b.t, err)
+	change(&st.Spec)
+	_, err = b.UpdateStage(b.t.Context(), "ana", "shop", stage, st.Version, st.Spec)
+	require.NoError(b.t, err)
+}
+
+// goStaging deploys a tag to staging and waits until it is live.
+func (b *berth) goStaging(tag string) deploy.Deployment {
+	b.t.Helper()
+	d, err := b.Start(b.t.Context(), deploy.StartRequest{Project: "shop", Stage: "staging", Reference: tag, Trigger: deploy.TriggerAPI, Actor: "ana"})
+	require.NoError(b.t, err)
+	d = b.end(d.ID)
+	require.Equal(b.t, deploy.Live, d.State, d.Error)
+	return d
+}
+
+func (b *berth) promote(actor, release string) (deploy.Deployment, error) {
+	return b.Promote(b.t.Context(), deploy.PromoteRequest{Project: "shop", Stage: "prod", Release: release, Trigger: deploy.TriggerPerson, Actor: actor})
+}
+
+// push says that a tag of shop was pushed, as the registry does.
+func (w *world) push(tag string) {
+	w.t.Helper()
+	require.NoError(w.t, w.db.Write(w.t.Context(), func(tx *sqlite.Tx) error {
+		return w.events.Append(w.t.Context(), tx, event.Event{Kind: "image.pushed", Actor: "ana"}, map[string]string{"repository": "shop", "tag": tag})
+	}))
+}
+
+// move points a tag at the image of another.
+func (f *fakeImages) move(repository, tag, to string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	moved := f.tags[repository+":"+to]
+	moved.Reference = repository + ":" + tag
+	f.tags[repository+":"+tag] = moved
+}
+
+func TestPromote_TakesTheImageWhereverItsTagPointsByNow(t *testing.T) {
+	for _, inEngine := range []bool{true, false} {
+		w := newWorld(t)
+		b := w.start(options{})
+		w.images.push("shop", "1", appGood)
+		w.images.push("shop", "other", appGood)
+		b.pair(nil)
+		staged := b.goStaging("1")
+		w.images.move("shop", "1", "other")
+		if !inEngine {
+			w.engine.mu.Lock()
+			delete(w.engine.images, "image-shop-1")
+			w.engine.mu.Unlock()
+		}
+		w.images.away = inEngine // no registry is asked for what the engine has
+		d, err := b.promote("ana", staged.Release)
+		require.NoError(t, err)
+		require.Equal(t, deploy.KindPromote, d.Kind)
+		require.Equal(t, &deploy.Source{Stage: "staging", Deployment: staged.ID, Release: staged.Release}, d.Source)
+		d = b.end(d.ID)
+		require.Equal(t, deploy.Live, d.State, d.Error)
+		require.Equal(t, staged.Digest, d.Digest)
+		require.Equal(t, "1", d.Reference)
+		require.Equal(t, []string{"image-shop-1"}, b.ask("shop.test"))
+		require.Equal(t, map[string]string{"LEVEL": "warn"}, b.status().Release.Spec.Env, "prod keeps its own variables")
+		require.Equal(t, "shop:1", b.status().Release.Reference)
+		b.stop()
+	}
+}
+
+func TestPromote_IsRefusedWhenTheSourceHasMoved(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{})
+	w.images.push("shop", "1", appGood)
+	w.images.push("shop", "2", appGood)
+	b.pair(nil)
+	_, err := b.promote("ana", "anything")
+	require.ErrorContains(t, err, "nothing is live in shop/staging to promote")
+	seen := b.goStaging("1")
+	b.goStaging("2")
+	_, err = b.promote("ana", seen.Release)
+	require.Equal(t, fault.Clash, fault.KindOf(err))
+	require.ErrorContains(t, err, "staging has moved on: 2 (sha256:")
+	list, _, err := b.Deployments(t.Context(), deploy.DeploymentFilter{Stage: "prod"}, deploy.Page{})
+	require.NoError(t, err)
+	require.Empty(t, list)
+	releases, _, err := b.Releases(t.Context(), "shop", "prod", deploy.Page{})
+	require.NoError(t, err)
+	require.Empty(t, releases, "what was refused leaves nothing")
+}
+
+func TestPromote_IsTheOnlyWayInButBack(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{})
+	for _, tag := range []string{"1", "2", "3"} {
+		w.images.push("shop", tag, appGood)
+	}
+	w.images.push("shop", "bad", appExits)
+	b.pair(func(prod *deploy.StageSpec) { prod.PromoteFrom = "" })
+	before := b.goLive("1") // while prod took anything
+	never := b.end(b.deploy("bad").ID)
+	require.Equal(t, deploy.Failed, never.State)
+	b.edit("prod", func(prod *deploy.StageSpec) { prod.PromoteFrom = "staging" })
+	staged := b.goStaging("2")
+	d, err := b.promote("ana", staged.Release)
+	require.NoError(t, err)
+	require.Equal(t, deploy.Live, b.end(d.ID).State)
+
+	for _, reference := range []string{"3", "2", "sha256:" + strings.Repeat("0", 64)} {
+		_, err = b.Start(t.Context(), deploy.StartRequest{Project: "shop", Stage: "prod", Reference: reference, Trigger: deploy.TriggerAPI, Actor: "ana"})
+		require.Equal(t, fault.Clash, fault.KindOf(err), reference)
+		require.ErrorContains(t, err, "shop/prod takes only what is promoted from staging")
+	}
+	_, err = b.Rollback(t.Context(), "ana", "shop", "prod", never.Release, deploy.TriggerPerson)
+	require.ErrorContains(t, err, "was never live in shop/prod")
+
+	// The live release with new settings, and what was live here before.
+	b.edit("prod", func(prod *deploy.StageSpec) { prod.Env["LEVEL"] = "error" })
+	d, err = b.Redeploy(t.Context(), "ana", "shop", "prod", deploy.TriggerPerson)
+	require.NoError(t, err)
+	require.Equal(t, deploy.Live, b.end(d.ID).State)
+	require.Equal(t, []string{"image-shop-2"}, b.ask("shop.test"))
+	d, err = b.Rollback(t.Context(), "ana", "shop", "prod", before.Release, deploy.TriggerPerson)
+	require.NoError(t, err)
+	require.Equal(t, deploy.Live, b.end(d.ID).State)
+	require.Equal(t, []string{"image-shop-1"}, b.ask("shop.test"))
+}
+
+func TestPromote_KeepsPushesOutWhateverTheStoredRuleSays(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{})
+	w.images.push("shop", "1", appGood)
+	b.pair(nil)
+	// No settings that are saved say both; a row of a database that was mended
+	// by hand may.
+	require.NoError(t, w.db.Write(t.Context(), func(tx *sqlite.Tx) error {
+		_, err := tx.ExecContext(t.Context(), `
+			UPDATE stages
+			SET spec = json_set(spec, '$.tags.kind', 'glob', '$.tags.pattern', '*')`)
+		return err
+	}))
+	w.push("1")
+	b.eventually(func() bool {
+		st, err := b.Stage(t.Context(), "shop", "staging")
+		require.NoError(t, err)
+		return st.Release != nil
+	}, "the push deploys to staging")
+	require.Nil(t, b.status().Deployment)
+}
+
+func TestPromote_RefusesWhatWasAskedForBeforeTheStagePromoted(t *testing.T) {
+	w := newWorld(t)
+	w.images.push("shop", "1", appGood)
+	b := w.start(options{idle: true})
+	b.pair(func(prod *deploy.StageSpec) {
+		prod.PromoteFrom = ""
+		prod.Tags, prod.Approve = deploy.TagRule{Kind: deploy.TagExact, Pattern: "1"}, true
+	})
+	waits := b.deploy("1")
+	b.edit("prod", func(prod *deploy.StageSpec) {
+		prod.Tags, prod.Approve, prod.PromoteFrom = deploy.TagRule{Kind: deploy.TagNone}, false, "staging"
+	})
+	b = w.start(options{})
+	d := b.end(waits.ID)
+	require.Equal(t, deploy.Failed, d.State)
+	require.Equal(t, deploy.Preflight, d.FailedStep)
+	require.Contains(t, d.Error, "takes only what is promoted from staging")
+}
+
+func TestPromote_TakesOnlyWhatWasHealthyForItsTime(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{})
+	for _, tag := range []string{"1", "2"} {
+		w.images.push("shop", tag, appGood)
+	}
+	const after = 700 * time.Millisecond
+	b.pair(func(prod *deploy.StageSpec) { prod.PromoteAfter = deploy.Duration(after) })
+	first := b.goStaging("1")
+	_, err := b.promote("ana", first.Release)
+	require.ErrorContains(t, err, "1 has been healthy in staging for")
+	b.eventually(func() bool {
+		p, err := b.Promotion(t.Context(), "shop", "prod", "")
+		require.NoError(t, err)
+		return p.Refused == ""
+	}, "it has been healthy for its time")
+	second := b.goStaging("2")
+	p, err := b.Promotion(t.Context(), "shop", "prod", first.Release)
+	require.NoError(t, err)
+	require.Empty(t, p.Refused)
+	require.Len(t, p.Earlier, 1)
+	require.Equal(t, first.Release, p.Earlier[0].ID)
+	_, err = b.promote("ana", first.Release)
+	require.ErrorContains(t, err, "staging has moved on", "not without having seen what is live")
+	d, err := b.Promote(t.Context(), deploy.PromoteRequest{
+		Project: "shop", Stage: "prod", Release: first.Release, Seen: second.Release, Trigger: deploy.TriggerPerson, Actor: "ana",
+	})
+	require.NoError(t, err)
+	require.Equal(t, deploy.Live, b.end(d.ID).State)
+	require.Equal(t, []string{"image-shop-1"}, b.ask("shop.test"))
+}
+
+func TestPromotion_TellsWhatChangesAndWhatStaysDifferent(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{})
+	w.images.push("shop", "1", appGood)
+	w.images.push("shop", "2", appGood)
+	b.pair(nil)
+	p, err := b.Promotion(t.Context(), "shop", "prod", "")
+	require.NoError(t, err)
+	require.Equal(t, "nothing is live in shop/staging to promote", p.Refused)
+	first := b.goStaging("1")
+	p, err = b.Promotion(t.Context(), "shop", "prod", "")
+	require.NoError(t, err)
+	require.Empty(t, p.Refused)
+	require.Equal(t, first.Release, p.Release.ID)
+	require.Equal(t, []deploy.Change{{Field: "image", To: "shop:1"}, {Field: "digest", To: first.Digest}}, p.Changes)
+	require.Equal(t, []deploy.Change{
+		{Field: "spec.env.LEVEL", From: "debug", To: "warn"}, {Field: "spec.env.TRACE", From: "1"},
+	}, p.Differs)
+	d, err := b.promote("ana", first.Release)
+	require.NoError(t, err)
+	b.end(d.ID)
+	b.goStaging("2")
+	b.edit("prod", func(prod *deploy.StageSpec) { prod.Env["LEVEL"] = "error" })
+	p, err = b.Promotion(t.Context(), "shop", "prod", "")
+	require.NoError(t, err)
+	fields := []string{}
+	for _, c := range p.Changes {
+		fields = append(fields, c.Field)
+	}
+	require.Equal(t, []string{"image", "digest", "spec.env.LEVEL"}, fields, "with the image goes what is saved")
+	_, err = b.Promotion(t.Context(), "shop", "staging", "")
+	require.ErrorContains(t, err, "shop/staging promotes from no stage")
+}
+
+func TestPromote_WaitsForAnotherPerson(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{})
+	w.images.push("shop", "1", appGood)
+	b.pair(func(prod *deploy.StageSpec) { prod.PromoteApproval = true })
+	staged := b.goStaging("1")
+	d, err := b.promote("ana", staged.Release)
+	require.NoError(t, err)
+	require.Equal(t, deploy.Held, d.State)
+	require.Equal(t, deploy.ApprovalOther, d.Approval)
+	require.Equal(t, d.ID, b.status().Held.ID)
+	require.Nil(t, b.status().Deployment)
+	require.Equal(t, deploy.StageEmpty, b.status().State)
+
+	_, err = b.Approve(t.Context(), "ana", d.ID)
+	require.Equal(t, fault.Denied, fault.KindOf(err))
+	require.ErrorContains(t, err, "another person has to approve it")
+	b.edit("prod", func(prod *deploy.StageSpec) { prod.PromoteApproval = false })
+	_, err = b.Approve(t.Context(), "ana", d.ID)
+	require.Equal(t, fault.Denied, fault.KindOf(err), "what was asked for under the rule stays under it")
+
+	b.stop()
+	b = w.start(options{})
+	d, err = b.Deployment(t.Context(), d.ID)
+	require.NoError(t, err)
+	require.Equal(t, deploy.Held, d.State, "it is held over a restart")
+	d, err = b.Approve(t.Context(), "ben", d.ID)
+	require.NoError(t, err)
+	require.Equal(t, "ben", d.ApprovedBy)
+	require.False(t, d.ApprovedAt.IsZero())
+	d = b.end(d.ID)
+	require.Equal(t, deploy.Live, d.State, d.Error)
+	require.Equal(t, "ana", d.Actor)
+	require.Equal(t, "ben", d.ApprovedBy)
+	_, err = b.Approve(t.Context(), "cleo", d.ID)
+	require.Equal(t, fault.Clash, fault.KindOf(err))
+	require.ErrorContains(t, err, "ben approved this deployment already; it is live")
+
+	told, err := w.events.Since(t.Context(), 0, event.Filter{Deployment: d.ID, Kinds: []event.Kind{"deployment.state"}}, 10)
+	require.NoError(t, err)
+	require.Equal(t, []string{"ana", "ben", "ana", "ana"}, []string{told[0].Actor, told[1].Actor, told[2].Actor, told[3].Actor})
+	require.Contains(t, string(told[0].Data), `"state":"held"`)
+	require.Contains(t, string(told[0].Data), `"approval":"other"`)
+	require.Contains(t, string(told[1].Data), `"state":"waiting"`)
+	require.Contains(t, string(told[1].Data), `"approved_by":"ben"`)
+}
+
+func TestApprove_IsRefusedWhenTheStageNoLongerTakesIt(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{})
+	w.images.push("shop", "1", appGood)
+	w.images.push("shop", "2", appGood)
+	b.pair(func(prod *deploy.StageSpec) { prod.PromoteApproval = true })
+	staged := b.goStaging("1")
+	d, err := b.promote("ana", staged.Release)
+	require.NoError(t, err)
+	b.goStaging("2")
+	_, err = b.Approve(t.Context(), "ben", d.ID)
+	require.ErrorContains(t, err, "1 is not live in staging", "it may have turned out bad")
+	require.NoError(t, b.Cancel(t.Context(), "ben", d.ID))
+	require.Equal(t, deploy.Canceled, b.end(d.ID).State)
+	require.Nil(t, b.status().Held)
+	_, err = b.Approve(t.Context(), "ben", d.ID)
+	require.ErrorContains(t, err, "waits for nobody's approval: it is canceled")
+}
+
+func TestApprove_HoldsAMatchForAClickUntilANewerOneComes(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{})
+	for _, tag := range []string{"1.0.0", "1.1.0", "1.2.0"} {
+		w.images.push("shop", tag, appGood)
+	}
+	b.shop(func(s *deploy.StageSpec) {
+		s.Tags, s.Approve = deploy.TagRule{Kind: deploy.TagSemver, Pattern: "^1"}, true
+	})
+	live := b.goLive("1.0.0") // by hand, which waits for nobody
+	held := func(tag string) (d deploy.Deployment) {
+		b.eventually(func() bool {
+			if b.status().Held == nil {
+				return false
+			}
+			d = *b.status().Held
+			return d.Reference == tag
+		}, tag+" is held")
+		return d
+	}
+	w.push("1.1.0")
+	first := held("1.1.0")
+	require.Equal(t, deploy.ApprovalAny, first.Approval)
+	require.Equal(t, live.ID, b.status().Deployment.ID)
+	require.Equal(t, deploy.StageHealthy, b.status().State)
+	w.push("1.2.0")
+	second := held("1.2.0")
+	require.Equal(t, deploy.Superseded, b.end(first.ID).State)
+	list, _, err := b.Deployments(t.Context(), deploy.DeploymentFilter{State: deploy.Held}, deploy.Page{})
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	_, err = b.Approve(t.Context(), "ana", second.ID)
+	require.NoError(t, err, "who pushed may approve: it is a click that is asked for")
+	require.Equal(t, deploy.Live, b.end(second.ID).State)
+	require.Equal(t, []string{"image-shop-1.2.0"}, b.ask("shop.test"))
+}
+
+func TestAutoPromote_TakesWhatIsHealthyForItsTimeAlsoOverARestart(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{})
+	w.images.push("shop", "1", appGood)
+	w.images.push("shop", "2", appGood)
+	b.pair(func(prod *deploy.StageSpec) {
+		prod.PromoteAfter, prod.AutoPromote = deploy.Duration(1500*time.Millisecond), true
+	})
+	first := b.goStaging("1")
+	p, err := b.Promotion(t.Context(), "shop", "prod", "")
+	require.NoError(t, err)
+	require.False(t, p.DueAt.IsZero())
+	b.stop()
+	require.Nil(t, b.status().Deployment, "not before its time")
+	b = w.start(options{})
+	b.eventually(func() bool { return slices.Equal(b.ask("shop.test"), []string{"image-shop-1"}) }, "it is promoted")
+	status := b.status()
+	d := b.end(status.Deployment.ID)
+	require.Equal(t, deploy.KindPromote, d.Kind)
+	require.Equal(t, deploy.TriggerPromote, d.Trigger)
+	require.Equal(t, "berth", d.Actor)
+	require.Equal(t, first.ID, d.Source.Deployment)
+	require.False(t, status.Release.CreatedAt.Before(p.DueAt), "%s is before %s", status.Release.CreatedAt, p.DueAt)
+
+	// A person goes back; what was promoted once is not promoted again.
+	b.goStaging("2")
+	b.eventually(func() bool { return slices.Equal(b.ask("shop.test"), []string{"image-shop-2"}) }, "the next one is promoted")
+	b.end(b.status().Deployment.ID)
+	back, err := b.Rollback(t.Context(), "ana", "shop", "prod", d.Release, deploy.TriggerPerson)
+	require.NoError(t, err)
+	b.end(back.ID)
+	p, err = b.Promotion(t.Context(), "shop", "prod", "")
+	require.NoError(t, err)
+	require.True(t, p.DueAt.IsZero())
+	require.Empty(t, p.Refused, "by hand it may be")
+}
+
+func TestAutoPromote_LooksOnceMoreAtWhatItTakes(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{})
+	w.images.push("shop", "1", appGood)
+	b.pair(nil)
+	staged := b.goStaging("1")
+	status, err := b.Stage(t.Context(), "shop", "staging")
+	require.NoError(t, err)
+	// The engine is away when the container ends, so nobody has seen that.
+	b.stop()
+	w.engine.crash(status.Instances[0].Container, 9)
+	b = w.start(options{idle: true})
+	b.edit("prod", func(prod *deploy.StageSpec) { prod.AutoPromote = true })
+	b = w.start(options{})
+	b.eventually(func() bool { return b.status().Release != nil }, "it is promoted once it is up again")
+	p, err := b.Promotion(t.Context(), "shop", "prod", "")
+	require.NoError(t, err)
+	require.True(t, p.HealthySince.After(staged.FinishedAt), "the time before it was found dead proves nothing")
+}
+
+func TestPromoteFrom_NamesAnotherStageAndNeverGoesRound(t *testing.T) {
+	b := newWorld(t).start(options{idle: true})
+	b.pair(nil)
+	refused := func(stage, from, message string) {
+		t.Helper()
+		st, err := b.Stage(t.Context(), "shop", stage)
+		require.NoError(t, err)
+		st.Spec.PromoteFrom = from
+		for _, check := range []func() error{
+			func() error { _, err := b.CheckStage(t.Context(), "shop", stage, st.Spec); return err },
+			func() error {
+				_, err := b.UpdateStage(t.Context(), "ana", "shop", stage, st.Version, st.Spec)
+				return err
+			},
+		} {
+			err := check()
+			require.Equal(t, fault.BadInput, fault.KindOf(err))
+			require.Equal(t, []fault.Field{{Name: "spec.promote_from", Message: message}}, fault.FieldsOf(err))
+		}
+	}
+	refused("prod", "prod", "a stage does not promote from itself")
+	refused("prod", "nowhere", `there is no stage named "nowhere" in project "shop"`)
+	refused("staging", "prod", "it would go round: staging from prod from staging")
+	_, err := b.CreateStage(t.Context(), "ana", "shop", "last", deploy.StageSpec{Hostname: "last.test", PromoteFrom: "prod"})
+	require.NoError(t, err, "a chain is fine")
+	refused("staging", "last", "it would go round: staging from last from prod from staging")
+	_, err = b.CreateStage(t.Context(), "ana", "shop", "self", deploy.StageSpec{Hostname: "self.test", PromoteFrom: "self"})
+	require.Equal(t, "spec.promote_from", fault.FieldsOf(err)[0].Name)
+
+	_, err = b.RemoveStage(t.Context(), "ana", "shop", "staging")
+	require.Equal(t, fault.Clash, fault.KindOf(err))
+	require.ErrorContains(t, err, "prod promotes from shop/staging: change that first")
+	_, err = b.RemoveProject(t.Context(), "ana", "shop")
+	require.NoError(t, err, "all go together")
+}
+
+func TestPromoteFrom_IsNoChangeToDeploy(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{})
+	w.images.push("shop", "1", appGood)
+	b.pair(func(prod *deploy.StageSpec) { prod.PromoteFrom = "" })
+	b.goLive("1")
+	b.edit("prod", func(prod *deploy.StageSpec) {
+		prod.PromoteFrom, prod.PromoteAfter, prod.AutoPromote, prod.PromoteApproval = "staging", deploy.Duration(time.Minute), true, true
+	})
+	require.Empty(t, b.status().Changes, "it counts as soon as it is saved")
+}
