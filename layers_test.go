@@ -19,7 +19,7 @@ var layers = []string{
 	"internal/sqlite internal/container internal/settings internal/probe web",
 	"internal/event internal/container/docker internal/container/containertest",
 	"internal/identity",
-	"internal/registry internal/vault internal/backup",
+	"internal/registry internal/vault internal/backup internal/notify",
 	"internal/deploy internal/environment",
 	"internal/gateway internal/signin internal/indieauth internal/npm internal/manifest",
 	"internal/api",

@@ -32,6 +32,7 @@ import (
 	"berth/internal/fault"
 	"berth/internal/gateway"
 	"berth/internal/identity"
+	"berth/internal/notify"
 	"berth/internal/registry"
 	"berth/internal/settings"
 	"berth/internal/vault"
@@ -47,6 +48,7 @@ type Config struct {
 	Gateway  *gateway.Gateway
 	Runtime  container.Runtime
 	Events   *event.Log
+	Notifier *notify.Notifier
 
 	BaseURL  *url.URL
 	DataDir  string
@@ -68,6 +70,7 @@ type API struct {
 	gateway  *gateway.Gateway
 	runtime  container.Runtime
 	events   *event.Log
+	notifier *notify.Notifier
 
 	baseURL  *url.URL
 	dataDir  string
@@ -108,7 +111,7 @@ func New(c Config) (*API, error) {
 	}
 	a := &API{
 		identity: c.Identity, deploy: c.Deploy, registry: c.Registry, resolver: c.Resolver,
-		vault: c.Vault, gateway: c.Gateway, runtime: c.Runtime, events: c.Events,
+		vault: c.Vault, gateway: c.Gateway, runtime: c.Runtime, events: c.Events, notifier: c.Notifier,
 		baseURL: c.BaseURL, dataDir: c.DataDir, version: c.Version, settings: c.Settings,
 		gatherer: c.Gatherer, web: c.Web, clock: c.Clock, log: c.Log,
 		cookie: newSessionCookie(c.BaseURL), started: c.Clock(),
@@ -128,6 +131,7 @@ func (c *Config) check() error {
 		"Identity": c.Identity == nil, "Deploy": c.Deploy == nil, "Registry": c.Registry == nil,
 		"Resolver": c.Resolver == nil, "Vault": c.Vault == nil, "Gateway": c.Gateway == nil,
 		"Runtime": c.Runtime == nil, "Events": c.Events == nil, "BaseURL": c.BaseURL == nil,
+		"Notifier": c.Notifier == nil,
 	} {
 		if missing {
 			return errors.New("api: no " + name)

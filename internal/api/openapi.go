@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -15,6 +16,7 @@ import (
 	"berth/internal/deploy"
 	"berth/internal/gateway"
 	"berth/internal/identity"
+	"berth/internal/notify"
 	"berth/internal/settings"
 )
 
@@ -75,6 +77,10 @@ func schemaName(t reflect.Type, hint string) string {
 		return "InstanceStats"
 	case reflect.TypeFor[gateway.Minute]():
 		return "RouteMinute"
+	case reflect.TypeFor[notify.Channel]():
+		return "NotificationChannel"
+	case reflect.TypeFor[notify.Delivery]():
+		return "Notification"
 	case reflect.TypeFor[settings.Value]():
 		return "SettingValue"
 	}
@@ -96,6 +102,10 @@ var enums = []struct{ of, schema reflect.Type }{
 	enum[deploy.ProbeKind, probeKinds](),
 	enum[deploy.Duration, duration](),
 	enum[container.Lack, lacks](),
+	enum[notify.Service, services](),
+	enum[notify.Kind, noticeKinds](),
+	enum[notify.Level, noticeLevels](),
+	enum[notify.State, deliveryStates](),
 	enum[identity.Role, roles](),
 	enum[identity.Scope, scopes](),
 	enum[identity.Via, vias](),
@@ -128,6 +138,10 @@ type (
 	duration         struct{}
 	lacks            struct{}
 	roles            struct{}
+	services         struct{}
+	noticeKinds      struct{}
+	noticeLevels     struct{}
+	deliveryStates   struct{}
 	scopes           struct{}
 	vias             struct{}
 )
@@ -186,6 +200,20 @@ func (lacks) Schema(huma.Registry) *huma.Schema {
 
 func (roles) Schema(huma.Registry) *huma.Schema {
 	return oneOf(identity.RoleAdministrator, identity.RoleMember)
+}
+
+func (services) Schema(huma.Registry) *huma.Schema { return oneOf(notify.Services...) }
+
+func (noticeKinds) Schema(huma.Registry) *huma.Schema {
+	return oneOf(append(slices.Clone(notify.Kinds), notify.Test)...)
+}
+
+func (noticeLevels) Schema(huma.Registry) *huma.Schema {
+	return oneOf(notify.Good, notify.Ask, notify.Bad)
+}
+
+func (deliveryStates) Schema(huma.Registry) *huma.Schema {
+	return oneOf(notify.Pending, notify.Sent, notify.Failed)
 }
 
 func (scopes) Schema(huma.Registry) *huma.Schema {

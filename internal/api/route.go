@@ -111,6 +111,17 @@ func (a *API) routes() []route {
 		on(a, "PUT /api/registries/{host}", administer, "set-registry", "Set the account on a registry", a.setRegistry),
 		on(a, "DELETE /api/registries/{host}", administer, "remove-registry", "Remove the account on a registry", a.removeRegistry),
 
+		// An edit of a channel for all of Berth, and of one that leads into a
+		// private network, is for administrators: see channel.go.
+		on(a, "GET /api/channels", read, "list-channels", "List notification channels", a.listChannels),
+		on(a, "POST /api/channels", edit, "create-channel", "Add a notification channel", a.createChannel),
+		on(a, "GET /api/channels/{channel}", read, "get-channel", "Show a notification channel", a.getChannel),
+		on(a, "PATCH /api/channels/{channel}", edit, "update-channel", "Change a notification channel", a.updateChannel),
+		on(a, "DELETE /api/channels/{channel}", edit, "remove-channel", "Remove a notification channel and its record", a.removeChannel),
+		on(a, "POST /api/channels/{channel}/test", edit, "test-channel", "Send a test message and say how it went", a.testChannel),
+		on(a, "GET /api/notifications", read, "list-notifications", "List what was sent to channels, newest first", a.listNotifications),
+		on(a, "POST /api/notifications/{id}/retry", edit, "retry-notification", "Send a message again that failed", a.retryNotification),
+
 		on(a, "GET /api/system", read, "get-system", "Show the version, the engine and the disk", a.getSystem),
 		on(a, "GET /api/system/settings", administer, "list-settings", "Show the settings in force and where each comes from", a.listSettings),
 		on(a, "GET /api/openapi.json", read, "get-openapi", "Read this document", a.getOpenAPI),
@@ -152,7 +163,7 @@ func newOperation(pattern, id, summary string) huma.Operation {
 	switch id {
 	case "start-deployment", "redeploy", "roll-back", "promote", "approve-deployment":
 		o.DefaultStatus = http.StatusAccepted
-	case "create-person", "create-project", "create-stage", "create-token":
+	case "create-person", "create-project", "create-stage", "create-token", "create-channel":
 		o.DefaultStatus = http.StatusCreated
 	}
 	return o

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"berth/internal/fault"
+	"berth/internal/notify"
 	"berth/internal/secret"
 	"berth/internal/vault"
 )
@@ -13,9 +14,12 @@ import (
 // accounts. They are set with the account, by administrators.
 const registryContext = "registry"
 
-func notOfRegistries(slotContext string) error {
-	if slotContext == registryContext {
+func notOfBerth(slotContext string) error {
+	switch slotContext {
+	case registryContext:
 		return fault.Forbidden("the secrets of registry accounts are set with the account")
+	case notify.SlotContext:
+		return fault.Forbidden("the addresses of notification channels are set with the channel")
 	}
 	return nil
 }
@@ -29,7 +33,7 @@ func (a *API) listSecrets(ctx context.Context, in *listSecretsInput) (*listOutpu
 	if err != nil {
 		return nil, err
 	}
-	found = slices.DeleteFunc(found, func(s vault.Slot) bool { return s.Context == registryContext })
+	found = slices.DeleteFunc(found, func(s vault.Slot) bool { return notOfBerth(s.Context) != nil })
 	return list(found, ""), nil
 }
 
@@ -48,7 +52,7 @@ type setSecretInput struct {
 }
 
 func (a *API) setSecret(ctx context.Context, in *setSecretInput) (*output[vault.Slot], error) {
-	if err := notOfRegistries(in.Context); err != nil {
+	if err := notOfBerth(in.Context); err != nil {
 		return nil, err
 	}
 	slot, err := a.vault.Replace(ctx, callerOf(ctx).actor(), in.Context, in.Name, in.Body.Version, in.Body.Value)
@@ -59,7 +63,7 @@ func (a *API) setSecret(ctx context.Context, in *setSecretInput) (*output[vault.
 }
 
 func (a *API) removeSecret(ctx context.Context, in *SlotPath) (*struct{}, error) {
-	if err := notOfRegistries(in.Context); err != nil {
+	if err := notOfBerth(in.Context); err != nil {
 		return nil, err
 	}
 	return nil, a.vault.Remove(ctx, callerOf(ctx).actor(), in.Context, in.Name)

@@ -24,6 +24,7 @@ import (
 	"berth/internal/event"
 	"berth/internal/gateway"
 	"berth/internal/identity"
+	"berth/internal/notify"
 	"berth/internal/registry"
 	"berth/internal/secret"
 	"berth/internal/settings"
@@ -42,6 +43,7 @@ type server struct {
 	identity *identity.Service
 	deploy   *deploy.Service
 	vault    *vault.Vault
+	notifier *notify.Notifier
 	engine   *engine
 }
 
@@ -104,9 +106,14 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 	})
 	require.NoError(tb, err)
 
+	s.notifier, err = notify.New(notify.Config{
+		DB: db, Events: s.events, Secrets: s.vault, Projects: projects{s.deploy}, BaseURL: base,
+	})
+	require.NoError(tb, err)
+
 	c := api.Config{
 		Identity: s.identity, Deploy: s.deploy, Registry: images, Resolver: resolver, Vault: s.vault,
-		Gateway: edge, Runtime: s.engine, Events: s.events, BaseURL: base, DataDir: dir, Version: "1.2.3",
+		Gateway: edge, Runtime: s.engine, Events: s.events, Notifier: s.notifier, BaseURL: base, DataDir: dir, Version: "1.2.3",
 		Settings: []settings.Value{{Name: "BERTH_LISTEN", Value: "127.0.0.1:8080", Source: "default"}},
 		Gatherer: prometheus.NewRegistry(),
 		Web:      http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "dashboard") }),
@@ -230,6 +237,14 @@ func (d doorman) Authenticate(ctx context.Context, username string, password sec
 		Push: identity.Decide(&s, identity.ActionPush) == nil,
 		Pull: identity.Decide(&s, identity.ActionPull) == nil,
 	}, nil
+}
+
+// projects is deploy as the notifier asks it.
+type projects struct{ deploy *deploy.Service }
+
+func (p projects) HasProject(ctx context.Context, name string) (bool, error) {
+	_, err := p.deploy.Project(ctx, name)
+	return err == nil, nil
 }
 
 // engine stands in for a container engine where no container runs: it knows

@@ -157,6 +157,7 @@ func (c *checks) variables(s StageSpec) {
 		c.when(!slotForm.MatchString(ref.Context), field+".context", "it names a context of slots, such as %q", "shop")
 		// Else whoever may edit a stage could read the passwords of registry accounts, which only administrators set.
 		c.when(ref.Context == "registry", field+".context", "these slots are for Berth's registry accounts alone")
+		c.when(strings.HasPrefix(ref.Context, "berth/"), field+".context", "these slots are for Berth alone")
 		c.when(!slotForm.MatchString(ref.Name), field+".name", "it names a slot, such as %q", "database-password")
 	}
 }

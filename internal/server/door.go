@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 
+	"berth/internal/deploy"
+	"berth/internal/fault"
 	"berth/internal/identity"
 	"berth/internal/registry"
 	"berth/internal/secret"
@@ -76,4 +78,16 @@ func (s *Server) localMux() http.Handler {
 		}
 		other.ServeHTTP(w, r)
 	})
+}
+
+// projects is deploy as the notifier asks it.
+type projects struct{ deploy *deploy.Service }
+
+// HasProject says whether there is a project of that name.
+func (p projects) HasProject(ctx context.Context, name string) (bool, error) {
+	_, err := p.deploy.Project(ctx, name)
+	if fault.KindOf(err) == fault.Missing {
+		return false, nil
+	}
+	return err == nil, err
 }

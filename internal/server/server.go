@@ -24,6 +24,7 @@ import (
 	"berth/internal/event"
 	"berth/internal/gateway"
 	"berth/internal/identity"
+	"berth/internal/notify"
 	"berth/internal/registry"
 	"berth/internal/settings"
 	"berth/internal/sqlite"
@@ -55,6 +56,7 @@ type Server struct {
 	resolver *registry.Resolver
 	engine   *engine
 	deploy   *deploy.Service
+	notifier *notify.Notifier
 	gateway  *gateway.Gateway
 	api      *api.API
 
@@ -177,7 +179,13 @@ func (s *Server) buildDeploy(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.gateway, err = s.newGateway(table)
+	if s.gateway, err = s.newGateway(table); err != nil {
+		return err
+	}
+	s.notifier, err = notify.New(notify.Config{
+		DB: s.db, Events: s.events, Secrets: s.vault, Projects: projects{s.deploy}, BaseURL: s.settings.BaseURL,
+		Clock: s.clock, Log: s.log,
+	})
 	return err
 }
 
@@ -212,9 +220,9 @@ func (s *Server) buildServing(context.Context) error {
 	}
 	s.api, err = api.New(api.Config{ //nolint:contextcheck // nothing is served yet: requests bring their own
 		Identity: s.identity, Deploy: s.deploy, Registry: s.registry, Resolver: s.resolver, Vault: s.vault,
-		Gateway: s.gateway, Runtime: s.engine, Events: s.events,
+		Gateway: s.gateway, Runtime: s.engine, Events: s.events, Notifier: s.notifier,
 		BaseURL: s.settings.BaseURL, DataDir: s.settings.DataDir, Version: s.version, Settings: s.settings.Describe(),
-		Gatherer: gatherer(s.gateway.Collector(), s.version), Web: dashboard, Clock: s.clock, Log: s.log,
+		Gatherer: gatherer(s.version, s.gateway.Collector(), s.notifier.Collector()), Web: dashboard, Clock: s.clock, Log: s.log,
 	})
 	if err != nil {
 		return err

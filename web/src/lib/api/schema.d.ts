@@ -124,6 +124,60 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/channels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List notification channels */
+        get: operations["list-channels"];
+        put?: never;
+        /** Add a notification channel */
+        post: operations["create-channel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/channels/{channel}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a notification channel */
+        get: operations["get-channel"];
+        put?: never;
+        post?: never;
+        /** Remove a notification channel and its record */
+        delete: operations["remove-channel"];
+        options?: never;
+        head?: never;
+        /** Change a notification channel */
+        patch: operations["update-channel"];
+        trace?: never;
+    };
+    "/api/channels/{channel}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send a test message and say how it went */
+        post: operations["test-channel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/deployments": {
         parameters: {
             query?: never;
@@ -307,6 +361,40 @@ export interface paths {
         get: operations["get-instance-stats"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/notifications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List what was sent to channels, newest first */
+        get: operations["list-notifications"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/notifications/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send a message again that failed */
+        post: operations["retry-notification"];
         delete?: never;
         options?: never;
         head?: never;
@@ -818,6 +906,18 @@ export interface components {
         Comparison: {
             changes: components["schemas"]["Change"][];
         };
+        CreateChannelInputBody: {
+            /** @description Where messages go, with its tokens; it is never shown again. Nothing is sent without one */
+            address?: string;
+            /** @default true */
+            enabled: boolean;
+            kinds: ("deployment.live" | "deployment.failed" | "deployment.held" | "deployment.rolled_back" | "instance.down" | "source.failing" | "job.failed" | "signin.failures" | "disk.low" | "test")[];
+            name: string;
+            /** @description Absent for all of Berth, which takes an administrator */
+            project?: string;
+            /** @enum {string} */
+            service: "email" | "slack" | "discord" | "matrix" | "ntfy" | "teams" | "webhook";
+        };
         CreatePersonInputBody: {
             display_name?: string;
             email?: string;
@@ -972,6 +1072,16 @@ export interface components {
             /** @description The engine's volumes that stay, with their data */
             kept_volumes: string[];
         };
+        ListChannel: {
+            items: components["schemas"]["NotificationChannel"][];
+            /** @description The cursor of the next part; absent in the last one */
+            next?: string;
+        };
+        ListDelivery: {
+            items: components["schemas"]["Notification"][];
+            /** @description The cursor of the next part; absent in the last one */
+            next?: string;
+        };
         ListDeployment: {
             items: components["schemas"]["Deployment"][];
             /** @description The cursor of the next part; absent in the last one */
@@ -1055,6 +1165,58 @@ export interface components {
              */
             secret: string;
             token: components["schemas"]["Token"];
+        };
+        Notice: {
+            actor?: string;
+            /** Format: date-time */
+            at: string;
+            deployment?: string;
+            instance?: string;
+            /** @enum {string} */
+            kind: "deployment.live" | "deployment.failed" | "deployment.held" | "deployment.rolled_back" | "instance.down" | "source.failing" | "job.failed" | "signin.failures" | "disk.low" | "test";
+            /** @enum {string} */
+            level: "good" | "ask" | "bad";
+            path: string;
+            project?: string;
+            reason?: string;
+            release?: string;
+            stage?: string;
+            text: string;
+            title: string;
+        };
+        Notification: {
+            /** Format: int64 */
+            attempts: number;
+            channel: string;
+            /** Format: date-time */
+            created_at: string;
+            error?: string;
+            id: string;
+            /** Format: date-time */
+            next_at?: string;
+            notice: components["schemas"]["Notice"];
+            /** Format: date-time */
+            sent_at?: string;
+            /** @enum {string} */
+            service: "email" | "slack" | "discord" | "matrix" | "ntfy" | "teams" | "webhook";
+            /** @enum {string} */
+            state: "pending" | "sent" | "failed";
+        };
+        NotificationChannel: {
+            /** Format: date-time */
+            created_at: string;
+            enabled: boolean;
+            hint?: string;
+            id: string;
+            kinds: ("deployment.live" | "deployment.failed" | "deployment.held" | "deployment.rolled_back" | "instance.down" | "source.failing" | "job.failed" | "signin.failures" | "disk.low" | "test")[];
+            name: string;
+            project?: string;
+            /** @enum {string} */
+            service: "email" | "slack" | "discord" | "matrix" | "ntfy" | "teams" | "webhook";
+            /** Format: date-time */
+            updated_at: string;
+            /** Format: int64 */
+            version: number;
         };
         Person: {
             /** Format: date-time */
@@ -1225,6 +1387,24 @@ export interface components {
             p99_ms: number;
             /** Format: int64 */
             requests: number;
+        };
+        SavedChannel: {
+            /** Format: date-time */
+            created_at: string;
+            enabled: boolean;
+            hint?: string;
+            id: string;
+            kinds: ("deployment.live" | "deployment.failed" | "deployment.held" | "deployment.rolled_back" | "instance.down" | "source.failing" | "job.failed" | "signin.failures" | "disk.low" | "test")[];
+            name: string;
+            project?: string;
+            /** @enum {string} */
+            service: "email" | "slack" | "discord" | "matrix" | "ntfy" | "teams" | "webhook";
+            /** @description What a webhook's messages are signed with; shown only when it is made */
+            signing_secret?: string;
+            /** Format: date-time */
+            updated_at: string;
+            /** Format: int64 */
+            version: number;
         };
         SecretRef: {
             context: string;
@@ -1461,6 +1641,20 @@ export interface components {
             name: string;
             /** @enum {string} */
             scope: "read" | "deploy" | "admin";
+        };
+        UpdateChannelInputBody: {
+            /** @description Instead of the one there is */
+            address?: string;
+            enabled?: boolean;
+            kinds?: ("deployment.live" | "deployment.failed" | "deployment.held" | "deployment.rolled_back" | "instance.down" | "source.failing" | "job.failed" | "signin.failures" | "disk.low" | "test")[];
+            name?: string;
+            /** @description Sign a webhook with a new secret from now on */
+            new_signing_secret?: boolean;
+            /**
+             * Format: int64
+             * @description The version that was seen; 409 when it has moved
+             */
+            version: number;
         };
         UpdatePersonInputBody: {
             disabled?: boolean;
@@ -1761,6 +1955,197 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ListEvent"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-channels": {
+        parameters: {
+            query?: {
+                /** @description Only those of this project */
+                project?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListChannel"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-channel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateChannelInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedChannel"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-channel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                channel: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotificationChannel"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "remove-channel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                channel: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "update-channel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                channel: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateChannelInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedChannel"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "test-channel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                channel: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Notification"];
                 };
             };
             /** @description Error */
@@ -2305,6 +2690,74 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["InstanceStats"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-notifications": {
+        parameters: {
+            query?: {
+                /** @description What next of the part before said */
+                cursor?: string;
+                limit?: number;
+                channel?: string;
+                /** @description Only those of this project's channels */
+                project?: string;
+                state?: "pending" | "sent" | "failed";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListDelivery"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "retry-notification": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Notification"];
                 };
             };
             /** @description Error */

@@ -1,0 +1,72 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"code.dny.dev/ssrf"
+)
+
+// never are addresses that hand out a machine's credentials to whoever asks,
+// outside of the link-local ones, which are never allowed either.
+var never = []netip.Prefix{
+	netip.MustParsePrefix("fd00:ec2::/32"),      // Amazon
+	netip.MustParsePrefix("100.100.100.200/32"), // Alibaba
+	netip.MustParsePrefix("168.63.129.16/32"),   // Azure
+}
+
+// Networks that are somebody's own. Addresses in them are for those who are
+// administrators: a self-hoster's ntfy runs at home, but a member must not
+// reach with Berth what they can't reach themselves.
+var (
+	own4 = []netip.Prefix{
+		netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"),
+		netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("100.64.0.0/10"),
+	}
+	own6 = []netip.Prefix{netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("fc00::/7")}
+)
+
+// errForbiddenPlace is in the chain of the error of a connection that the
+// guard did not allow.
+var errForbiddenPlace = errors.New("is an address that Berth does not connect to")
+
+// newDialer connects to public addresses, and inside also to private ones. It
+// looks at the address that a name has turned into, at the moment of
+// connecting: nothing can change it in between.
+func newDialer(inside bool) *net.Dialer {
+	guardian := newGuardian(inside)
+	return &net.Dialer{
+		Timeout: 10 * time.Second,
+		ControlContext: func(_ context.Context, network, place string, raw syscall.RawConn) error {
+			to, err := netip.ParseAddrPort(place)
+			if err != nil {
+				return fmt.Errorf("%s %w", place, errForbiddenPlace)
+			}
+			for _, p := range never {
+				if p.Contains(to.Addr().Unmap()) {
+					return fmt.Errorf("%s %w: it gives out credentials", to.Addr(), errForbiddenPlace)
+				}
+			}
+			if guardian.Safe(network, place, raw) == nil {
+				return nil
+			}
+			if !inside && newGuardian(true).SafeAddr(to.Addr()) == nil {
+				return fmt.Errorf("%s %w: it is in a private network, for which an administrator has to give the address", to.Addr(), errForbiddenPlace)
+			}
+			return fmt.Errorf("%s %w", to.Addr(), errForbiddenPlace)
+		},
+	}
+}
+
+func newGuardian(inside bool) *ssrf.Guardian {
+	options := []ssrf.Option{ssrf.WithAnyPort()}
+	if inside {
+		options = append(options, ssrf.WithAllowedV4Prefixes(own4...), ssrf.WithAllowedV6Prefixes(own6...))
+	}
+	return ssrf.New(options...)
+}
