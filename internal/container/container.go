@@ -99,6 +99,8 @@ type Runtime interface {
 	RemoveNetwork(ctx context.Context, id string) error
 	// Volumes gives the volumes that carry all the labels.
 	Volumes(ctx context.Context, labels map[string]string) ([]Volume, error)
+	// Volume finds a volume by its name.
+	Volume(ctx context.Context, name string) (Volume, error)
 	// EnsureVolume makes a named volume when it is not there; one that is
 	// keeps its labels.
 	EnsureVolume(ctx context.Context, name string, labels map[string]string) error
