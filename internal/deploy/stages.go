@@ -128,6 +128,7 @@ func (s *Service) RemoveStage(ctx context.Context, actor, project, name string) 
 	lift()
 	if err != nil {
 		s.deployLater(st.ID)
+		s.giveWayLater(st.ID)
 		s.keepLater(st.ID)
 	}
 	return keptVolumes, err

@@ -186,7 +186,7 @@ func (a *attempt) announce(ctx context.Context, tx *sqlite.Tx) error {
 	}
 	// An instance may have ended between its last probe and now.
 	tx.OnCommit(func() { a.s.keepLater(a.stage.ID) })
-	old, err := onceLive(ctx, tx, a.stage.ID, a.d.ID)
+	old, err := onceLive(ctx, tx, a.stage.ID, a.d.Generation)
 	if err != nil {
 		return err
 	}
@@ -236,7 +236,7 @@ func (a *attempt) unswitch(ctx context.Context, why error) error {
 // old gives the deployments that this one takes the place of.
 func (a *attempt) old(ctx context.Context) (list []deployment, err error) {
 	err = a.s.db.Read(ctx, func(tx *sqlite.Tx) error {
-		list, err = onceLive(ctx, tx, a.stage.ID, a.d.ID)
+		list, err = onceLive(ctx, tx, a.stage.ID, a.d.Generation)
 		return err
 	})
 	return list, err
