@@ -6,7 +6,7 @@
 #
 # It lays SUITE out below .tools/debian, once, with that release's Docker and
 # Podman, and runs engines and tests in namespaces of their own: another root,
-# a network with nothing but loopback, and processes that end with it. Without
+# a network that leads nowhere, and processes that end with it. Without
 # arguments it runs the tests of the driver and of deployments. It needs root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -42,19 +42,20 @@ lay_out() {
 
 # inside makes the new root this process's, and runs engines and tests there.
 inside() {
-  local root=$1 goroot=$2 modules=$3 cache=$4 checkout=$PWD state=/var/lib/berth-engines dir
+  local root=$1 goroot=$2 modules=$3 cache=$4 checkout=$PWD dir lines
+  state=/var/lib/berth-engines
   shift 4
   mount --make-rprivate /
   mount --bind "$root" "$root"
-  for dir in "$checkout" "$goroot" "$modules" "$cache"; do
-    mkdir -p "$root$dir"
-    mount --bind "$dir" "$root$dir"
-  done
   mount -t proc proc "$root/proc"
   mount --rbind /sys "$root/sys"
   mount --rbind /dev "$root/dev"
   mount -t tmpfs -o mode=755 tmpfs "$root/run"
   mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+  for dir in "$checkout" "$goroot" "$modules" "$cache"; do
+    mkdir -p "$root$dir"
+    mount --bind "$dir" "$root$dir"
+  done
   mkdir -p "$root/outside"
   cd "$root"
   pivot_root . outside
@@ -62,6 +63,11 @@ inside() {
   cd "$checkout"
   hostname berth-test
   ip link set lo up
+  # Rootless Podman 5 wants a way out to copy; behind this one is nobody.
+  ip link add nowhere type dummy
+  ip address add 192.0.2.1/24 dev nowhere
+  ip link set nowhere up
+  ip route add default via 192.0.2.2
 
   rm -rf --one-file-system "$state"
   export HOME=/root PATH=$goroot/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -70,7 +76,6 @@ inside() {
   say "$(dockerd --version); $(podman --version)"
   trap 'scripts/engines.sh stop all "$state" || true' EXIT
   trap 'exit 130' INT TERM
-  local lines
   lines=$(scripts/engines.sh start all "$state")
   # shellcheck disable=SC2086 # one variable a line
   env $lines go test -count 1 -timeout 20m "$@"
