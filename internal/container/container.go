@@ -243,8 +243,8 @@ type Container struct {
 	Labels   map[string]string
 	State    State
 	ExitCode int
-	// OOMKilled says that it was ended for using too much memory, on engines
-	// that don't lack it.
+	// OOMKilled says that it was ended for using too much memory; engines
+	// that lack it may not tell.
 	OOMKilled bool
 	Restarts  int
 	Error     string // why the engine could not start it
