@@ -40,9 +40,10 @@ type berth struct {
 	output *tail
 }
 
-// start makes a data folder, starts a server on it and waits until it answers.
-// When the test ends, server, containers and images of it are gone.
-func start(t *testing.T, e engine) *berth {
+// start makes a data folder, starts a server on it, with more of its
+// environment set ("NAME=value"), and waits until it answers. When the test
+// ends, server, containers and images of it are gone.
+func start(t *testing.T, e engine, extra ...string) *berth {
 	t.Helper()
 	// Not t.TempDir: a Unix socket's address may have 107 bytes at most.
 	dir, err := os.MkdirTemp("", "berth") //nolint:usetesting // see above
@@ -51,7 +52,7 @@ func start(t *testing.T, e engine) *berth {
 	b.local = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", b.socket())
 	}}}
-	b.launch()
+	b.launch(extra...)
 	t.Cleanup(b.cleanUp)
 	return b
 }

@@ -1,16 +1,19 @@
 package e2e
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
 // TestBrowser has Playwright walk the dashboard of a real server in Debian's
-// Chromium. The walks themselves are in browser/.
+// Chromium. The walks themselves are in browser/; each is a subtest here.
 func TestBrowser(t *testing.T) {
 	dir, err := filepath.Abs("browser")
 	require.NoError(t, err)
@@ -20,19 +23,98 @@ func TestBrowser(t *testing.T) {
 		}
 		t.Skip("e2e/browser/node_modules is missing: `make test` installs it")
 	}
-	b := start(t, anyEngine(t))
+	e := anyEngine(t)
+	b := start(t, e)
 	b.push("hello", "1", image(t, "1"))
 	b.push("hello", "2", image(t, "2"))
+	b.push("hello", "slow", image(t, "slow", "APP_START_DELAY=10m"))
 	b.push("hello", "broken", image(t, "3", "APP_CRASH=no database at db:5432"))
 
-	walk := exec.CommandContext(t.Context(), "npx", "--no-install", "playwright", "test")
+	file := filepath.Join(t.TempDir(), "report.json")
+	walk := exec.CommandContext(t.Context(), "npx", "--no-install", "playwright", "test", "--reporter=list,json")
 	walk.Dir = dir
 	walk.Env = append(os.Environ(),
 		"BERTH_URL="+b.baseURL(),
 		"BERTH_ADMIN_USER=admin",
 		"BERTH_ADMIN_PASSWORD="+adminPassword,
+		"BERTH_SETUP_LINKS="+setupLinks(t, e, "light", "dark", "phone"),
+		"PLAYWRIGHT_JSON_OUTPUT_FILE="+file,
+		"NO_COLOR=1", "FORCE_COLOR=0",
 	)
-	out, err := walk.CombinedOutput()
+	out, walkErr := walk.CombinedOutput()
 	t.Logf("%s", out)
+	raw, err := os.ReadFile(file) //nolint:gosec // it is this test's own
+	require.NoError(t, err, "Playwright ended without a report: %v", walkErr)
+	var report playwrightReport
+	require.NoError(t, json.Unmarshal(raw, &report))
+	for _, problem := range report.Errors {
+		t.Error(problem.Message)
+	}
+	for _, s := range report.Suites {
+		s.tell(t)
+	}
+	if walkErr != nil && !t.Failed() {
+		t.Errorf("Playwright: %v", walkErr)
+	}
+}
+
+// setupLinks starts a server that nobody has an account on for each name, and
+// gives their set-up links as a JSON object.
+func setupLinks(t *testing.T, e engine, names ...string) string {
+	t.Helper()
+	links := map[string]string{}
+	for _, name := range names {
+		b := start(t, e, "BERTH_ADMIN_PASSWORD=")
+		links[name] = regexp.MustCompile(`http://\S+/setup#token=\S+`).FindString(b.output.String())
+		require.NotEmpty(t, links[name], "the server printed no set-up link: %s", b.output)
+	}
+	raw, err := json.Marshal(links)
 	require.NoError(t, err)
+	return string(raw)
+}
+
+// playwrightReport is what is read of the report of Playwright's JSON reporter.
+type playwrightReport struct {
+	Suites []playwrightSuite
+	Errors []playwrightError // outside of any test
+}
+
+type playwrightSuite struct {
+	Suites []playwrightSuite
+	Specs  []struct {
+		Title string
+		Tests []struct {
+			ProjectName string
+			Status      string // expected, unexpected, flaky or skipped
+			Results     []struct{ Errors []playwrightError }
+		}
+	}
+}
+
+type playwrightError struct{ Message string }
+
+// tell makes a subtest of each test, with what it failed with.
+func (s playwrightSuite) tell(t *testing.T) {
+	for _, inner := range s.Suites {
+		inner.tell(t)
+	}
+	for _, spec := range s.Specs {
+		for _, test := range spec.Tests {
+			t.Run(test.ProjectName+": "+spec.Title, func(t *testing.T) {
+				var said []string
+				for _, result := range test.Results {
+					for _, problem := range result.Errors {
+						said = append(said, problem.Message)
+					}
+				}
+				switch test.Status {
+				case "expected":
+				case "skipped":
+					t.Skip("Playwright skipped it")
+				default:
+					t.Errorf("%s\n%s", test.Status, strings.Join(said, "\n"))
+				}
+			})
+		}
+	}
 }

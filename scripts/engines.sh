@@ -263,6 +263,8 @@ lower_limit() {
 rootless_ready() {
   local user; user=$([ "$(id -u)" = 0 ] && echo "$rootless_user" || id -un)
   command -v newuidmap >/dev/null || die "rootless Podman needs newuidmap: install the package uidmap"
+  command -v pasta >/dev/null || command -v slirp4netns >/dev/null ||
+    die "rootless Podman needs a network program: install the package passt or, before Podman 5, slirp4netns"
   grep -q "^$user:" /etc/subuid && grep -q "^$user:" /etc/subgid ||
     die "rootless Podman needs ids for containers: sudo usermod --add-subuids 524288-589823 --add-subgids 524288-589823 $user"
   [ ! -e /dev/net/tun ] || as_rootless test -w /dev/net/tun ||

@@ -30,13 +30,23 @@ podman_set="podman=podman runc=runc /usr/lib/podman/netavark=netavark /usr/lib/p
   catatonit=catatonit iptables=iptables ip=iproute2 curl=curl"
 rootless_set="newuidmap=uidmap slirp4netns=slirp4netns fuse-overlayfs=fuse-overlayfs"
 
+# newer_set prints what Podman 5 and later takes for its networks. It says
+# nothing before Podman is there.
+newer_set() {
+  local version
+  version=$(dpkg-query --show --showformat '${Version}' podman 2>/dev/null) || return 0
+  if [[ $version =~ ^[0-9]+ && ${BASH_REMATCH[0]} -ge 5 ]]; then echo nft=nftables pasta=passt; fi
+}
+
+without_engine=$(has docker || has podman || echo yes)
+
 wanted() {
   case ${1:-} in
-    --all) missing $podman_set $rootless_set dockerd=docker.io ;;
+    --all) missing $podman_set $rootless_set $(newer_set) dockerd=docker.io ;;
     "")
       has curl || echo curl
-      if ! has docker && ! has podman; then
-        missing $podman_set
+      if [ "$without_engine" ]; then
+        missing $podman_set $(newer_set)
         [ "$(id -u)" = 0 ] || missing $rootless_set
       fi
       ;;
@@ -44,9 +54,8 @@ wanted() {
   esac
 }
 
-packages=$(wanted "$@")
+packages=$(echo $(wanted "$@")) # on one line
 [ -n "$packages" ] || exit 0
-packages=$(echo $packages) # on one line
 
 command -v apt-get >/dev/null ||
   die "there is no apt-get here. Install these with your system's own package manager: $packages"
@@ -65,11 +74,14 @@ install() {
   $as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends $packages >&2
 }
 
-say "installing: $packages"
-if ! install; then
-  say "trying again with fresh package lists"
-  $as_root apt-get update --quiet >&2 || die "apt-get update fails: is this machine online? See its words above"
-  install || die "apt-get could not install $packages: see its words above"
-fi
-left=$(wanted "$@")
-[ -z "$left" ] || die "installed, but still not there: $(echo $left)"
+for _ in first second; do # what Podman needs shows once it is there
+  say "installing: $packages"
+  if ! install; then
+    say "trying again with fresh package lists"
+    $as_root apt-get update --quiet >&2 || die "apt-get update fails: is this machine online? See its words above"
+    install || die "apt-get could not install $packages: see its words above"
+  fi
+  packages=$(echo $(wanted "$@"))
+  [ -n "$packages" ] || exit 0
+done
+die "installed, but still not there: $packages"

@@ -10,6 +10,8 @@ export { expect };
 
 export const admin = { username: process.env.BERTH_ADMIN_USER ?? 'admin', password: process.env.BERTH_ADMIN_PASSWORD ?? '' };
 export const image = process.env.BERTH_IMAGE ?? 'hello';
+/** The set-up link of a server where nobody is yet, for each look: it works once. */
+export const setupLinks = JSON.parse(process.env.BERTH_SETUP_LINKS ?? '{}') as Record<string, string>;
 const server = new URL(process.env.BERTH_URL ?? 'http://localhost:8080');
 
 export interface Options {
@@ -36,21 +38,23 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
 	launchOptions: [
 		async ({}, use) => {
 			const folder = mkdtempSync(path.join(os.tmpdir(), 'berth-relay-'));
-			const relay = net.createServer((client) => {
-				const upstream = net.connect(Number(server.port || 80), '127.0.0.1');
-				client.pipe(upstream).pipe(client);
-				client.on('error', () => upstream.destroy());
-				upstream.on('error', () => client.destroy());
-			});
-			const socket = path.join(folder, 'relay.sock');
-			await new Promise<void>((listening) => relay.listen(socket, listening));
+			const ports = [server.href, ...Object.values(setupLinks)].map((url) => new URL(url).port || '80');
+			const relays = ports.map((port) =>
+				net.createServer((client) => {
+					const upstream = net.connect(Number(port), '127.0.0.1');
+					client.pipe(upstream).pipe(client);
+					client.on('error', () => upstream.destroy());
+					upstream.on('error', () => client.destroy());
+				})
+			);
+			await Promise.all(relays.map((relay, i) => new Promise<void>((listening) => relay.listen(path.join(folder, ports[i]!), listening))));
 			const chromium = process.env.BERTH_CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((p) => existsSync(p)) ?? 'chromium';
 			await use({
 				executablePath: path.join(import.meta.dirname, 'alone.sh'),
-				env: { ...(process.env as Record<string, string>), BERTH_CHROMIUM: chromium, BERTH_RELAY: socket, BERTH_PORT: server.port || '80' },
+				env: { ...(process.env as Record<string, string>), BERTH_CHROMIUM: chromium, BERTH_RELAYS: folder, BERTH_PORTS: ports.join() },
 				args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
 			});
-			relay.close();
+			for (const relay of relays) relay.close();
 			rmSync(folder, { recursive: true, force: true });
 		},
 		{ scope: 'worker' }
@@ -96,6 +100,30 @@ const run = (Date.now() % 46_656).toString(36);
 /** A name that no other look and no earlier try has used. */
 export function unique(info: TestInfo, name: string): string {
 	return `${name}-${info.project.name}-${run}${info.retry ? `-${info.retry}` : ''}`;
+}
+
+/** A project with one stage, "prod", made without the dashboard, for walks that are about something else. */
+export async function makeStage(page: Page, project: string, more: object = {}) {
+	const stage = `/api/projects/${project}/stages/prod`;
+	const ask = async (method: 'get' | 'post' | 'delete', path: string, data?: object) => {
+		const answer = await page.request[method](path, data ? { data } : {});
+		expect(answer.ok(), `${method} ${path}: ${await answer.text()}`).toBe(true);
+		return answer.json();
+	};
+	await ask('post', '/api/projects', { name: project, image });
+	const spec = { hostname: `${project}.localhost`, tags: { kind: 'none' }, port: 8080, probe: { path: '/health' }, drain_timeout: '1s', stream_drain_timeout: '1s', stop_timeout: '1s', ...more };
+	await ask('post', `/api/projects/${project}/stages`, { name: 'prod', spec });
+	return {
+		/** Its page. */
+		path: `/projects/${project}/stages/prod`,
+		/** Deploys a tag and waits until it serves. */
+		async live(tag: string) {
+			const { id } = await ask('post', `${stage}/deployments`, { reference: tag });
+			await expect.poll(async () => (await ask('get', `/api/deployments/${id}`)).state, { timeout: 60_000 }).toBe('live');
+		},
+		spec: async () => (await ask('get', stage)).spec as Record<string, unknown>,
+		remove: () => ask('delete', `/api/projects/${project}`)
+	};
 }
 
 /** Nothing that axe finds, and nothing wider than the screen. */

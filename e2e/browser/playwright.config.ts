@@ -7,7 +7,7 @@ export default defineConfig<object, Options>({
 	testDir: '.',
 	fullyParallel: false,
 	workers: 1,
-	retries: 1,
+	retries: 0,
 	timeout: 300_000,
 	expect: { timeout: 20_000 },
 	reporter: [['list']],

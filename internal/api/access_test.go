@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
@@ -147,5 +148,21 @@ func TestHandler_RefusesWhatAnotherSitesPageSends(t *testing.T) {
 				require.Contains(t, got.body, `"code":"forbidden"`)
 			}
 		})
+	}
+}
+
+// TestAPI_LeavesThePatternAndNotThePathForTheAccessLog uses an address that a
+// webhook's token could stand in.
+func TestAPI_LeavesThePatternAndNotThePathForTheAccessLog(t *testing.T) {
+	s := newServer(t)
+	for path, pattern := range map[string]string{
+		"/api/projects/shop":       "GET /api/projects/{project}",
+		"/api/webhooks/any/s3cret": "/api/",
+		"/webhooks/s3cret":         "/",
+	} {
+		r := httptest.NewRequest(http.MethodGet, path, nil)
+		s.as(member)(r)
+		s.api.Handler().ServeHTTP(httptest.NewRecorder(), r)
+		require.Equal(t, pattern, r.Pattern, path)
 	}
 }

@@ -63,7 +63,9 @@ func (a *API) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &caller{origin: originOf(r), control: http.NewResponseController(w)}
 		c.subject, c.refused = a.subjectOf(r)
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
+		known := r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
+		defer func() { r.Pattern = known.Pattern }() // for the access log
+		next.ServeHTTP(w, known)
 	})
 }
 

@@ -99,6 +99,8 @@ type Runtime interface {
 	RemoveNetwork(ctx context.Context, id string) error
 	// Volumes gives the volumes that carry all the labels.
 	Volumes(ctx context.Context, labels map[string]string) ([]Volume, error)
+	// Volume finds a volume by its name.
+	Volume(ctx context.Context, name string) (Volume, error)
 	// EnsureVolume makes a named volume when it is not there; one that is
 	// keeps its labels.
 	EnsureVolume(ctx context.Context, name string, labels map[string]string) error
@@ -241,8 +243,8 @@ type Container struct {
 	Labels   map[string]string
 	State    State
 	ExitCode int
-	// OOMKilled says that it was ended for using too much memory, on engines
-	// that don't lack it.
+	// OOMKilled says that it was ended for using too much memory; engines
+	// that lack it may not tell.
 	OOMKilled bool
 	Restarts  int
 	Error     string // why the engine could not start it

@@ -43,7 +43,7 @@ func (s *Service) take(ctx context.Context, d deployment) (*attempt, error) {
 		if a.stage, err = stageByID(ctx, tx, d.stageID); err != nil {
 			return err
 		}
-		a.pointed = a.stage.LiveDeployment == d.ID
+		a.pointed = a.stage.LiveDeployment == d.ID || d.State == Live
 		if d.Release != "" {
 			if a.release, err = releaseByID(ctx, tx, d.Release); err != nil {
 				return err
@@ -55,8 +55,8 @@ func (s *Service) take(ctx context.Context, d deployment) (*attempt, error) {
 		}
 		return err
 	})
-	if err != nil || d.State == Waiting {
-		return a, err
+	if err != nil || d.State == Waiting || d.State == Live {
+		return a, err // nothing is made of it yet, or all that matters
 	}
 	return a, a.observe(ctx)
 }
@@ -102,6 +102,9 @@ func (a *attempt) run(ctx context.Context) error {
 		case Undo:
 			return a.undo(undoing(ctx))
 		default:
+			if a.step.Name == SwitchRoute && action == Action(DrainOld) && a.s.jobs.isOpen() {
+				return a.handOver(ctx)
+			}
 			err := a.act(ctx, StepName(action))
 			if err != nil {
 				err = a.stumble(ctx, StepName(action), err)
@@ -114,6 +117,15 @@ func (a *attempt) run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// handOver leaves the old release's draining and stopping to a job of its
+// own: the next deployment has no reason to wait for that.
+func (a *attempt) handOver(ctx context.Context) error {
+	return a.commit(ctx, func(tx *sqlite.Tx) error {
+		tx.OnCommit(func() { a.s.giveWayLater(a.stage.ID) })
+		return nil
+	})
 }
 
 // undoing gives the context to undo under: a person's cancelling ends the

@@ -17,11 +17,12 @@ const quickBeat = 20 * time.Millisecond
 func quick(replicas int, startDeadline time.Duration) func(*deploy.StageSpec) {
 	return func(s *deploy.StageSpec) {
 		s.Replicas = replicas
-		s.Probe.Timeout, s.Probe.StartDeadline = deploy.Duration(100*time.Millisecond), deploy.Duration(startDeadline)
+		s.Probe.Timeout, s.Probe.StartDeadline = deploy.Duration(500*time.Millisecond), deploy.Duration(startDeadline)
 	}
 }
 
 func TestRun_RoutesWithoutAnInstanceThatStopsAnsweringUntilItAnswers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	b := w.start(options{beat: quickBeat})
 	w.images.push("shop", "1", appGood)
@@ -53,10 +54,11 @@ func TestRun_RoutesWithoutAnInstanceThatStopsAnsweringUntilItAnswers(t *testing.
 }
 
 func TestRun_StartsAnInstanceAnewThatGoesOnNotAnswering(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	b := w.start(options{beat: quickBeat})
 	w.images.push("shop", "1", appGood)
-	b.shop(quick(1, 300*time.Millisecond))
+	b.shop(quick(1, 2*time.Second))
 	b.goLive("1")
 	was := b.status().Instances[0]
 	w.engine.hang(was.Container, true)
@@ -66,10 +68,11 @@ func TestRun_StartsAnInstanceAnewThatGoesOnNotAnswering(t *testing.T) {
 }
 
 func TestRun_DoesNotPutOffTheEndOfATrialForWhatElseHappens(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	b := w.start(options{beat: quickBeat})
 	w.images.push("shop", "1", appGood)
-	b.shop(quick(1, 300*time.Millisecond))
+	b.shop(quick(1, 2*time.Second))
 	b.goLive("1")
 	was := b.status().Instances[0]
 	w.engine.hang(was.Container, true)
@@ -82,6 +85,7 @@ func TestRun_DoesNotPutOffTheEndOfATrialForWhatElseHappens(t *testing.T) {
 }
 
 func TestRun_DoesNotProbeInstancesThatAreKept(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	b := w.start(options{beat: quickBeat})
 	w.images.push("shop", "1", appGood)

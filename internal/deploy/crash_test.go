@@ -3,6 +3,8 @@ package deploy_test
 import (
 	"errors"
 	"maps"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,6 +71,41 @@ func TestRun_CompletesWhatACrashLeft(t *testing.T) {
 		require.Len(t, releases, 2)
 		require.True(t, releases[0].Live)
 		require.False(t, releases[1].Live)
+	})
+}
+
+func TestRun_CompletesWhatACrashLeftWhileAnEarlierReleaseGaveWay(t *testing.T) {
+	everyCrash(t, func(t *testing.T, step deploy.StepName, when string) {
+		t.Helper()
+		w := newWorld(t)
+		for _, tag := range []string{"1", "2", "3"} {
+			w.images.push("shop", tag, appGood)
+		}
+		killed := make(chan struct{})
+		var earlier atomic.Pointer[[]string] // the deployments that are not to crash
+		b := w.start(options{hook: func(b *berth, id string, at deploy.StepName, moment string) {
+			if ids := earlier.Load(); at == step && moment == when && ids != nil && !slices.Contains(*ids, id) {
+				close(killed)
+				b.kill()
+			}
+		}})
+		b.shop(nil)
+		first := b.goLive("1")
+		drain := b.router.holdDrains()
+		second := b.deploy("2")
+		b.eventually(func() bool { return len(b.router.drains()) == 1 }, "the first release drains")
+		earlier.Store(&[]string{first.ID, second.ID})
+		third := b.deploy("3")
+		if step == deploy.DrainOld || step == deploy.StopOld {
+			close(drain) // its own turn to drain comes then
+		}
+		<-killed
+		b.stop()
+		b = w.start(options{})
+		require.Equal(t, deploy.Live, b.end(third.ID).State)
+		b.servesOnly("image-shop-3", 1)
+		require.Equal(t, deploy.Replaced, b.end(second.ID).State)
+		require.Equal(t, deploy.Replaced, b.end(first.ID).State)
 	})
 }
 

@@ -64,7 +64,7 @@ func TestStart_LeavesTheOldReleaseAloneWhenTheNewOneFails(t *testing.T) {
 
 func TestStart_FailsInWordsWhenTheEngineRefuses(t *testing.T) {
 	for method, step := range map[string]deploy.StepName{
-		"Pull": deploy.PullImage, "Create": deploy.CreateStep, "EnsureVolume": deploy.CreateStep, "Start": deploy.StartStep,
+		"Pull": deploy.PullImage, "Create": deploy.CreateStep, "EnsureVolume": deploy.CreateStep, "Volume": deploy.Preflight, "Start": deploy.StartStep,
 	} {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
@@ -82,6 +82,54 @@ func TestStart_FailsInWordsWhenTheEngineRefuses(t *testing.T) {
 			require.Equal(t, deploy.StepFailed, d.Steps[stepIndex(step)].State)
 		})
 	}
+}
+
+func TestStart_IsRefusedAVolumeThatIsNotThisBerths(t *testing.T) {
+	for name, c := range map[string]struct {
+		labels map[string]string
+		says   string
+	}{
+		"another Berth's": {map[string]string{"berth.server": "other"}, "is another Berth's: its label is berth.server=other, and this one is "},
+		"nobody's":        {nil, "is not Berth's: it has no label berth.server="},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			b := w.start(options{})
+			w.images.push("shop", "1", appGood)
+			require.NoError(t, w.engine.EnsureVolume(t.Context(), "berth_shop_prod_data", c.labels))
+			b.shop(func(s *deploy.StageSpec) { s.Volumes = []deploy.Volume{{Name: "data", Path: "/data"}} })
+			d := b.end(b.deploy("1").ID)
+			require.Equal(t, deploy.Failed, d.State)
+			require.Equal(t, deploy.Preflight, d.FailedStep)
+			require.Contains(t, d.Error, "berth_shop_prod_data")
+			require.Contains(t, d.Error, c.says)
+			require.Contains(t, d.Error, "give the stage's volume another name")
+			require.Zero(t, w.engine.called("Create"))
+
+			status := b.status()
+			status.Spec.Volumes[0].Name = "files"
+			_, err := b.UpdateStage(t.Context(), "ana", "shop", "prod", status.Version, status.Spec)
+			require.NoError(t, err)
+			b.goLive("1")
+			b.goLive("1") // its own is there now
+		})
+	}
+}
+
+func TestStart_IsRefusedAVolumeThatAnotherBerthMakesMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{hook: func(b *berth, _ string, step deploy.StepName, when string) {
+		if step == deploy.Preflight && when == "after" {
+			require.NoError(b.t, b.engine.EnsureVolume(b.t.Context(), "berth_shop_prod_data", map[string]string{"berth.server": "other"}))
+		}
+	}})
+	w.images.push("shop", "1", appGood)
+	b.shop(func(s *deploy.StageSpec) { s.Volumes = []deploy.Volume{{Name: "data", Path: "/data"}} })
+	d := b.end(b.deploy("1").ID)
+	require.Equal(t, deploy.CreateStep, d.FailedStep)
+	require.Contains(t, d.Error, "another Berth's")
+	require.Zero(t, w.engine.called("Create"))
 }
 
 func stepIndex(name deploy.StepName) int {

@@ -452,8 +452,23 @@ func (e *fakeEngine) EnsureVolume(ctx context.Context, name string, labels map[s
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.volumes[name] = labels
+	if _, ok := e.volumes[name]; !ok {
+		e.volumes[name] = labels
+	}
 	return nil
+}
+
+func (e *fakeEngine) Volume(ctx context.Context, name string) (container.Volume, error) {
+	if err := e.enter(ctx, "Volume"); err != nil {
+		return container.Volume{}, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	labels, ok := e.volumes[name]
+	if !ok {
+		return container.Volume{}, container.ErrNotFound
+	}
+	return container.Volume{Name: name, Labels: labels}, nil
 }
 
 func (e *fakeEngine) Volumes(ctx context.Context, labels map[string]string) ([]container.Volume, error) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -296,6 +297,21 @@ func (r *fakeRouter) Drain(ctx context.Context, deployment string, _, _ time.Dur
 		}
 	}
 	return cut, nil
+}
+
+// holdDrains has drains wait until the channel is closed.
+func (r *fakeRouter) holdDrains() chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.drain = make(chan struct{})
+	return r.drain
+}
+
+// drains gives the deployments that were asked to drain.
+func (r *fakeRouter) drains() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.drained)
 }
 
 func (r *fakeRouter) Remove(_ context.Context, stageID string) error {

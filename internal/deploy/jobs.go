@@ -27,6 +27,13 @@ type jobs struct {
 	group   sync.WaitGroup
 }
 
+// The sorts of jobs.
+const (
+	jobDeploy  = "deploy"
+	jobGiveWay = "give way"
+	jobKeep    = "keep"
+)
+
 type jobKey struct{ sort, stage string }
 
 // beginning gives what a job of its sort does, once, and how to end that.

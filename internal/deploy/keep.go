@@ -12,11 +12,6 @@ import (
 	"berth/internal/sqlite"
 )
 
-const (
-	jobDeploy = "deploy"
-	jobKeep   = "keep"
-)
-
 // The pace of looking again at what is not well.
 const (
 	lookAgain     = 5 * time.Second

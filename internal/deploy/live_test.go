@@ -172,6 +172,30 @@ func TestRun_DrainsBeforeItStops(t *testing.T) {
 	require.Equal(t, []string{first.ID}, b.router.drained)
 }
 
+func TestStart_DoesNotWaitForTheReleaseBeforeToGiveWay(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{})
+	for _, tag := range []string{"1", "2", "3"} {
+		w.images.push("shop", tag, appGood)
+	}
+	b.shop(nil)
+	first := b.goLive("1")
+	drain := b.router.holdDrains()
+	second := b.deploy("2")
+	b.eventually(func() bool { return len(b.router.drains()) == 1 }, "the first release drains")
+	third := b.deploy("3")
+	b.eventually(func() bool { return b.status().LiveDeployment == third.ID && b.status().State == deploy.StageHealthy }, "the third is live meanwhile")
+	b.eventually(func() bool { d, _ := b.Deployment(t.Context(), third.ID); return d.State == deploy.Live }, "and told so")
+	require.Equal(t, []string{"image-shop-3"}, b.ask("shop.test"))
+	require.Len(t, b.engine.all(), 3, "what drains is there still")
+	close(drain)
+	b.servesOnly("image-shop-3", 1)
+	require.Equal(t, deploy.Live, b.end(third.ID).State)
+	require.Equal(t, deploy.Replaced, b.end(second.ID).State)
+	require.Equal(t, deploy.Replaced, b.end(first.ID).State)
+	require.Equal(t, []string{first.ID, second.ID}, b.router.drains())
+}
+
 func TestRun_KeepsOldInstancesForTheirTimeEvenOverARestart(t *testing.T) {
 	w := newWorld(t)
 	b := w.start(options{})

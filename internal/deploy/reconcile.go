@@ -93,6 +93,7 @@ func (s *Service) reconcile(ctx context.Context) error {
 	}
 	for _, id := range k.work {
 		s.deployLater(id)
+		s.giveWayLater(id)
 	}
 	s.removeOrphans(ctx, k, list)
 	if s.reconciled.CompareAndSwap(false, true) {

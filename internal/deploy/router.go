@@ -36,6 +36,7 @@ type Route struct {
 	RequestTimeout time.Duration // for the response's headers
 	MaxBodyBytes   int64         // 0: the router's own limit
 	Deployment     string
+	Reference      string // the tag that was deployed, or the digest; for the log
 	Instances      []Endpoint
 }
 

@@ -69,12 +69,12 @@ func servedOf(ctx context.Context, tx *sqlite.Tx, stages []stage) ([]*served, er
 }
 
 // routeOf gives the route of a stage to those of the instances that are ready.
-func routeOf(st stage, deploymentID string, spec StageSpec, instances []Instance) Route {
+func routeOf(st stage, d Deployment, spec StageSpec, instances []Instance) Route {
 	r := Route{
 		StageID: st.ID, Project: st.Project, Stage: st.Name,
 		Hostname: spec.Hostname, PathPrefix: spec.PathPrefix, StripPrefix: spec.StripPrefix, Protocol: spec.Protocol,
 		RequestTimeout: time.Duration(spec.RequestTimeout), MaxBodyBytes: spec.MaxBodyBytes,
-		Deployment: deploymentID,
+		Deployment: d.ID, Reference: d.Reference,
 	}
 	for _, i := range instances {
 		if i.State == InstanceReady && i.Address != "" {
@@ -86,5 +86,5 @@ func routeOf(st stage, deploymentID string, spec StageSpec, instances []Instance
 
 // route gives the route to what is served.
 func (v *served) route() Route {
-	return routeOf(v.stage, v.deployment.ID, v.release.Spec, v.instances)
+	return routeOf(v.stage, v.deployment.Deployment, v.release.Spec, v.instances)
 }

@@ -151,7 +151,9 @@ func (s *Service) Run(ctx context.Context) error {
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
 	s.admit = func() {
-		s.jobs.admit(map[string]beginning{jobDeploy: under(work, s.deploy), jobKeep: under(ctx, s.keep)})
+		s.jobs.admit(map[string]beginning{
+			jobDeploy: under(work, s.deploy), jobGiveWay: under(work, s.giveWay), jobKeep: under(ctx, s.keep),
+		})
 	}
 	group, background := errgroup.WithContext(ctx)
 	group.Go(func() error { s.watch(background); return nil })

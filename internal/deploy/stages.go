@@ -178,6 +178,7 @@ func (s *Service) remove(ctx context.Context, actor, project, name string, withA
 	lift()
 	if err != nil {
 		s.deployLater(st.ID)
+		s.giveWayLater(st.ID)
 		s.keepLater(st.ID)
 	}
 	return keptVolumes, err

@@ -57,6 +57,10 @@ func (a *attempt) create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Another Berth may have made them since the preflight.
+	if err := a.s.volumesOwn(ctx, a.d.Project, a.d.Stage, a.release.Spec); err != nil {
+		return err
+	}
 	return a.each(ctx, func(ctx context.Context, b *berth) error {
 		if b.seen.Exists {
 			return nil
@@ -161,7 +165,7 @@ func (a *attempt) switchRoute(ctx context.Context) error {
 		if _, err := a.s.lookAfter(ctx, a.stage.ID, true); err != nil {
 			return err
 		}
-	} else if err := a.s.switchTo(ctx, routeOf(a.stage, a.d.ID, a.release.Spec, ready), a.release.Spec); err != nil {
+	} else if err := a.s.switchTo(ctx, routeOf(a.stage, a.d.Deployment, a.release.Spec, ready), a.release.Spec); err != nil {
 		return a.unswitch(ctx, err)
 	}
 	a.say("the route points to generation %d", a.d.Generation)
@@ -185,7 +189,7 @@ func (a *attempt) announce(ctx context.Context, tx *sqlite.Tx) error {
 	}
 	// An instance may have ended between its last probe and now.
 	tx.OnCommit(func() { a.s.keepLater(a.stage.ID) })
-	old, err := onceLive(ctx, tx, a.stage.ID, a.d.ID)
+	old, err := onceLive(ctx, tx, a.stage.ID, a.d.Generation)
 	if err != nil {
 		return err
 	}
@@ -235,7 +239,7 @@ func (a *attempt) unswitch(ctx context.Context, why error) error {
 // old gives the deployments that this one takes the place of.
 func (a *attempt) old(ctx context.Context) (list []deployment, err error) {
 	err = a.s.db.Read(ctx, func(tx *sqlite.Tx) error {
-		list, err = onceLive(ctx, tx, a.stage.ID, a.d.ID)
+		list, err = onceLive(ctx, tx, a.stage.ID, a.d.Generation)
 		return err
 	})
 	return list, err

@@ -103,13 +103,23 @@ func findDeployment(ctx context.Context, tx *sqlite.Tx, id string) (deployment, 
 func nextDeployment(ctx context.Context, tx *sqlite.Tx, stageID string) (deployment, error) {
 	return scanDeployment(tx.QueryRowContext(ctx, `
 		SELECT `+deploymentColumns+deploymentFrom+`
-		WHERE d.stage_id = ? AND d.finished_at IS NULL AND d.state <> 'held'
+		WHERE d.stage_id = ? AND d.finished_at IS NULL AND d.state NOT IN ('held', 'live', 'replaced')
 		ORDER BY d.state = 'waiting', CASE d.state WHEN 'waiting' THEN -d.generation ELSE d.generation END
 		LIMIT 1`, stageID))
 }
 
-// stagesWithWork gives the ids of the stages that nextDeployment has
-// something for.
+// nextToComplete gives the oldest deployment that is live, or was, and is not
+// at its end. sql.ErrNoRows when there is none.
+func nextToComplete(ctx context.Context, tx *sqlite.Tx, stageID string) (deployment, error) {
+	return scanDeployment(tx.QueryRowContext(ctx, `
+		SELECT `+deploymentColumns+deploymentFrom+`
+		WHERE d.stage_id = ? AND d.finished_at IS NULL AND d.state IN ('live', 'replaced')
+		ORDER BY d.generation
+		LIMIT 1`, stageID))
+}
+
+// stagesWithWork gives the ids of the stages that nextDeployment or
+// nextToComplete has something for.
 func stagesWithWork(ctx context.Context, tx *sqlite.Tx) ([]string, error) {
 	return all(ctx, tx, scanText, `
 		SELECT DISTINCT stage_id
@@ -130,13 +140,13 @@ func waitingBefore(ctx context.Context, tx *sqlite.Tx, stageID string, generatio
 		ORDER BY d.generation`, stageID, generation)
 }
 
-// once lists deployments of a stage that were switched to, other than the
-// one given, and whose instances have no time to stop yet.
-func onceLive(ctx context.Context, tx *sqlite.Tx, stageID, except string) ([]deployment, error) {
+// onceLive lists deployments of a stage that were switched to before the
+// generation given, and whose instances have no time to stop yet.
+func onceLive(ctx context.Context, tx *sqlite.Tx, stageID string, before int64) ([]deployment, error) {
 	return all(ctx, tx, scanDeployment, `
 		SELECT `+deploymentColumns+deploymentFrom+`
-		WHERE d.stage_id = ? AND d.id <> ? AND d.state = 'live' AND d.stop_at IS NULL
-		ORDER BY d.generation`, stageID, except)
+		WHERE d.stage_id = ? AND d.generation < ? AND d.state = 'live' AND d.stop_at IS NULL
+		ORDER BY d.generation`, stageID, before)
 }
 
 // dueToStop lists deployments whose time to stop is known, soonest first.

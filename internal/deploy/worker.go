@@ -14,12 +14,32 @@ func (s *Service) deployLater(stageID string) {
 	s.jobs.start(jobKey{jobDeploy, stageID})
 }
 
-// deploy works on a stage's deployments until there are none, or no new work
-// may be begun.
+// giveWayLater has what a stage served before drained and stopped.
+func (s *Service) giveWayLater(stageID string) {
+	s.jobs.start(jobKey{jobGiveWay, stageID})
+}
+
+// deploy works on a stage's deployments until each is live or came to nothing.
 func (s *Service) deploy(ctx context.Context, stageID string, _ <-chan struct{}) {
+	s.workOn(ctx, stageID, nextDeployment)
+}
+
+// giveWay completes a stage's deployments that are live, one after another:
+// what each took the place of drains and stops while the next one is deployed.
+func (s *Service) giveWay(ctx context.Context, stageID string, _ <-chan struct{}) {
+	s.workOn(ctx, stageID, nextToComplete)
+}
+
+// next gives what there is to work on in a stage, sql.ErrNoRows when there is
+// nothing.
+type next func(ctx context.Context, tx *sqlite.Tx, stageID string) (deployment, error)
+
+// workOn works on a stage's deployments until there are none, or no new work
+// may be begun.
+func (s *Service) workOn(ctx context.Context, stageID string, next next) {
 	retry := firstRetry
 	for s.jobs.isOpen() && ctx.Err() == nil {
-		more, err := s.deployNext(ctx, stageID)
+		more, err := s.workOnNext(ctx, stageID, next)
 		if err == nil && !more {
 			return
 		}
@@ -35,11 +55,11 @@ func (s *Service) deploy(ctx context.Context, stageID string, _ <-chan struct{})
 	}
 }
 
-// deployNext works on one deployment. more says that there was one.
-func (s *Service) deployNext(ctx context.Context, stageID string) (more bool, err error) {
+// workOnNext works on one deployment. more says that there was one.
+func (s *Service) workOnNext(ctx context.Context, stageID string, next next) (more bool, err error) {
 	var d deployment
 	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
-		d, err = nextDeployment(ctx, tx, stageID)
+		d, err = next(ctx, tx, stageID)
 		return err
 	})
 	if errors.Is(err, sql.ErrNoRows) {

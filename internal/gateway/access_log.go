@@ -24,10 +24,10 @@ func (m AccessLogMode) takes() bool {
 }
 
 // logAccess writes the request's line.
-func (x *exchange) logAccess(ctx context.Context, took time.Duration) {
+func (x *exchange) logAccess(ctx context.Context, path string, took time.Duration) {
 	x.g.log.LogAttrs(ctx, slog.LevelInfo, "request",
 		slog.Group("", x.attrs(
-			"method", x.r.Method, "host", x.host, "path", x.r.URL.Path, "protocol", x.r.Proto, "address", x.from.address,
+			"method", x.r.Method, "host", x.host, "path", path, "protocol", x.r.Proto, "address", x.from.address,
 			"status", x.status, "bytes_in", x.body.read.Load(), "bytes_out", x.sent,
 			"duration_ms", float64(took.Microseconds())/1000,
 		)...))
@@ -37,7 +37,8 @@ func (x *exchange) logAccess(ctx context.Context, took time.Duration) {
 func (x *exchange) attrs(more ...any) []any {
 	list := []any{"request_id", x.id}
 	if x.route != nil {
-		list = append(list, "project", x.route.Project, "stage", x.route.Stage, "deployment", x.route.Deployment)
+		list = append(list, "project", x.route.Project, "stage", x.route.Stage,
+			"tag", x.route.Reference, "deployment", x.route.Deployment)
 	}
 	if in := x.claim.in; in != nil {
 		list = append(list, "instance", in.Instance)

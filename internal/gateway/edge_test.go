@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"io"
@@ -285,38 +284,6 @@ func TestServe_CutsRequestsAfterWhatIsLeftWhenItEnds(t *testing.T) {
 	require.NoError(t, r.stop())
 
 	require.Equal(t, http.StatusServiceUnavailable, <-answer, "it is not the app's fault")
-}
-
-func TestAccessLog_HasTheRequestWithoutItsQuery(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.AccessLog = AccessLogOn })
-	r.route(routeTo("shop.localhost", "d1", addressOf(app(t, echo))))
-	r.send(http.MethodPost, "http://shop.localhost/a?token=secret", strings.NewReader("four"), func(q *http.Request) {
-		q.Header.Set("X-Request-Id", "request-0001")
-	})
-	var line map[string]any
-	require.Eventually(t, func() bool {
-		in := bufio.NewScanner(strings.NewReader(r.log.String()))
-		for in.Scan() {
-			if strings.Contains(in.Text(), `"msg":"request"`) {
-				return json.Unmarshal(in.Bytes(), &line) == nil
-			}
-		}
-		return false
-	}, 5*time.Second, time.Millisecond)
-	for key, want := range map[string]any{
-		"project": "shop", "stage": "prod", "deployment": "d1", "instance": "d1-a", "request_id": "request-0001",
-		"method": "POST", "host": "shop.localhost", "path": "/a", "status": 200.0, "bytes_in": 4.0, "address": "127.0.0.1",
-	} {
-		assert.Equal(t, want, line[key], key)
-	}
-	assert.Positive(t, line["bytes_out"])
-	assert.Contains(t, line, "duration_ms")
-	assert.NotContains(t, r.log.String(), "secret")
-}
-
-func TestAccessLogMode_TakesAllOrNothingAtItsEnds(t *testing.T) {
-	assert.False(t, AccessLogOff.takes())
-	assert.True(t, AccessLogOn.takes())
 }
 
 func TestNew_ChecksItsConfig(t *testing.T) {

@@ -28,10 +28,11 @@ type Config struct {
 	Table *Table
 	// Base answers for Berth's own hosts, which IsBase names. The host it is
 	// given is lower case and has neither port nor trailing dot; an IPv6
-	// address has its brackets.
+	// address has its brackets. In the log a request has the Pattern that Base
+	// leaves in it, and not its path, which may hold a token.
 	Base   http.Handler
 	IsBase func(host string) bool
-	// AccessLog is the share of requests to apps that are logged, none when zero.
+	// AccessLog is the share of requests that are logged, none when zero.
 	AccessLog AccessLogMode
 	// MaxBodyBytes bounds a request's body where its route does not; 1 GiB
 	// when zero.
@@ -105,9 +106,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	host, ok := normalHost(r.Host)
 	x.host, x.id = host, requestID(r)
 	if ok && g.isBase(host) {
-		r.Header["X-Request-Id"] = []string{x.id}
-		w.Header()["X-Request-Id"] = []string{x.id}
-		g.base.ServeHTTP(w, r)
+		x.serveBase()
 		return
 	}
 	x.grpc = r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
@@ -183,7 +182,7 @@ func (x *exchange) finish(ctx context.Context, err error) {
 	}
 	x.shard.end(x.status, counted, x.body.read.Load(), x.sent)
 	if x.g.accessLog.takes() {
-		x.logAccess(ctx, took)
+		x.logAccess(ctx, x.r.URL.Path, took)
 	}
 	if aborted && x.client == nil {
 		panic(http.ErrAbortHandler) // the one way to tell the client that the answer is not whole

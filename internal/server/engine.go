@@ -239,6 +239,10 @@ func (e *engine) Volumes(ctx context.Context, labels map[string]string) ([]conta
 	return ask(e, func(r container.Runtime) ([]container.Volume, error) { return r.Volumes(ctx, labels) })
 }
 
+func (e *engine) Volume(ctx context.Context, name string) (container.Volume, error) {
+	return ask(e, func(r container.Runtime) (container.Volume, error) { return r.Volume(ctx, name) })
+}
+
 func (e *engine) EnsureVolume(ctx context.Context, name string, labels map[string]string) error {
 	return tell(e, func(r container.Runtime) error { return r.EnsureVolume(ctx, name, labels) })
 }

@@ -104,7 +104,7 @@ var variables = []variable{
 		},
 	},
 	{
-		name: "ACCESS_LOG", help: "which requests to apps are logged",
+		name: "ACCESS_LOG", help: "which requests are logged",
 		takes: "on, off, or a share between 0 and 1", fallback: always("on"),
 		set: func(s *Settings, v, _ string) (err error) { s.AccessLog, err = parseAccessLog(v); return err },
 	},

@@ -137,5 +137,7 @@ func (s *suite) testLimits(t *testing.T) {
 	require.Equal(t, 137, code)
 	c, err := s.Inspect(t.Context(), id)
 	require.NoError(t, err)
-	require.Equal(t, !s.lacks(container.LacksOOM), c.OOMKilled, "%+v", c)
+	if !s.lacks(container.LacksOOM) {
+		require.True(t, c.OOMKilled, "%+v", c)
+	}
 }

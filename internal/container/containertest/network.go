@@ -107,6 +107,16 @@ func (s *suite) testVolumes(t *testing.T) {
 			}
 		}
 	})
+	t.Run("KeepsItsLabels", func(t *testing.T) {
+		require.NoError(t, s.EnsureVolume(t.Context(), name, map[string]string{label: "somebody else's"}))
+		found, err := s.Volume(t.Context(), name)
+		require.NoError(t, err)
+		require.Equal(t, name, found.Name)
+		require.Equal(t, labels, found.Labels)
+		require.False(t, found.Created.IsZero())
+		_, err = s.Volume(t.Context(), name+"-not")
+		require.ErrorIs(t, err, container.ErrNotFound)
+	})
 	t.Run("InUseStays", func(t *testing.T) {
 		s.create(t, container.Spec{Mounts: []container.Mount{{Kind: container.MountVolume, Source: name, Path: "/data"}}})
 		require.ErrorIs(t, s.RemoveVolume(t.Context(), name), container.ErrConflict)

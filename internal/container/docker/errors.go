@@ -127,7 +127,9 @@ var pullTexts = []struct {
 	{"status code 401", container.ErrDenied},
 	{"status code 403", container.ErrDenied},
 	{"manifest unknown", container.ErrNotFound},
+	{"manifest_unknown", container.ErrNotFound}, // Docker 26 passes on some registries' answers as they are
 	{"name unknown", container.ErrNotFound},
+	{"name_unknown", container.ErrNotFound},
 	{"not found", container.ErrNotFound},
 	{"status code 404", container.ErrNotFound},
 }

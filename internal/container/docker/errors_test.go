@@ -53,6 +53,8 @@ func TestPullMeaning_TellsRefusedFromMissing(t *testing.T) {
 		"initializing source docker://h/a: reading manifest sha256:0 in h/a: unauthorized":                         container.ErrDenied,
 		"unable to retrieve auth token: invalid username/password: unauthorized":                                   container.ErrDenied,
 		"reading manifest sha256:0 in h/a: manifest unknown":                                                       container.ErrNotFound,
+		`unknown: {"errors":[{"code":"MANIFEST_UNKNOWN","message":"Unknown manifest"}]}`:                           container.ErrNotFound,
+		`unknown: {"errors":[{"code":"NAME_UNKNOWN","message":"Unknown name"}]}`:                                   container.ErrNotFound,
 		"manifest for h/a@sha256:0 not found: manifest unknown: Unknown manifest":                                  container.ErrNotFound,
 		"pinging container registry h: Get \"http://h/v2/\": dial tcp 127.0.0.1:5000: connect: connection timeout": nil,
 	} {

@@ -128,8 +128,16 @@ func (m message) line() string {
 // imageOfDigest finds an image that was pulled by this digest before, by
 // whatever name: the digest says that it is the same, and Berth's own registry
 // has another port at each start.
+//
+// Podman looks at every image once more for each one that it lists, which takes
+// seconds where there are a hundred: it is asked for this one alone. Docker has
+// no such filter, as its pattern takes no host, and needs none.
 func (e *Engine) imageOfDigest(ctx context.Context, digest string) (container.Image, error) {
-	said, err := e.api.ImageList(ctx, client.ImageListOptions{})
+	var options client.ImageListOptions
+	if e.facts.Load().podman {
+		options.Filters = client.Filters{}.Add("reference", "*@"+digest)
+	}
+	said, err := e.api.ImageList(ctx, options)
 	if err != nil {
 		return container.Image{}, wrap(err, "list images")
 	}

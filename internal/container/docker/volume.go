@@ -24,6 +24,16 @@ func (e *Engine) Volumes(ctx context.Context, labels map[string]string) ([]conta
 	return volumes, nil
 }
 
+// Volume finds a volume by its name.
+func (e *Engine) Volume(ctx context.Context, name string) (container.Volume, error) {
+	said, err := e.api.VolumeInspect(ctx, name, client.VolumeInspectOptions{})
+	if err != nil {
+		return container.Volume{}, wrap(err, "find volume %s", name)
+	}
+	v := said.Volume
+	return container.Volume{Name: v.Name, Labels: v.Labels, Created: parseTime(v.CreatedAt)}, nil
+}
+
 // EnsureVolume makes a volume when it is not there.
 func (e *Engine) EnsureVolume(ctx context.Context, name string, labels map[string]string) error {
 	_, err := e.api.VolumeCreate(ctx, client.VolumeCreateOptions{Name: name, Labels: labels})

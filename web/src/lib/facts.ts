@@ -79,7 +79,7 @@ export function say(fact: Fact, within = ''): Said {
 		case 'image.removed':
 			return said(`removed image ${image}`, Package, { tone: 'bad' });
 		case 'person.created':
-			return said(`added ${person}`, UserRound);
+			return said(person === fact.actor ? 'made the first account' : `added ${person}`, UserRound);
 		case 'person.updated':
 			return said(`changed ${person}`, UserRound);
 		case 'person.disabled':

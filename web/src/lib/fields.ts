@@ -10,8 +10,3 @@ export function fieldError(errors: FieldError[], path: string): string | undefin
 	const found = errors.find((e) => canonical(e.location) === path) ?? errors.find((e) => canonical(e.location).startsWith(`${path}.`));
 	return found?.message;
 }
-
-/** Errors that none of the paths shows. */
-export function otherErrors(errors: FieldError[], shown: (path: string) => boolean): FieldError[] {
-	return errors.filter((e) => !shown(canonical(e.location)));
-}

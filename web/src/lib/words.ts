@@ -1,6 +1,9 @@
-/** Fields of a stage as its form names them. */
+/** Fields as their forms name them. */
 const fields: Record<string, string> = {
 	image: 'Image',
+	description: 'Description',
+	username: 'Username',
+	insecure: 'Plain HTTP',
 	digest: 'Image digest',
 	reference: 'Image',
 	hostname: 'Hostname',
