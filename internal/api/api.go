@@ -44,6 +44,7 @@ type Config struct {
 	Deploy   *deploy.Service
 	Registry *registry.Registry
 	Resolver *registry.Resolver
+	Watcher  *registry.Watcher
 	Vault    *vault.Vault
 	Gateway  *gateway.Gateway
 	Runtime  container.Runtime
@@ -66,6 +67,7 @@ type API struct {
 	deploy   *deploy.Service
 	registry *registry.Registry
 	resolver *registry.Resolver
+	watcher  *registry.Watcher
 	vault    *vault.Vault
 	gateway  *gateway.Gateway
 	runtime  container.Runtime
@@ -110,7 +112,7 @@ func New(c Config) (*API, error) {
 		c.Web = http.NotFoundHandler()
 	}
 	a := &API{
-		identity: c.Identity, deploy: c.Deploy, registry: c.Registry, resolver: c.Resolver,
+		identity: c.Identity, deploy: c.Deploy, registry: c.Registry, resolver: c.Resolver, watcher: c.Watcher,
 		vault: c.Vault, gateway: c.Gateway, runtime: c.Runtime, events: c.Events, notifier: c.Notifier,
 		baseURL: c.BaseURL, dataDir: c.DataDir, version: c.Version, settings: c.Settings,
 		gatherer: c.Gatherer, web: c.Web, clock: c.Clock, log: c.Log,
@@ -129,7 +131,7 @@ func New(c Config) (*API, error) {
 func (c *Config) check() error {
 	for name, missing := range map[string]bool{
 		"Identity": c.Identity == nil, "Deploy": c.Deploy == nil, "Registry": c.Registry == nil,
-		"Resolver": c.Resolver == nil, "Vault": c.Vault == nil, "Gateway": c.Gateway == nil,
+		"Resolver": c.Resolver == nil, "Watcher": c.Watcher == nil, "Vault": c.Vault == nil, "Gateway": c.Gateway == nil,
 		"Runtime": c.Runtime == nil, "Events": c.Events == nil, "BaseURL": c.BaseURL == nil,
 		"Notifier": c.Notifier == nil,
 	} {

@@ -16,7 +16,7 @@ var openKinds = []event.Kind{
 	"stage.created", "stage.updated", "stage.removed",
 	"deployment.state", "deployment.step", event.DeploymentLog,
 	"instance.state",
-	"image.pushed", "image.removed",
+	"image.pushed", "image.found", "image.removed",
 	"secret.set", "secret.removed",
 }
 

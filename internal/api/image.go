@@ -56,12 +56,14 @@ type setRegistryInput struct {
 		Password secret.Text `json:"password" maxLength:"65536"`
 		Insecure bool        `json:"insecure,omitempty" doc:"Speak plain HTTP; only for registries on a network of your own"`
 		Version  *int64      `json:"version,omitempty" minimum:"0" doc:"The version that was seen, 0 for an account that is not there; 409 when it has moved. Without it, whatever is there is replaced."`
+		// PollInterval is checked by its type.
+		PollInterval registry.Interval `json:"poll_interval,omitempty" doc:"How often its images are looked at: a time from 30s to 168h, off, or nothing for 5m"`
 	}
 }
 
 func (a *API) setRegistry(ctx context.Context, in *setRegistryInput) (*struct{}, error) {
 	return nil, a.resolver.SetAccount(ctx, callerOf(ctx).actor(), in.Body.Version, registry.RegistryAccount{
-		Host: in.Host, Username: in.Body.Username, Insecure: in.Body.Insecure,
+		Host: in.Host, Username: in.Body.Username, Insecure: in.Body.Insecure, PollInterval: in.Body.PollInterval,
 	}, in.Body.Password)
 }
 

@@ -17,6 +17,7 @@ import (
 	"berth/internal/gateway"
 	"berth/internal/identity"
 	"berth/internal/notify"
+	"berth/internal/registry"
 	"berth/internal/settings"
 )
 
@@ -81,6 +82,8 @@ func schemaName(t reflect.Type, hint string) string {
 		return "NotificationChannel"
 	case reflect.TypeFor[notify.Delivery]():
 		return "Notification"
+	case reflect.TypeFor[registry.Source]():
+		return "ImageSource"
 	case reflect.TypeFor[settings.Value]():
 		return "SettingValue"
 	}
@@ -106,6 +109,8 @@ var enums = []struct{ of, schema reflect.Type }{
 	enum[notify.Kind, noticeKinds](),
 	enum[notify.Level, noticeLevels](),
 	enum[notify.State, deliveryStates](),
+	enum[registry.Interval, interval](),
+	enum[registry.SourceState, sourceStates](),
 	enum[identity.Role, roles](),
 	enum[identity.Scope, scopes](),
 	enum[identity.Via, vias](),
@@ -136,6 +141,8 @@ type (
 	tagKinds         struct{}
 	probeKinds       struct{}
 	duration         struct{}
+	interval         struct{}
+	sourceStates     struct{}
 	lacks            struct{}
 	roles            struct{}
 	services         struct{}
@@ -151,7 +158,7 @@ func (deploymentKinds) Schema(huma.Registry) *huma.Schema {
 }
 
 func (triggers) Schema(huma.Registry) *huma.Schema {
-	return oneOf(deploy.TriggerPush, deploy.TriggerAPI, deploy.TriggerPerson, deploy.TriggerPromote)
+	return oneOf(deploy.TriggerPush, deploy.TriggerWebhook, deploy.TriggerPoll, deploy.TriggerAPI, deploy.TriggerPerson, deploy.TriggerPromote)
 }
 
 func (deploymentStates) Schema(huma.Registry) *huma.Schema {
@@ -192,6 +199,14 @@ func (duration) Schema(huma.Registry) *huma.Schema {
 		Pattern:            `^(0|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$`,
 		PatternDescription: `a duration such as "30s" or "1m30s"`,
 	}
+}
+
+func (interval) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Examples: []any{"10m0s"}, MaxLength: new(40)}
+}
+
+func (sourceStates) Schema(huma.Registry) *huma.Schema {
+	return oneOf(registry.SourceNew, registry.SourceOK, registry.SourceFailing, registry.SourceWaiting, registry.SourceOff)
 }
 
 func (lacks) Schema(huma.Registry) *huma.Schema {

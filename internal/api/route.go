@@ -122,6 +122,9 @@ func (a *API) routes() []route {
 		on(a, "GET /api/notifications", read, "list-notifications", "List what was sent to channels, newest first", a.listNotifications),
 		on(a, "POST /api/notifications/{id}/retry", edit, "retry-notification", "Send a message again that failed", a.retryNotification),
 
+		on(a, "GET /api/sources", read, "list-sources", "List the images in other registries that are watched, and how that goes", a.listSources),
+		on(a, "POST /api/sources/poll", deploy, "poll-source", "Look at a watched image as soon as may be", a.pollSource),
+
 		on(a, "GET /api/system", read, "get-system", "Show the version, the engine and the disk", a.getSystem),
 		on(a, "GET /api/system/settings", administer, "list-settings", "Show the settings in force and where each comes from", a.listSettings),
 		on(a, "GET /api/openapi.json", read, "get-openapi", "Read this document", a.getOpenAPI),
@@ -161,7 +164,7 @@ func newOperation(pattern, id, summary string) huma.Operation {
 		RejectUnknownQueryParameters: true,
 	}
 	switch id {
-	case "start-deployment", "redeploy", "roll-back", "promote", "approve-deployment":
+	case "start-deployment", "redeploy", "roll-back", "poll-source", "promote", "approve-deployment":
 		o.DefaultStatus = http.StatusAccepted
 	case "create-person", "create-project", "create-stage", "create-token", "create-channel":
 		o.DefaultStatus = http.StatusCreated

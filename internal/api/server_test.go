@@ -105,6 +105,8 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 		ReservedHosts: []string{"localhost"},
 	})
 	require.NoError(tb, err)
+	watcher, err := registry.NewWatcher(registry.WatcherConfig{Resolver: resolver, Interests: s.deploy})
+	require.NoError(tb, err)
 
 	s.notifier, err = notify.New(notify.Config{
 		DB: db, Events: s.events, Secrets: s.vault, Projects: projects{s.deploy}, BaseURL: base,
@@ -112,7 +114,7 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 	require.NoError(tb, err)
 
 	c := api.Config{
-		Identity: s.identity, Deploy: s.deploy, Registry: images, Resolver: resolver, Vault: s.vault,
+		Identity: s.identity, Deploy: s.deploy, Registry: images, Resolver: resolver, Watcher: watcher, Vault: s.vault,
 		Gateway: edge, Runtime: s.engine, Events: s.events, Notifier: s.notifier, BaseURL: base, DataDir: dir, Version: "1.2.3",
 		Settings: []settings.Value{{Name: "BERTH_LISTEN", Value: "127.0.0.1:8080", Source: "default"}},
 		Gatherer: prometheus.NewRegistry(),

@@ -60,9 +60,11 @@ type Trigger string
 
 // The triggers.
 const (
-	TriggerPush   Trigger = "push" // to the built-in registry
-	TriggerAPI    Trigger = "api"
-	TriggerPerson Trigger = "person" // from the dashboard
+	TriggerPush    Trigger = "push"    // to the built-in registry
+	TriggerWebhook Trigger = "webhook" // from another registry
+	TriggerPoll    Trigger = "poll"    // of another registry
+	TriggerAPI     Trigger = "api"
+	TriggerPerson  Trigger = "person" // from the dashboard
 	// TriggerPromote is Berth itself, where a release was healthy for its time
 	// in the stage that another promotes from.
 	TriggerPromote Trigger = "promote"

@@ -7,16 +7,26 @@ import (
 	"strconv"
 
 	"berth/internal/event"
+	"berth/internal/registry"
 	"berth/internal/sqlite"
 )
 
-// imagePushed is the kind of event that the built-in registry writes with a
-// tag; pushed is what deploy reads of its data.
-const imagePushed event.Kind = "image.pushed"
-
+// pushed is what deploy reads of the data of an event that tells of a new
+// image: a push to the built-in registry, or one found in another.
 type pushed struct {
 	Repository string `json:"repository"`
 	Tag        string `json:"tag"`
+	By         string `json:"by"` // what found it; "" of a push
+}
+
+func (p pushed) trigger() Trigger {
+	switch p.By {
+	case registry.ByWebhook:
+		return TriggerWebhook
+	case registry.ByPoll:
+		return TriggerPoll
+	}
+	return TriggerPush
 }
 
 // followPushes asks for the deployments that pushes call for, each push once,
@@ -48,7 +58,7 @@ func (s *Service) takePushes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for e, err := range s.events.Follow(ctx, after, event.Filter{Kinds: []event.Kind{imagePushed}}) {
+	for e, err := range s.events.Follow(ctx, after, event.Filter{Kinds: []event.Kind{registry.Pushed, registry.ImageFound}}) {
 		if err == nil {
 			err = s.takePush(ctx, e)
 		}
@@ -78,7 +88,7 @@ func (s *Service) takePush(ctx context.Context, e event.Event) error {
 			if st.Spec.PromoteFrom != "" || !st.Spec.Tags.Match(p.Tag) {
 				continue
 			}
-			d := deployment{Deployment: Deployment{Kind: KindDeploy, Reference: p.Tag, Trigger: TriggerPush, Actor: e.Actor}}
+			d := deployment{Deployment: Deployment{Kind: KindDeploy, Reference: p.Tag, Trigger: p.trigger(), Actor: e.Actor}}
 			if st.Spec.Approve {
 				d.Approval = ApprovalAny
 			}

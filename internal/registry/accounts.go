@@ -15,12 +15,14 @@ import (
 // RegistryAccount is who Berth is to another registry. Its password is a
 // sealed slot.
 type RegistryAccount struct { //nolint:revive // Account is somebody at this registry
-	Host      string    `json:"host"` // "ghcr.io", "registry.example.org:5000"
-	Username  string    `json:"username"`
-	Insecure  bool      `json:"insecure"` // plain HTTP is allowed
-	Version   int64     `json:"version"`  // counts from 1 with each SetAccount
-	CreatedAt time.Time `json:"created_at"`
-	UpdatedAt time.Time `json:"updated_at"`
+	Host     string `json:"host"` // "ghcr.io", "registry.example.org:5000"
+	Username string `json:"username"`
+	Insecure bool   `json:"insecure"` // plain HTTP is allowed
+	Version  int64  `json:"version"`  // counts from 1 with each SetAccount
+	// PollInterval is how often its repositories are looked at.
+	PollInterval Interval  `json:"poll_interval"`
+	CreatedAt    time.Time `json:"created_at"`
+	UpdatedAt    time.Time `json:"updated_at"`
 }
 
 // AccountChange is the data of the events AccountSet and AccountGone.
@@ -45,7 +47,7 @@ func (r *Resolver) Accounts(ctx context.Context) (list []RegistryAccount, err er
 // version that its author saw, 0 for no account at all; otherwise fault.Conflict
 // says so. A nil version is any. An empty password keeps the one there is. An
 // empty username is for a registry that is only to be reached over plain HTTP,
-// and has no password.
+// or polled at an interval of its own, and has no password.
 func (r *Resolver) SetAccount(ctx context.Context, actor string, seen *int64, a RegistryAccount, password secret.Text) error {
 	host, err := NormalHost(a.Host)
 	if err != nil {
@@ -81,8 +83,8 @@ func checkAccount(a, old RegistryAccount, found bool, password secret.Text) erro
 		wrong = append(wrong, fault.Field{Name: "username", Message: "has at most 255 characters, and no colon or line end"})
 	}
 	switch {
-	case a.Username == "" && !a.Insecure:
-		wrong = append(wrong, fault.Field{Name: "username", Message: "is needed, unless the account only allows plain HTTP"})
+	case a.Username == "" && !a.Insecure && a.PollInterval == 0:
+		wrong = append(wrong, fault.Field{Name: "username", Message: "is needed, unless the account only allows plain HTTP or sets how often to poll"})
 	case a.Username == "" && !password.Empty():
 		wrong = append(wrong, fault.Field{Name: "username", Message: "is needed with a password"})
 	case a.Username != "" && password.Empty() && (!found || old.Username != a.Username):

@@ -62,6 +62,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		s.engine.await(ctx)
 		return s.deploy.Run(ctx)
 	})
+	deployers.run("watching", func() error { return s.watcher.Run(ctx) })
 
 	<-ctx.Done()
 	s.log.InfoContext(still, "stopping", "within", s.settings.ShutdownTimeout.String())

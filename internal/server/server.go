@@ -54,6 +54,7 @@ type Server struct {
 	vault    *vault.Vault
 	registry *registry.Registry
 	resolver *registry.Resolver
+	watcher  *registry.Watcher
 	engine   *engine
 	deploy   *deploy.Service
 	notifier *notify.Notifier
@@ -179,6 +180,10 @@ func (s *Server) buildDeploy(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	s.watcher, err = registry.NewWatcher(registry.WatcherConfig{Resolver: s.resolver, Interests: s.deploy, Clock: s.clock, Log: s.log})
+	if err != nil {
+		return err
+	}
 	if s.gateway, err = s.newGateway(table); err != nil {
 		return err
 	}
@@ -219,10 +224,10 @@ func (s *Server) buildServing(context.Context) error {
 		return err
 	}
 	s.api, err = api.New(api.Config{ //nolint:contextcheck // nothing is served yet: requests bring their own
-		Identity: s.identity, Deploy: s.deploy, Registry: s.registry, Resolver: s.resolver, Vault: s.vault,
+		Identity: s.identity, Deploy: s.deploy, Registry: s.registry, Resolver: s.resolver, Watcher: s.watcher, Vault: s.vault,
 		Gateway: s.gateway, Runtime: s.engine, Events: s.events, Notifier: s.notifier,
 		BaseURL: s.settings.BaseURL, DataDir: s.settings.DataDir, Version: s.version, Settings: s.settings.Describe(),
-		Gatherer: gatherer(s.version, s.gateway.Collector(), s.notifier.Collector()), Web: dashboard, Clock: s.clock, Log: s.log,
+		Gatherer: gatherer(s.version, s.gateway.Collector(), s.notifier.Collector(), s.watcher.Collector()), Web: dashboard, Clock: s.clock, Log: s.log,
 	})
 	if err != nil {
 		return err

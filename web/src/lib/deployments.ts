@@ -21,6 +21,8 @@ export const kindWord: Record<Deployment['kind'], string> = { deploy: 'Deploy', 
 export function askedBy(d: Pick<Deployment, 'trigger' | 'actor'>): string {
 	if (d.trigger === 'push') return d.actor && d.actor !== 'registry' ? `pushed by ${d.actor}` : 'image pushed';
 	if (d.trigger === 'promote') return 'by itself';
+	if (d.trigger === 'webhook') return 'found by a webhook';
+	if (d.trigger === 'poll') return 'found by polling';
 	if (d.trigger === 'api') return d.actor ? `by ${d.actor} through the API` : 'through the API';
 	return d.actor ? `by ${d.actor}` : 'by a person';
 }

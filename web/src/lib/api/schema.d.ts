@@ -839,6 +839,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/sources": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the images in other registries that are watched, and how that goes */
+        get: operations["list-sources"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sources/poll": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Look at a watched image as soon as may be */
+        post: operations["poll-source"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/system": {
         parameters: {
             query?: never;
@@ -977,7 +1011,7 @@ export interface components {
             state: "held" | "waiting" | "running" | "live" | "replaced" | "failed" | "canceled" | "superseded";
             steps: components["schemas"]["Step"][];
             /** @enum {string} */
-            trigger: "push" | "api" | "person" | "promote";
+            trigger: "push" | "webhook" | "poll" | "api" | "person" | "promote";
         };
         Disk: {
             /**
@@ -1034,6 +1068,25 @@ export interface components {
             location: string;
             /** @example must begin with a slash */
             message: string;
+        };
+        ImageSource: {
+            error?: string;
+            /** Format: int64 */
+            failures: number;
+            host: string;
+            interval: string;
+            missing: string[];
+            /** Format: date-time */
+            next_at?: string;
+            /** Format: date-time */
+            polled_at?: string;
+            projects: string[];
+            repository: string;
+            rules: string[];
+            /** @enum {string} */
+            state: "new" | "ok" | "failing" | "waiting" | "off";
+            /** Format: date-time */
+            succeeded_at?: string;
         };
         Instance: {
             address?: string;
@@ -1129,6 +1182,11 @@ export interface components {
         };
         ListSlot: {
             items: components["schemas"]["Slot"][];
+            /** @description The cursor of the next part; absent in the last one */
+            next?: string;
+        };
+        ListSource: {
+            items: components["schemas"]["ImageSource"][];
             /** @description The cursor of the next part; absent in the last one */
             next?: string;
         };
@@ -1237,6 +1295,10 @@ export interface components {
             /** Format: date-time */
             at: string;
         };
+        PollSourceInputBody: {
+            /** @description As the project has it, with its host */
+            repository: string;
+        };
         Probe: {
             /** @example 1m30s */
             interval?: string;
@@ -1338,6 +1400,8 @@ export interface components {
             created_at: string;
             host: string;
             insecure: boolean;
+            /** @example 10m0s */
+            poll_interval: string;
             /** Format: date-time */
             updated_at: string;
             username: string;
@@ -1440,6 +1504,11 @@ export interface components {
             /** @description Speak plain HTTP; only for registries on a network of your own */
             insecure?: boolean;
             password: string;
+            /**
+             * @description How often its images are looked at: a time from 30s to 168h, off, or nothing for 5m
+             * @example 10m0s
+             */
+            poll_interval?: string;
             username: string;
             /**
              * Format: int64
@@ -3996,6 +4065,74 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SessionInfo"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-sources": {
+        parameters: {
+            query?: {
+                /** @description What next of the part before said */
+                cursor?: string;
+                limit?: number;
+                /** @description Only those of this project */
+                project?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListSource"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "poll-source": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PollSourceInputBody"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageSource"];
                 };
             };
             /** @description Error */
