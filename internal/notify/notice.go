@@ -79,6 +79,10 @@ type deploymentData struct {
 	Reference  string `json:"reference"`
 	Error      string `json:"error"`
 	FailedStep string `json:"failed_step"`
+	Approval   string `json:"approval"` // "other": of another person than who asked
+	Source     struct {
+		Stage string `json:"stage"`
+	} `json:"source"` // of a promotion
 }
 
 func (n Notice) ofDeployment(raw json.RawMessage) (Notice, bool) {
@@ -89,7 +93,7 @@ func (n Notice) ofDeployment(raw json.RawMessage) (Notice, bool) {
 	n.Release, n.Reason = release(d.Reference), clean(d.Error, 500)
 	n.Path = "/deployments/" + n.Deployment
 	place := n.Project + " " + n.Stage
-	who := fmt.Sprintf("Deployment %d, %s.", d.Generation, started(d.Trigger, n.Actor))
+	who := fmt.Sprintf("Deployment %d, %s.", d.Generation, started(d, n.Actor))
 	switch d.State {
 	case "live":
 		n.Kind, n.Level, n.Title, n.Text = DeploymentLive, Good, fmt.Sprintf("%s: %s is live", place, n.Release), who
@@ -106,6 +110,9 @@ func (n Notice) ofDeployment(raw json.RawMessage) (Notice, bool) {
 	case "held":
 		n.Kind, n.Level = DeploymentHeld, Ask
 		n.Title = fmt.Sprintf("%s: %s waits for approval", place, n.Release)
+		if d.Approval == "other" {
+			n.Reason = "somebody other than who asked for it has to approve it"
+		}
 		n.Text = lines(sentence(n.Reason), who)
 	default:
 		return Notice{}, false
@@ -114,20 +121,22 @@ func (n Notice) ofDeployment(raw json.RawMessage) (Notice, bool) {
 }
 
 // started says who or what asked for a deployment.
-func started(trigger, actor string) string {
-	by := "started"
-	switch trigger {
-	case "push":
-		by = "started by a push"
-	case "webhook", "poll":
-		by = "started because its image changed"
-	case "promote":
-		by = "promoted"
-	}
+func started(d deploymentData, actor string) string {
+	by := ""
 	if actor != "" {
-		by += " by " + actor
+		by = " by " + actor
 	}
-	return strings.Replace(by, "by a push by", "by a push of", 1)
+	switch {
+	case d.Source.Stage != "":
+		return "promoted from " + clean(d.Source.Stage, 100) + by
+	case d.Trigger == "push" && actor != "":
+		return "started by a push of " + actor
+	case d.Trigger == "push":
+		return "started by a push"
+	case d.Trigger == "webhook", d.Trigger == "poll":
+		return "started because its image changed"
+	}
+	return "started" + by
 }
 
 // instanceData is what of an instance.state event is told.
