@@ -64,7 +64,8 @@ inside() {
   hostname berth-test
   ip link set lo up
   # Rootless Podman 5 wants a way out to copy; behind this one is nobody.
-  ip link add nowhere type dummy
+  ip link add nowhere type veth peer name nobody
+  ip link set nobody up
   ip address add 192.0.2.1/24 dev nowhere
   ip link set nowhere up
   ip route add default via 192.0.2.2
