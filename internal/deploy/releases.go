@@ -3,11 +3,16 @@ package deploy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"berth/internal/container"
 	"berth/internal/fault"
 	"berth/internal/sqlite"
 )
@@ -38,7 +43,7 @@ func (s *Service) Releases(ctx context.Context, project, stageName string, p Pag
 		return nil, "", err
 	}
 	found, next = page(found, p.limit(), func(r release) string { return r.ID })
-	held := s.imagesHeld(ctx)
+	held := s.imagesHeld(ctx, found)
 	for _, r := range found {
 		r.Available = held[r.imageID]
 		list = append(list, r.Release)
@@ -46,18 +51,38 @@ func (s *Service) Releases(ctx context.Context, project, stageName string, p Pag
 	return list, next, nil
 }
 
-// imagesHeld gives the ids of the images in the engine: none when that does
-// not answer.
-func (s *Service) imagesHeld(ctx context.Context) map[string]bool {
+// imagesHeld says which of the releases' images are in the engine: none that
+// it says nothing of in time. Each is asked for by itself, since listing all
+// images takes Podman seconds on a machine that has many.
+func (s *Service) imagesHeld(ctx context.Context, of []release) map[string]bool {
 	ctx, stop := context.WithTimeout(ctx, imagesTime)
 	defer stop()
-	images, err := s.runtime.Images(ctx)
-	if err != nil {
-		s.log.WarnContext(ctx, "images of the container engine not listed", "error", err)
+	ids := map[string]bool{}
+	for _, r := range of {
+		if r.imageID != "" {
+			ids[r.imageID] = true
+		}
 	}
-	held := make(map[string]bool, len(images))
-	for _, i := range images {
-		held[i.ID] = true
+	var mu sync.Mutex
+	held := make(map[string]bool, len(ids))
+	var group errgroup.Group
+	group.SetLimit(engineAtATime)
+	for id := range ids {
+		group.Go(func() error {
+			_, err := s.runtime.Image(ctx, id)
+			if errors.Is(err, container.ErrNotFound) {
+				return nil
+			}
+			if err == nil {
+				mu.Lock()
+				defer mu.Unlock()
+				held[id] = true
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		s.log.WarnContext(ctx, "the container engine was not sure of all images", "error", err)
 	}
 	return held
 }
