@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"berth/internal/notify"
 )
 
 // cli is the whole command line.
@@ -37,6 +39,7 @@ type cli struct {
 	Instance   instanceCommand   `cmd:"" group:"apps" help:"Instances: show, and what they use."`
 	Logs       logsCommand       `cmd:"" group:"apps" help:"Show what the instances of a stage write."`
 	Events     eventsCommand     `cmd:"" group:"apps" help:"Show what happened, and follow what happens."`
+	Notify     notifyCommand     `cmd:"" group:"apps" help:"Notification channels: list, add, edit, test, sent, retry, remove."`
 	Image      imageCommand      `cmd:"" group:"apps" help:"Images of the built-in registry: list, push, remove."`
 
 	Login    loginCommand    `cmd:"" group:"access" help:"Sign in to a server and keep a token for it."`
@@ -103,6 +106,7 @@ func (p process) run(ctx context.Context) int {
 		kong.ExplicitGroups([]kong.Group{
 			{Key: "apps", Title: "Apps:"}, {Key: "access", Title: "Access:"}, {Key: "server", Title: "Server:"},
 		}),
+		kong.Vars{"kinds": joinWords(notify.Kinds)},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(&p),
 		kong.BindToProvider(func() (*output, error) { return newOutput(p.stdout, p.stderr, c.JSON), nil }),

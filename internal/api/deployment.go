@@ -131,6 +131,10 @@ func (a *API) cancelDeployment(ctx context.Context, in *idInput) (*struct{}, err
 	return nil, a.deploy.Cancel(ctx, callerOf(ctx).actor(), in.ID)
 }
 
+func (a *API) continueDeployment(ctx context.Context, in *idInput) (*struct{}, error) {
+	return nil, a.deploy.GoOn(ctx, callerOf(ctx).actor(), in.ID)
+}
+
 type deploymentLogInput struct {
 	ID    string `path:"id" maxLength:"64"`
 	After int64  `query:"after" minimum:"0" doc:"Events above this id"`

@@ -100,6 +100,8 @@ var enums = []struct{ of, schema reflect.Type }{
 	enum[deploy.StepState, stepStates](),
 	enum[deploy.InstanceState, instanceStates](),
 	enum[deploy.StageState, stageStates](),
+	enum[deploy.WatchPhase, watchPhases](),
+	enum[deploy.WatchState, watchStates](),
 	enum[deploy.Protocol, protocols](),
 	enum[deploy.TagKind, tagKinds](),
 	enum[deploy.ProbeKind, probeKinds](),
@@ -137,6 +139,8 @@ type (
 	stepStates       struct{}
 	instanceStates   struct{}
 	stageStates      struct{}
+	watchPhases      struct{}
+	watchStates      struct{}
 	protocols        struct{}
 	tagKinds         struct{}
 	probeKinds       struct{}
@@ -162,14 +166,14 @@ func (triggers) Schema(huma.Registry) *huma.Schema {
 }
 
 func (deploymentStates) Schema(huma.Registry) *huma.Schema {
-	return oneOf(deploy.Held, deploy.Waiting, deploy.Running, deploy.Live, deploy.Replaced, deploy.Failed, deploy.Canceled, deploy.Superseded)
+	return oneOf(deploy.Held, deploy.Waiting, deploy.Running, deploy.Live, deploy.Replaced, deploy.Failed, deploy.Canceled, deploy.Superseded, deploy.Reverted)
 }
 
 func (approvals) Schema(huma.Registry) *huma.Schema {
 	return oneOf(deploy.ApprovalAny, deploy.ApprovalOther)
 }
 
-func (stepNames) Schema(huma.Registry) *huma.Schema { return oneOf(deploy.Steps...) }
+func (stepNames) Schema(huma.Registry) *huma.Schema { return oneOf(deploy.AllSteps...) }
 
 func (stepStates) Schema(huma.Registry) *huma.Schema {
 	return oneOf(deploy.StepPending, deploy.StepRunning, deploy.StepDone, deploy.StepFailed, deploy.StepSkipped)
@@ -181,6 +185,14 @@ func (instanceStates) Schema(huma.Registry) *huma.Schema {
 
 func (stageStates) Schema(huma.Registry) *huma.Schema {
 	return oneOf(deploy.StageEmpty, deploy.StageDeploying, deploy.StageHealthy, deploy.StageDegraded, deploy.StageDown, deploy.StageFailed)
+}
+
+func (watchPhases) Schema(huma.Registry) *huma.Schema {
+	return oneOf(deploy.WatchCanary, deploy.WatchGuard)
+}
+
+func (watchStates) Schema(huma.Registry) *huma.Schema {
+	return oneOf(deploy.Watching, deploy.Passed, deploy.Breached, deploy.Ended)
 }
 
 func (protocols) Schema(huma.Registry) *huma.Schema { return oneOf(deploy.HTTP1, deploy.H2C) }

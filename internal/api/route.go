@@ -74,6 +74,9 @@ func (a *API) routes() []route {
 		on(a, "GET /api/projects/{project}/stages/{stage}", read, "get-stage", "Show a stage", a.getStage),
 		on(a, "PUT /api/projects/{project}/stages/{stage}", edit, "update-stage", "Change a stage; what runs stays until the next deployment", a.updateStage),
 		on(a, "DELETE /api/projects/{project}/stages/{stage}", edit, "remove-stage", "Remove a stage; its volumes stay", a.removeStage),
+		on(a, "POST /api/projects/{project}/stages/{stage}/pause", edit, "pause-stage", "Keep a stage as it is: nothing is deployed to it", a.pauseStage),
+		on(a, "POST /api/projects/{project}/stages/{stage}/resume", edit, "resume-stage", "Let deployments to a stage again", a.resumeStage),
+		on(a, "POST /api/projects/{project}/stages/{stage}/maintenance", edit, "set-maintenance", "Have a stage answer with a maintenance page, or with its app again", a.setMaintenance),
 		on(a, "GET /api/projects/{project}/stages/{stage}/metrics", read, "get-stage-metrics", "Show what passed through a stage's route, by the minute", a.stageMetrics),
 		on(a, "GET /api/projects/{project}/stages/{stage}/tags", read, "list-stage-tags", "List the image's tags and which of them the stage's rule takes", a.stageTags),
 		on(a, "POST /api/validate/stage", read, "validate-stage", "Check a stage's settings without saving them", a.validateStage),
@@ -89,6 +92,7 @@ func (a *API) routes() []route {
 		on(a, "GET /api/deployments/{id}", read, "get-deployment", "Show a deployment", a.getDeployment),
 		on(a, "POST /api/deployments/{id}/approve", deploy, "approve-deployment", "Have a deployment begin that waits for somebody's approval", a.approveDeployment),
 		on(a, "POST /api/deployments/{id}/cancel", deploy, "cancel-deployment", "Stop a deployment that is not yet live", a.cancelDeployment),
+		on(a, "POST /api/deployments/{id}/continue", deploy, "continue-deployment", "End the watch of a release early: give a canary to everybody, let a guard go", a.continueDeployment),
 		on(a, "GET /api/deployments/{id}/log", read, "get-deployment-log", "Read a deployment's events and log lines, oldest first", a.deploymentLog),
 
 		on(a, "GET /api/instances/{id}", read, "get-instance", "Show an instance", a.getInstance),

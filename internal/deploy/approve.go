@@ -24,6 +24,9 @@ func (s *Service) Approve(ctx context.Context, actor, id string) (Deployment, er
 		if err != nil {
 			return err
 		}
+		if st.Paused != nil {
+			return st.Paused.refusal(st.Project, st.Name)
+		}
 		if err := s.mayTake(ctx, tx, st, d); err != nil {
 			return err
 		}

@@ -20,6 +20,9 @@ type attempt struct {
 	image   container.Image
 	berths  []berth
 	before  *served // what the stage served when this began to switch
+	tried   bool    // it was routed to as a canary
+	// answered is what it had answered before the switch, as a canary.
+	answered Answers
 
 	step   Step                                      // the one under way
 	writes []func(context.Context, *sqlite.Tx) error // to be stored with the step's end
@@ -102,7 +105,7 @@ func (a *attempt) run(ctx context.Context) error {
 		case Undo:
 			return a.undo(undoing(ctx))
 		default:
-			if a.step.Name == SwitchRoute && action == Action(DrainOld) && a.s.jobs.isOpen() {
+			if (a.step.Name == SwitchRoute || a.step.Name == GuardStep) && action == Action(DrainOld) && a.s.jobs.isOpen() {
 				return a.handOver(ctx)
 			}
 			err := a.act(ctx, StepName(action))
@@ -147,7 +150,7 @@ func (a *attempt) stumble(ctx context.Context, step StepName, why error) error {
 	case !a.pointed && (errors.Is(cause, errCanceled) || errors.Is(why, errCanceled)):
 		a.d.cancel = true
 		return nil
-	case cause != nil || a.pointed:
+	case cause != nil || a.pointed || errors.Is(why, errShutdown):
 		return why // the next process, or the next try, takes it up here
 	}
 	return a.fail(ctx, step, why)
@@ -156,7 +159,8 @@ func (a *attempt) stumble(ctx context.Context, step StepName, why error) error {
 func (a *attempt) situation() Situation {
 	s := Situation{
 		State: a.d.State, Canceled: a.d.cancel, Pointed: a.pointed, Image: a.image.ID != "",
-		Done: make(map[StepName]bool, len(Steps)),
+		Canary: a.release.Spec.Canary.Share > 0, Guard: a.release.Spec.Guard.Window > 0,
+		Done: make(map[StepName]bool, len(AllSteps)),
 	}
 	for _, step := range a.d.Steps {
 		s.Done[step.Name] = step.State == StepDone || step.State == StepSkipped || (a.pointed && step.State == StepFailed)
@@ -175,7 +179,8 @@ func (a *attempt) act(ctx context.Context, step StepName) error {
 	}
 	do := map[StepName]func(context.Context) error{
 		Preflight: a.preflight, PullImage: a.pull, CreateStep: a.create, StartStep: a.start,
-		ProbeStep: a.probe, SwitchRoute: a.switchRoute, DrainOld: a.drain, StopOld: a.stop,
+		ProbeStep: a.probe, CanaryStep: a.canary, SwitchRoute: a.switchRoute, GuardStep: a.watchOver,
+		DrainOld: a.drain, StopOld: a.stop,
 	}[step]
 	if err := a.enter(ctx, step); err != nil {
 		return err

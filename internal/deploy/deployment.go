@@ -39,6 +39,7 @@ type Deployment struct {
 	Error      string    `json:"error,omitempty"` // what went wrong, for a person
 	FailedStep StepName  `json:"failed_step,omitempty"`
 	Steps      []Step    `json:"steps"`
+	Watches    []Watch   `json:"watches,omitempty"` // the canary's, and the guard's
 	CreatedAt  time.Time `json:"created_at"`
 	StartedAt  time.Time `json:"started_at,omitzero"`
 	FinishedAt time.Time `json:"finished_at,omitzero"`
@@ -82,7 +83,8 @@ const (
 	Replaced   State = "replaced"   // it was live until a later one was
 	Failed     State = "failed"     // the old release was not touched
 	Canceled   State = "canceled"   // a person stopped it
-	Superseded State = "superseded" // a newer request came before it began
+	Superseded State = "superseded" // a newer request came before it was live
+	Reverted   State = "reverted"   // it was live, and the stage was given back to the release before
 )
 
 // Finished says that the attempt is over.
@@ -116,13 +118,31 @@ const (
 	CreateStep  StepName = "create"
 	StartStep   StepName = "start"
 	ProbeStep   StepName = "probe"
+	CanaryStep  StepName = "canary" // only where the release has one
 	SwitchRoute StepName = "switch"
+	GuardStep   StepName = "guard" // only where the release has one
 	DrainOld    StepName = "drain"
 	StopOld     StepName = "stop"
 )
 
 // Steps are the steps of every deployment, in their order.
 var Steps = []StepName{Preflight, PullImage, CreateStep, StartStep, ProbeStep, SwitchRoute, DrainOld, StopOld}
+
+// AllSteps are, in their order, also those that a deployment has only when its
+// release asks for them.
+var AllSteps = []StepName{
+	Preflight, PullImage, CreateStep, StartStep, ProbeStep, CanaryStep, SwitchRoute, GuardStep, DrainOld, StopOld,
+}
+
+// rows are the numbers that the steps have in the database, where they never
+// change. A step that is not asked for has no row.
+var rows = map[StepName]int{
+	Preflight: 0, PullImage: 1, CreateStep: 2, StartStep: 3, ProbeStep: 4, SwitchRoute: 5, DrainOld: 6, StopOld: 7,
+	CanaryStep: 8, GuardStep: 9,
+}
+
+// onRequest says that a deployment has a step only when its release asks for it.
+func (n StepName) onRequest() bool { return n == CanaryStep || n == GuardStep }
 
 // StepState is where a step stands.
 type StepState string

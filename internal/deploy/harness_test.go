@@ -34,6 +34,7 @@ type world struct {
 	engine  *fakeEngine
 	images  *fakeImages
 	secrets fakeSecrets
+	meter   *fakeMeter
 	db      *sqlite.DB
 	events  *event.Log
 }
@@ -52,6 +53,7 @@ func newWorld(tb testing.TB) *world {
 		t: tb, engine: engine, db: db, events: event.New(event.Config{DB: db}),
 		images:  &fakeImages{engine: engine, tags: map[string]registry.Resolution{}},
 		secrets: fakeSecrets{"shop/password": secret.New("hunter2")},
+		meter:   &fakeMeter{answers: map[string]deploy.Answers{}},
 	}
 }
 
@@ -105,7 +107,7 @@ func (w *world) start(o options) *berth {
 	b := &berth{world: w, alive: &life{cancel: cancel}}
 	b.router = &fakeRouter{alive: b.alive, routes: map[string]deploy.Route{}}
 	config := deploy.Config{
-		DB: w.db, Events: w.events, Runtime: mortal{w.engine, b.alive}, Router: b.router, Images: w.images, Secrets: w.secrets,
+		DB: w.db, Events: w.events, Runtime: mortal{w.engine, b.alive}, Router: b.router, Meter: w.meter, Images: w.images, Secrets: w.secrets,
 		ReservedHosts: []string{"berth.test"}, ShutdownTimeout: orElse(o.shutdown, 10*time.Second),
 		Beat: o.beat, Log: testLog(w.t),
 	}
@@ -255,6 +257,34 @@ func (f fakeSecrets) Get(_ context.Context, slotContext, name string) (secret.Te
 	}
 	return v, nil
 }
+
+// fakeMeter has counted what it is told to.
+type fakeMeter struct {
+	mu      sync.Mutex
+	answers map[string]deploy.Answers
+}
+
+// count adds answers of 10 ms to what a deployment answered.
+func (m *fakeMeter) count(deployment string, good, errors int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a := m.answers[deployment]
+	var before int64
+	if a.Took != nil {
+		before = a.Took[0]
+	}
+	m.answers[deployment] = deploy.Answers{
+		Errors: a.Errors + errors, Took: []int64{before + good + errors, 0}, Bounds: []time.Duration{10 * time.Millisecond},
+	}
+}
+
+func (m *fakeMeter) Answers(deployment string) deploy.Answers {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.answers[deployment]
+}
+
+func (m *fakeMeter) Lately(deployment string) deploy.Answers { return m.Answers(deployment) }
 
 // fakeRouter keeps routes. A dead Berth's changes nothing.
 type fakeRouter struct {

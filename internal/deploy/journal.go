@@ -38,9 +38,15 @@ func (a *attempt) enter(ctx context.Context, name StepName) error {
 		if err := a.flush(ctx, tx); err != nil {
 			return err
 		}
-		if name == SwitchRoute {
+		switch {
+		case name == SwitchRoute:
 			if err := a.point(ctx, tx); err != nil {
 				return err
+			}
+		case a.pointed:
+			// A person may have gone back meanwhile, and what was old is not.
+			if reverted, err := isReverted(ctx, tx, a.d.ID); err != nil || reverted {
+				return errors.Join(err, errTaken)
 			}
 		}
 		return a.record(ctx, tx, step)
@@ -53,7 +59,7 @@ func (a *attempt) enter(ctx context.Context, name StepName) error {
 	}
 	a.flushed()
 	a.step = step
-	a.d.Steps[slices.Index(Steps, name)] = step
+	a.d.setStep(step)
 	if name == SwitchRoute {
 		a.pointed = true
 	}
@@ -75,7 +81,7 @@ func (a *attempt) leave(state StepState) {
 // end has a step's end stored with what comes next.
 func (a *attempt) end(step Step) {
 	step.FinishedAt = a.s.now()
-	a.d.Steps[slices.Index(Steps, step.Name)] = step
+	a.d.setStep(step)
 	a.later(func(ctx context.Context, tx *sqlite.Tx) error { return a.record(ctx, tx, step) })
 	if step.Name == a.step.Name {
 		a.step = step
@@ -85,6 +91,22 @@ func (a *attempt) end(step Step) {
 // skip has a step stored as not needed.
 func (a *attempt) skip(name StepName, detail string) {
 	a.end(Step{Name: name, State: StepSkipped, Detail: detail, StartedAt: a.s.now()})
+}
+
+// setStep puts a step where it belongs in the journal.
+func (d *deployment) setStep(step Step) {
+	order := slices.Index(AllSteps, step.Name)
+	for n, s := range d.Steps {
+		if s.Name == step.Name {
+			d.Steps[n] = step
+			return
+		}
+		if slices.Index(AllSteps, s.Name) > order {
+			d.Steps = slices.Insert(d.Steps, n, step)
+			return
+		}
+	}
+	d.Steps = append(d.Steps, step)
 }
 
 // later has w stored with the end of the step.

@@ -139,6 +139,7 @@ func (s *Service) revive(ctx context.Context, v *served, i *Instance, ran time.D
 		return CareWait, nil
 	}
 	s.restarts.started(i.ID, s.clock(), ran)
+	s.fell(*i, false, i.Detail)
 	if err := s.engine.turn(ctx); err != nil {
 		return CareWait, err
 	}
@@ -230,6 +231,7 @@ func (s *Service) markLost(ctx context.Context, v *served, t target, why error) 
 		"deployment", t.deployment, "instance", t.Instance, "error", why)
 	before := slices.Clone(v.instances)
 	v.instances[n].State, v.instances[n].Detail = InstanceDown, "it does not answer its probe: "+why.Error()
+	s.fell(v.instances[n], true, why.Error())
 	if err := s.tell(ctx, v, before); err != nil {
 		return err
 	}
@@ -243,7 +245,7 @@ func (s *Service) tell(ctx context.Context, v *served, before []Instance) error 
 	if err := s.storeInstances(ctx, before, v.instances); err != nil {
 		return err
 	}
-	return s.switchTo(ctx, v.route(), v.release.Spec)
+	return s.switchTo(ctx, s.routeTo(v), v.release.Spec)
 }
 
 // switchTo points a route, and has what it points to probed from then on.

@@ -19,6 +19,8 @@ type Situation struct {
 	Pointed bool
 	Done    map[StepName]bool // steps that the journal says are over
 	Image   bool              // its image is in the engine
+	// Canary and Guard say that its release asks for these steps.
+	Canary, Guard bool
 	// Instances has one entry for each instance wanted.
 	Instances []Observation
 }
@@ -35,7 +37,7 @@ type Observation struct {
 // containers what is left of it.
 func Plan(s Situation) Action {
 	switch {
-	case s.State == Failed || s.State == Canceled:
+	case s.State == Failed || s.State == Canceled || s.State == Superseded || s.State == Reverted:
 		return Undo
 	case s.Pointed:
 		return planPointed(s)
@@ -53,14 +55,16 @@ func Plan(s Situation) Action {
 		return Action(StartStep)
 	case !s.every(func(o Observation) bool { return o.Ready }):
 		return Action(ProbeStep)
+	case s.Canary && !s.Done[CanaryStep]:
+		return Action(CanaryStep)
 	}
 	return Action(SwitchRoute)
 }
 
 // planPointed completes what can't be undone.
 func planPointed(s Situation) Action {
-	for _, step := range []StepName{SwitchRoute, DrainOld, StopOld} {
-		if !s.Done[step] {
+	for _, step := range []StepName{SwitchRoute, GuardStep, DrainOld, StopOld} {
+		if !s.Done[step] && (step != GuardStep || s.Guard) {
 			return Action(step)
 		}
 	}

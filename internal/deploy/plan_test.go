@@ -41,7 +41,12 @@ func TestPlan_LooksAtFactsBeforeTheJournal(t *testing.T) {
 		{"live", Situation{State: Live, Pointed: true, Done: done(SwitchRoute, DrainOld, StopOld)}, Finish},
 		{"failed, not cleaned up", Situation{State: Failed, Done: done(Preflight)}, Undo},
 		{"canceled, not cleaned up", Situation{State: Canceled}, Undo},
-		{"superseded", Situation{State: Superseded}, Finish},
+		{"superseded during its canary, not cleaned up", Situation{State: Superseded}, Undo},
+		{"taken back, not cleaned up", Situation{State: Reverted, Done: done(SwitchRoute)}, Undo},
+		{"ready, and some are to try it", Situation{State: Running, Canary: true, Done: done(Preflight), Image: true, Instances: []Observation{everything}}, Action(CanaryStep)},
+		{"tried", Situation{State: Running, Canary: true, Done: done(Preflight, CanaryStep), Image: true, Instances: []Observation{everything}}, Action(SwitchRoute)},
+		{"live, to be watched", Situation{State: Live, Pointed: true, Guard: true, Done: done(SwitchRoute)}, Action(GuardStep)},
+		{"live and watched", Situation{State: Live, Pointed: true, Guard: true, Done: done(SwitchRoute, GuardStep)}, Action(DrainOld)},
 		{"another took its place before its own end", Situation{State: Live}, Finish},
 	} {
 		require.Equal(t, c.want, Plan(c.s), c.name)

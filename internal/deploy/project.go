@@ -31,9 +31,13 @@ type Stage struct {
 	Name           string    `json:"name"`
 	Spec           StageSpec `json:"spec"`
 	LiveDeployment string    `json:"live_deployment,omitempty"`
-	CreatedAt      time.Time `json:"created_at"`
-	UpdatedAt      time.Time `json:"updated_at"`
-	Version        int64     `json:"version"`
+	// Paused, when set, keeps the stage as it is: nothing is deployed.
+	Paused *Pause `json:"paused,omitempty"`
+	// Maintenance, when set, is what the stage answers instead of its app.
+	Maintenance *Maintenance `json:"maintenance,omitempty"`
+	CreatedAt   time.Time    `json:"created_at"`
+	UpdatedAt   time.Time    `json:"updated_at"`
+	Version     int64        `json:"version"`
 }
 
 // StageSpec is everything a person sets of a stage. Together with an image
@@ -83,6 +87,11 @@ type StageSpec struct {
 	KeepOld Duration `json:"keep_old,omitempty"` // "0s" by default
 	// StopTimeout is what a container gets between the stop signal and kill.
 	StopTimeout Duration `json:"stop_timeout,omitempty"` // "10s" by default
+
+	// Canary gives a new release to some of the clients first; Guard watches it
+	// then and after the switch, and takes it back when it does worse.
+	Canary CanaryRule `json:"canary,omitzero"`
+	Guard  Guard      `json:"guard,omitzero"`
 
 	// RequestTimeout bounds the wait for the app's response headers.
 	RequestTimeout Duration `json:"request_timeout,omitempty"` // "60s" by default

@@ -92,7 +92,8 @@ type Prospect struct {
 	// whomever and whatever became of it.
 	Tried bool
 	// Busy says that a deployment of the stage waits or runs: what somebody
-	// asked for is not pushed aside.
+	// asked for is not pushed aside. Nor is anything promoted to one that is
+	// paused.
 	Busy bool
 }
 

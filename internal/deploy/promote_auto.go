@@ -167,5 +167,6 @@ func findProspect(ctx context.Context, tx *sqlite.Tx, st stage) (p Prospect, err
 		return p, err
 	}
 	p.Busy, err = isBusy(ctx, tx, st.ID)
+	p.Busy = p.Busy || st.Paused != nil
 	return p, err
 }

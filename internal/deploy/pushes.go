@@ -89,6 +89,12 @@ func (s *Service) takePush(ctx context.Context, e event.Event) error {
 				continue
 			}
 			d := deployment{Deployment: Deployment{Kind: KindDeploy, Reference: p.Tag, Trigger: p.trigger(), Actor: e.Actor}}
+			if st.Paused != nil {
+				if err := s.missed(ctx, tx, st, d); err != nil {
+					return err
+				}
+				continue
+			}
 			if st.Spec.Approve {
 				d.Approval = ApprovalAny
 			}

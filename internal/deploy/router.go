@@ -38,6 +38,16 @@ type Route struct {
 	Deployment     string
 	Reference      string // the tag that was deployed, or the digest; for the log
 	Instances      []Endpoint
+
+	// Canary, when set, is where a share of the clients goes instead: the same
+	// ones for as long as its deployment stands beside this one. Its address
+	// is that of the route it belongs to. A request for which none of its
+	// instances can be reached goes where the others go.
+	Canary *Route
+	Share  int // of a canary: how many clients of a hundred
+	// Maintenance, when set, is answered to every request, with 503; none
+	// reaches an instance.
+	Maintenance *Maintenance
 }
 
 // Endpoint is one instance that requests may go to.

@@ -74,7 +74,7 @@ func routeOf(st stage, d Deployment, spec StageSpec, instances []Instance) Route
 		StageID: st.ID, Project: st.Project, Stage: st.Name,
 		Hostname: spec.Hostname, PathPrefix: spec.PathPrefix, StripPrefix: spec.StripPrefix, Protocol: spec.Protocol,
 		RequestTimeout: time.Duration(spec.RequestTimeout), MaxBodyBytes: spec.MaxBodyBytes,
-		Deployment: d.ID, Reference: d.Reference,
+		Deployment: d.ID, Reference: d.Reference, Maintenance: st.Maintenance,
 	}
 	for _, i := range instances {
 		if i.State == InstanceReady && i.Address != "" {
@@ -87,4 +87,23 @@ func routeOf(st stage, d Deployment, spec StageSpec, instances []Instance) Route
 // route gives the route to what is served.
 func (v *served) route() Route {
 	return routeOf(v.stage, v.deployment.Deployment, v.release.Spec, v.instances)
+}
+
+// routeTo gives the route to what is served, and to the canary beside it.
+func (s *Service) routeTo(v *served) Route {
+	r := v.route()
+	if canary := s.canaries.of(v.stage.ID); canary != nil && canary.Deployment != r.Deployment {
+		r.Canary = canary
+	}
+	return r
+}
+
+// reroute points a stage's route anew to what it serves.
+func (s *Service) reroute(ctx context.Context, stageID string) error {
+	defer s.locks.hold(stageID)()
+	v, err := s.readServed(ctx, stageID)
+	if err != nil || v == nil {
+		return err
+	}
+	return s.switchTo(ctx, s.routeTo(v), v.release.Spec)
 }

@@ -31,6 +31,7 @@ type Config struct {
 	Events  *event.Log
 	Runtime container.Runtime
 	Router  Router
+	Meter   Meter // how deployments answer; guards look at restarts and probes alone when nil
 	Images  Images
 	Secrets Secrets
 	// BaseURL gives the scheme and the port that people reach stages at; plain
@@ -62,6 +63,7 @@ type Service struct {
 	events   *event.Log
 	runtime  container.Runtime
 	router   Router
+	meter    Meter
 	images   Images
 	secrets  Secrets
 	base     url.URL
@@ -78,6 +80,8 @@ type Service struct {
 	jobs       jobs
 	beats      beats
 	restarts   restarts
+	canaries   canaries
+	watches    watches
 	retiring   chan struct{} // holds one: the times to stop changed
 	promoting  chan struct{} // holds one: what may be promoted changed
 	ready      chan struct{}
@@ -109,6 +113,9 @@ func New(c Config) (*Service, error) {
 		retiring: make(chan struct{}, 1), promoting: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
 	s.beats = beats{every: orElse(c.Beat, beatEvery), ask: s.probeTarget, lost: s.lost}
+	if s.meter = c.Meter; s.meter == nil {
+		s.meter = noMeter{}
+	}
 	if s.clock == nil {
 		s.clock = time.Now
 	}

@@ -26,6 +26,7 @@ func (s StageSpec) Normalise() StageSpec {
 	s.StopTimeout = orElse(s.StopTimeout, Duration(10*time.Second))
 	s.RequestTimeout = orElse(s.RequestTimeout, Duration(60*time.Second))
 	s.Probe = s.Probe.normalise()
+	s.normaliseGuard()
 	return s
 }
 

@@ -51,12 +51,14 @@ func (s *Service) Redeploy(ctx context.Context, actor, project, stageName string
 }
 
 // Rollback asks for an earlier release, image and configuration, out of the
-// engine; fault.Conflict when its image is no longer there.
+// engine; fault.Conflict when its image is no longer there. Where instances of
+// it still run, unused, the stage is given back to them at once, and what is
+// returned is their deployment.
 func (s *Service) Rollback(ctx context.Context, actor, project, stageName, releaseID string, t Trigger) (Deployment, error) {
+	var st stage
 	var back release
-	err := s.db.Read(ctx, func(tx *sqlite.Tx) error {
-		st, err := findStage(ctx, tx, project, stageName)
-		if err != nil {
+	err := s.db.Read(ctx, func(tx *sqlite.Tx) (err error) {
+		if st, err = findStage(ctx, tx, project, stageName); err != nil {
 			return err
 		}
 		back, err = findRelease(ctx, tx, st, releaseID)
@@ -64,6 +66,12 @@ func (s *Service) Rollback(ctx context.Context, actor, project, stageName, relea
 	})
 	if err != nil {
 		return Deployment{}, err
+	}
+	if st.Paused != nil {
+		return Deployment{}, st.Paused.refusal(project, stageName)
+	}
+	if d, ok, err := s.rollBackWarm(ctx, actor, st, back); ok || err != nil {
+		return d.asTold(), err
 	}
 	if _, err := s.imageOf(ctx, back); err != nil {
 		return Deployment{}, err
@@ -118,6 +126,9 @@ func (s *Service) ask(ctx context.Context, project, stageName string, fill func(
 func (s *Service) request(ctx context.Context, tx *sqlite.Tx, st stage, d deployment) (_ deployment, err error) {
 	if err := s.mayTake(ctx, tx, st, d); err != nil {
 		return d, err
+	}
+	if st.Paused != nil {
+		return d, st.Paused.refusal(st.Project, st.Name)
 	}
 	now := s.now()
 	d.ID, d.stageID, d.Project, d.Stage = sqlite.NewID(now), st.ID, st.Project, st.Name
@@ -182,7 +193,7 @@ func (s *Service) Cancel(ctx context.Context, actor, id string) error {
 			return fault.Conflict("the route already points to this deployment; roll back to undo it")
 		case Live:
 			return fault.Conflict("this deployment is live already; roll back to undo it")
-		case Replaced, Failed, Canceled, Superseded:
+		case Replaced, Failed, Canceled, Superseded, Reverted:
 		}
 		return fault.Conflict("this deployment is over: it is %s", d.State)
 	})

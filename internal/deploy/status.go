@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 
 	"berth/internal/sqlite"
@@ -228,7 +229,7 @@ func (s *Service) statusOf(st stage, v *served, newest, held *deployment) StageS
 		status.Changes = compareSpecs(spec, st.Spec)
 	}
 	if newest != nil {
-		told := newest.asTold()
+		told := s.withWatch(newest.asTold())
 		status.Deployment = &told
 	}
 	if held != nil {
@@ -288,7 +289,18 @@ func (s *Service) Deployment(ctx context.Context, id string) (Deployment, error)
 		}
 		return withSteps(ctx, tx, []*deployment{&d})
 	})
-	return d.asTold(), err
+	return s.withWatch(d.asTold()), err
+}
+
+// withWatch gives a deployment with what is seen of it now, while it is
+// watched.
+func (s *Service) withWatch(d Deployment) Deployment {
+	if k := s.watchOf(d.ID); k != nil {
+		now := k.snapshot()
+		d.Watches = slices.DeleteFunc(slices.Clone(d.Watches), func(w Watch) bool { return w.Phase == now.Phase })
+		d.Watches = append(d.Watches, now)
+	}
+	return d
 }
 
 // Deployments lists deployments with their journals, newest first.

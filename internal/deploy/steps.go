@@ -138,6 +138,11 @@ func (a *attempt) point(ctx context.Context, tx *sqlite.Tx) error {
 	if a.before, err = servedBy(ctx, tx, a.stage.ID); err != nil {
 		return err
 	}
+	now, err := stageByID(ctx, tx, a.stage.ID)
+	if err != nil {
+		return err
+	}
+	a.stage.Maintenance = now.Maintenance
 	ok, err := pointStage(ctx, tx, a.d, a.release.Spec)
 	switch {
 	case sqlite.IsUnique(err):
@@ -153,6 +158,8 @@ func (a *attempt) point(ctx context.Context, tx *sqlite.Tx) error {
 // switchRoute has requests go to the new instances, and has the deployment
 // told as live when they do.
 func (a *attempt) switchRoute(ctx context.Context) error {
+	a.s.canaries.set(a.stage.ID, nil)
+	a.answered = a.s.meter.Answers(a.d.ID)
 	ready := make([]Instance, len(a.berths))
 	resumed := false
 	for n, b := range a.berths {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -97,23 +96,29 @@ func findDeployment(ctx context.Context, tx *sqlite.Tx, id string) (deployment, 
 }
 
 // nextDeployment gives what the stage's worker has to do next: first what was
-// begun and is not at its end, oldest first, then the newest that waits. What
-// is held is nobody's to take.
+// begun and is not at its end, oldest first, then the newest that waits, which
+// it does also while the stage is paused. What is held is nobody's to take.
 // sql.ErrNoRows when there is nothing.
 func nextDeployment(ctx context.Context, tx *sqlite.Tx, stageID string) (deployment, error) {
 	return scanDeployment(tx.QueryRowContext(ctx, `
 		SELECT `+deploymentColumns+deploymentFrom+`
-		WHERE d.stage_id = ? AND d.finished_at IS NULL AND d.state NOT IN ('held', 'live', 'replaced')
+		WHERE d.stage_id = ? AND d.finished_at IS NULL
+			AND (d.state NOT IN ('held', 'waiting', 'live', 'replaced') OR d.state = 'waiting' AND s.paused IS NULL OR `+guarded+`)
 		ORDER BY d.state = 'waiting', CASE d.state WHEN 'waiting' THEN -d.generation ELSE d.generation END
 		LIMIT 1`, stageID))
 }
+
+// guarded says that a deployment is live and watched: the next one has to end
+// that before it begins.
+const guarded = `(d.state = 'live' AND EXISTS (
+				SELECT 1 FROM deployment_steps g WHERE g.deployment_id = d.id AND g.name = 'guard' AND g.state = 'running'))`
 
 // nextToComplete gives the oldest deployment that is live, or was, and is not
 // at its end. sql.ErrNoRows when there is none.
 func nextToComplete(ctx context.Context, tx *sqlite.Tx, stageID string) (deployment, error) {
 	return scanDeployment(tx.QueryRowContext(ctx, `
 		SELECT `+deploymentColumns+deploymentFrom+`
-		WHERE d.stage_id = ? AND d.finished_at IS NULL AND d.state IN ('live', 'replaced')
+		WHERE d.stage_id = ? AND d.finished_at IS NULL AND d.state IN ('live', 'replaced') AND NOT `+guarded+`
 		ORDER BY d.generation
 		LIMIT 1`, stageID))
 }
@@ -147,6 +152,15 @@ func onceLive(ctx context.Context, tx *sqlite.Tx, stageID string, before int64) 
 		SELECT `+deploymentColumns+deploymentFrom+`
 		WHERE d.stage_id = ? AND d.generation < ? AND d.state = 'live' AND d.stop_at IS NULL
 		ORDER BY d.generation`, stageID, before)
+}
+
+// warm lists deployments of a release that were switched to, other than the
+// one given, and whose instances were not stopped; the newest first.
+func warm(ctx context.Context, tx *sqlite.Tx, stageID, except, releaseID string) ([]deployment, error) {
+	return all(ctx, tx, scanDeployment, `
+		SELECT `+deploymentColumns+deploymentFrom+`
+		WHERE d.stage_id = ? AND d.id <> ? AND d.state = 'live' AND d.release_id = ?
+		ORDER BY d.generation DESC`, stageID, except, releaseID)
 }
 
 // dueToStop lists deployments whose time to stop is known, soonest first.
@@ -270,42 +284,55 @@ func saveStep(ctx context.Context, tx *sqlite.Tx, deploymentID string, s Step) e
 		VALUES (?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (deployment_id, ordinal) DO UPDATE
 		SET state = excluded.state, detail = excluded.detail, started_at = excluded.started_at, finished_at = excluded.finished_at`,
-		deploymentID, slices.Index(Steps, s.Name), string(s.Name), string(s.State), s.Detail, millis(s.StartedAt), millis(s.FinishedAt))
+		deploymentID, rows[s.Name], string(s.Name), string(s.State), s.Detail, millis(s.StartedAt), millis(s.FinishedAt))
 	return err
 }
 
-// withSteps fills in the journals of deployments. A step that was not reached
-// has no row.
+// withSteps fills in the journals of deployments, and what was watched of
+// them. A step that was not reached has no row.
 func withSteps(ctx context.Context, tx *sqlite.Tx, list []*deployment) error {
-	byID := make(map[string]*deployment, len(list))
 	ids := make([]string, 0, len(list))
 	for _, d := range list {
-		d.Steps = make([]Step, len(Steps))
-		for i, name := range Steps {
-			d.Steps[i] = Step{Name: name, State: StepPending}
-		}
-		byID[d.ID] = d
 		ids = append(ids, d.ID)
 	}
 	in, args := marks(ids)
-	rows, err := tx.QueryContext(ctx, `
-		SELECT deployment_id, ordinal, state, detail, COALESCE(started_at, 0), COALESCE(finished_at, 0)
+	found, err := all(ctx, tx, scanStep, `
+		SELECT deployment_id, name, state, detail, COALESCE(started_at, 0), COALESCE(finished_at, 0)
 		FROM deployment_steps
 		WHERE deployment_id IN (`+in+`)`, args...)
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var id string
-		var ordinal int
-		var s Step
-		var started, finished int64
-		if err := rows.Scan(&id, &ordinal, &s.State, &s.Detail, &started, &finished); err != nil {
-			return err
+	written := map[string]map[StepName]Step{}
+	for _, s := range found {
+		if written[s.deployment] == nil {
+			written[s.deployment] = map[StepName]Step{}
 		}
-		s.Name, s.StartedAt, s.FinishedAt = Steps[ordinal], sqlite.Time(started), sqlite.Time(finished)
-		byID[id].Steps[ordinal] = s
+		written[s.deployment][s.Name] = s.Step
 	}
-	return rows.Err()
+	watches, err := watchesOf(ctx, tx, ids)
+	for _, d := range list {
+		d.Steps, d.Watches = make([]Step, 0, len(AllSteps)), watches[d.ID]
+		for _, name := range AllSteps {
+			if s, ok := written[d.ID][name]; ok {
+				d.Steps = append(d.Steps, s)
+			} else if !name.onRequest() {
+				d.Steps = append(d.Steps, Step{Name: name, State: StepPending})
+			}
+		}
+	}
+	return err
+}
+
+// stepRow is a step and the deployment that it belongs to.
+type stepRow struct {
+	deployment string
+	Step
+}
+
+func scanStep(row scanner) (s stepRow, err error) {
+	var started, finished int64
+	err = row.Scan(&s.deployment, &s.Name, &s.State, &s.Detail, &started, &finished)
+	s.StartedAt, s.FinishedAt = sqlite.Time(started), sqlite.Time(finished)
+	return s, err
 }

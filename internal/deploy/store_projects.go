@@ -114,21 +114,33 @@ type stage struct {
 }
 
 const stageColumns = `s.id, s.project_id, p.name, p.image, s.name, s.spec, COALESCE(s.live_deployment, ''), s.live_generation,
-			s.created_at, s.updated_at, s.version`
+			s.paused, s.maintenance, s.created_at, s.updated_at, s.version`
 
 func scanStage(row scanner) (s stage, err error) {
 	var created, updated int64
 	var spec string
+	var paused, maintenance sql.NullString
 	err = row.Scan(&s.ID, &s.projectID, &s.Project, &s.image, &s.Name, &spec, &s.LiveDeployment, &s.liveGeneration,
-		&created, &updated, &s.Version)
+		&paused, &maintenance, &created, &updated, &s.Version)
 	if err != nil {
 		return s, err
+	}
+	if err := errors.Join(decode(paused, &s.Paused), decode(maintenance, &s.Maintenance)); err != nil {
+		return s, fmt.Errorf("decode the state of stage %s: %w", s.ID, err)
 	}
 	s.CreatedAt, s.UpdatedAt = sqlite.Time(created), sqlite.Time(updated)
 	if err := json.Unmarshal([]byte(spec), &s.Spec); err != nil {
 		return s, fmt.Errorf("decode the configuration of stage %s: %w", s.ID, err)
 	}
 	return s, nil
+}
+
+// decode reads JSON that may be NULL.
+func decode(text sql.NullString, into any) error {
+	if !text.Valid {
+		return nil
+	}
+	return json.Unmarshal([]byte(text.String), into)
 }
 
 const stageFrom = `
@@ -257,6 +269,40 @@ func unpointStage(ctx context.Context, tx *sqlite.Tx, d deployment, before *serv
 		SET live_deployment = ?, live_hostname = ?, live_path_prefix = ?
 		WHERE id = ? AND live_deployment = ?`,
 		id, hostname, prefix, d.stageID, d.ID)
+	return err
+}
+
+// repointStage gives a stage from d back to the deployment before it, unless
+// something else was pointed to meanwhile. The generation stays: it only grows.
+func repointStage(ctx context.Context, tx *sqlite.Tx, d, before deployment, s StageSpec) (bool, error) {
+	return changed(tx.ExecContext(ctx, `
+		UPDATE stages
+		SET live_deployment = ?, live_hostname = ?, live_path_prefix = ?
+		WHERE id = ? AND live_deployment = ?`,
+		before.ID, s.Hostname, s.PathPrefix, d.stageID, d.ID))
+}
+
+func setPaused(ctx context.Context, tx *sqlite.Tx, stageID string, p *Pause) error {
+	return setStageState(ctx, tx, "paused", stageID, p, p == nil)
+}
+
+func setMaintenance(ctx context.Context, tx *sqlite.Tx, stageID string, m *Maintenance) error {
+	return setStageState(ctx, tx, "maintenance", stageID, m, m == nil)
+}
+
+func setStageState(ctx context.Context, tx *sqlite.Tx, column, stageID string, v any, none bool) error {
+	var text any
+	if !none {
+		encoded, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		text = string(encoded)
+	}
+	_, err := tx.ExecContext(ctx, `
+		UPDATE stages
+		SET `+column+` = ?
+		WHERE id = ?`, text, stageID)
 	return err
 }
 

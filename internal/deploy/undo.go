@@ -28,10 +28,15 @@ func (a *attempt) fail(ctx context.Context, step StepName, why error) error {
 	if last := a.lastWords(ctx); last != "" && (step == StartStep || step == ProbeStep) {
 		message += "; it last said: " + last
 	}
-	if len(message) > maxError {
-		message = strings.ToValidUTF8(message[:maxError], "") + "…"
+	return a.giveUp(ctx, Failed, step, shorten(message))
+}
+
+// shorten gives a text as long as an error may be.
+func shorten(text string) string {
+	if len(text) > maxError {
+		return strings.ToValidUTF8(text[:maxError], "") + "…"
 	}
-	return a.giveUp(ctx, Failed, step, message)
+	return text
 }
 
 // giveUp stores an end that is not live.
@@ -96,9 +101,17 @@ func (a *attempt) undo(ctx context.Context) error {
 			return err
 		}
 	}
-	clearing, stop := context.WithTimeout(ctx, undoTime)
+	var grace time.Duration
+	if a.tried || a.d.State == Reverted {
+		if err := a.withdraw(ctx); err != nil {
+			return err
+		}
+		a.s.crash(ctx, a.d.ID, GuardStep, momentWithdrawn)
+		grace = time.Duration(a.release.Spec.StopTimeout)
+	}
+	clearing, stop := context.WithTimeout(ctx, undoTime+grace)
 	defer stop()
-	if err := a.s.clear(clearing, a.d.ID, 0); err != nil {
+	if err := a.s.clear(clearing, a.d.ID, grace); err != nil {
 		if ctx.Err() != nil {
 			return err // the journal says that this is left to do
 		}

@@ -102,6 +102,7 @@ func (c *checks) spec(s StageSpec, reserved map[string]bool) {
 	c.between("spec.drain_timeout", s.DrainTimeout, time.Millisecond, time.Hour)
 	c.between("spec.stream_drain_timeout", s.StreamDrainTimeout, time.Millisecond, 24*time.Hour)
 	c.between("spec.keep_old", s.KeepOld, 0, 7*24*time.Hour)
+	c.guard(s)
 	c.between("spec.stop_timeout", s.StopTimeout, time.Second, 10*time.Minute)
 	c.between("spec.request_timeout", s.RequestTimeout, time.Millisecond, time.Hour)
 	c.when(s.MaxBodyBytes < 0 || s.MaxBodyBytes > maxBytes, "spec.max_body_bytes", "it is 0 (the gateway's own limit) or a number of bytes")

@@ -40,7 +40,7 @@ func (s *Service) workOn(ctx context.Context, stageID string, next next) {
 	retry := firstRetry
 	for s.jobs.isOpen() && ctx.Err() == nil {
 		more, err := s.workOnNext(ctx, stageID, next)
-		if err == nil && !more {
+		if err == nil && !more || errors.Is(err, errShutdown) {
 			return
 		}
 		if err == nil || ctx.Err() != nil {

@@ -46,6 +46,7 @@ const statusGone = 499
 
 var (
 	errNoRoute    = errors.New("no route")
+	errAtWork     = errors.New("the stage is in maintenance")
 	errNoInstance = errors.New("no instance")
 	errLeft       = errors.New("the client left")
 	errOneMoment  = errors.New("the streams' time to end is over")
@@ -56,8 +57,9 @@ var (
 // it is sent again where that is harmless; see [exchange.again].
 func (x *exchange) pass(ctx context.Context) error {
 	var (
-		tried []*instance
-		last  error
+		tried  []*instance
+		failed *instance
+		last   error
 	)
 	for attempt := 1; ; attempt++ {
 		in, err := x.hold(tried)
@@ -71,6 +73,9 @@ func (x *exchange) pass(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
+		if failed != nil && failed.deployment != in.deployment {
+			failed.tally.add(true, time.Since(x.started)) // another one's answer does not make it well
+		}
 		err = x.passTo(ctx, in)
 		if err == nil {
 			in.health.answered()
@@ -81,7 +86,7 @@ func (x *exchange) pass(ctx context.Context) error {
 		if !again {
 			return last
 		}
-		x.retried = true
+		x.retried, failed = true, in
 		if another {
 			tried = append(tried, in)
 		}
@@ -112,8 +117,13 @@ func (x *exchange) hold(tried []*instance) (*instance, error) {
 		case rt == nil:
 			return nil, errNoRoute
 		}
-		x.route = rt
-		in := rt.pick(x.g.table.clock(), tried)
+		now := x.g.table.clock()
+		x.route = rt.forClient(x)
+		in := x.route.pick(now, tried)
+		if in == nil && x.route != rt {
+			x.route = rt // rather the release before than none
+			in = rt.pick(now, tried)
+		}
 		if in == nil {
 			return nil, errNoInstance
 		}

@@ -140,6 +140,9 @@ func (x *exchange) serve(ctx context.Context) error {
 	}
 	x.route = found
 	x.shard = found.meter.begin()
+	if found.Maintenance != nil {
+		return errAtWork
+	}
 	if err := x.takeBody(); err != nil {
 		return err
 	}
@@ -149,12 +152,15 @@ func (x *exchange) serve(ctx context.Context) error {
 // finish tells the client what is left to tell, and counts.
 func (x *exchange) finish(ctx context.Context, err error) {
 	aborted := err != nil && x.status != 0
+	left := errors.Is(err, errLeft) || errors.Is(err, errBodyBroken) && x.left(ctx)
+	failed := aborted && !left
 	switch {
 	case err == nil || aborted:
-	case errors.Is(err, errLeft), errors.Is(err, errBodyBroken) && x.left(ctx):
+	case left:
 		x.status, aborted = statusGone, true // or net/http would answer 200
 	default:
 		p := x.pageFor(err)
+		failed = p.status >= http.StatusInternalServerError // gRPC is told in another way
 		x.show(p)
 		if p.status == http.StatusBadGateway || p.status == http.StatusGatewayTimeout {
 			x.g.failures.Do(func() {
@@ -181,6 +187,12 @@ func (x *exchange) finish(ctx context.Context, err error) {
 		x.shard = x.g.table.unrouted.begin()
 	}
 	x.shard.end(x.status, counted, x.body.read.Load(), x.sent)
+	switch {
+	case x.claim.in != nil:
+		x.claim.in.tally.add(failed || x.status >= http.StatusInternalServerError, counted)
+	case errors.Is(err, errNoInstance):
+		x.route.tally.add(true, counted)
+	}
 	if x.g.accessLog.takes() {
 		x.logAccess(ctx, x.r.URL.Path, took)
 	}

@@ -15,6 +15,7 @@ type instance struct {
 	protocol   deploy.Protocol
 	upstream   upstream
 	health     health
+	tally      *tally // its deployment's
 
 	load atomic.Int64 // claims held; what the balancer looks at
 
@@ -34,8 +35,8 @@ type claim struct {
 	stream bool
 }
 
-func newInstance(e deploy.Endpoint, deployment string, p deploy.Protocol) *instance {
-	in := &instance{Endpoint: e, deployment: deployment, protocol: p, claims: map[*claim]struct{}{}}
+func newInstance(e deploy.Endpoint, deployment string, p deploy.Protocol, t *tally) *instance {
+	in := &instance{Endpoint: e, deployment: deployment, protocol: p, tally: t, claims: map[*claim]struct{}{}}
 	in.upstream = newUpstream(e.Address, p)
 	return in
 }

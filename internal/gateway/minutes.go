@@ -95,6 +95,7 @@ func (m *minutes) roll(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.clock()
+	m.table.remember()
 	var rows []row
 	next := map[*meter]counts{}
 	for _, meter := range m.table.allMeters() {

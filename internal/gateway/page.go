@@ -11,7 +11,9 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
+	"berth/internal/deploy"
 	"berth/internal/fault"
 )
 
@@ -36,6 +38,8 @@ func (x *exchange) pageFor(err error) page {
 		return page{http.StatusMethodNotAllowed, "Not a proxy", "This server does not open connections to others.", fault.BadInput, 0, false}
 	case errors.Is(err, errNoRoute):
 		return page{http.StatusNotFound, "No such app", "Nothing runs at this address. Check its spelling, or ask whoever runs this server.", fault.Missing, 0, false}
+	case errors.Is(err, errAtWork):
+		return maintenancePage(*x.route.Maintenance)
 	case errors.Is(err, errNoInstance) && x.route.starting():
 		return page{http.StatusServiceUnavailable, "Starting", "The app is starting. This page looks again by itself.", fault.NotNow, 3, true}
 	case errors.Is(err, errNoInstance):
@@ -55,6 +59,16 @@ func (x *exchange) pageFor(err error) page {
 	default:
 		return page{http.StatusBadGateway, "No answer", "The app could not be reached, or broke off without an answer.", fault.NotNow, 0, false}
 	}
+}
+
+// maintenancePage says what who set it wants said.
+func maintenancePage(m deploy.Maintenance) page {
+	retry := max(int(time.Duration(m.RetryAfter)/time.Second), 1)
+	detail := m.Message
+	if detail == "" {
+		detail = "This app is being worked on and will be back soon."
+	}
+	return page{http.StatusServiceUnavailable, "Maintenance", detail, fault.NotNow, retry, true}
 }
 
 //go:embed page.html

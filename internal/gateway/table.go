@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"maps"
 	"net"
@@ -41,10 +42,14 @@ type Table struct {
 	stages    map[string]*route
 	instances map[string][]*instance // by deployment, until they are drained
 	meters    map[string]*meter      // by stage
+	tallies   map[string]*tally      // by deployment
 	unrouted  *meter                 // counts what no route was found for
 }
 
-var _ deploy.Router = (*Table)(nil)
+var (
+	_ deploy.Router = (*Table)(nil)
+	_ deploy.Meter  = (*Table)(nil)
+)
 
 // snapshot is one state of the table. It is never changed.
 type snapshot struct {
@@ -55,7 +60,9 @@ type snapshot struct {
 type route struct {
 	deploy.Route
 	instances []*instance
+	canary    *route // for a share of the clients; nil when there is none
 	meter     *meter
+	tally     *tally // of its deployment; nil when it has none
 }
 
 // NewTable makes an empty table.
@@ -69,7 +76,7 @@ func NewTable(c TableConfig) *Table {
 	t := &Table{
 		clock: c.Clock, log: c.Log,
 		stages: map[string]*route{}, instances: map[string][]*instance{}, meters: map[string]*meter{},
-		unrouted: newMeter("", "", ""),
+		tallies: map[string]*tally{}, unrouted: newMeter("", "", ""),
 	}
 	t.current.Store(&snapshot{})
 	return t
@@ -92,15 +99,34 @@ func (t *Table) Switch(ctx context.Context, r deploy.Route) error {
 		}
 	}
 	old := t.stages[r.StageID]
-	now := &route{Route: r, meter: t.meterOf(r)}
-	for _, e := range r.Instances {
-		now.instances = append(now.instances, t.instanceFor(old, r, e))
+	now := t.routeTo(old, r)
+	if r.Canary != nil {
+		now.canary = t.routeTo(old, *r.Canary)
 	}
 	t.replace(old, now)
 	t.stages[r.StageID] = now
-	t.log.InfoContext(ctx, "route switched", "project", r.Project, "stage", r.Stage,
-		"hostname", r.Hostname, "path_prefix", r.PathPrefix, "deployment", r.Deployment, "instances", len(r.Instances))
+	about := []any{
+		"project", r.Project, "stage", r.Stage,
+		"hostname", r.Hostname, "path_prefix", r.PathPrefix, "deployment", r.Deployment, "instances", len(r.Instances),
+	}
+	if c := r.Canary; c != nil {
+		about = append(about, "canary", c.Deployment, "share", c.Share)
+	}
+	if r.Maintenance != nil {
+		about = append(about, "maintenance", true)
+	}
+	t.log.InfoContext(ctx, "route switched", about...)
 	return nil
+}
+
+// routeTo makes the line of the table for r, with those of old's instances
+// that are the same. t.mu is held.
+func (t *Table) routeTo(old *route, r deploy.Route) *route {
+	now := &route{Route: r, meter: t.meterOf(r), tally: t.tallyOf(r.Deployment)}
+	for _, e := range r.Instances {
+		now.instances = append(now.instances, t.instanceFor(old, r, e))
+	}
+	return now
 }
 
 // Remove takes a stage's route away. Requests under way go on; Drain ends them.
@@ -165,24 +191,44 @@ func (t *Table) replace(old, now *route) {
 	if old == nil {
 		return
 	}
-	for _, in := range old.instances {
-		if now == nil || !slices.Contains(now.instances, in) {
+	for in := range old.all() {
+		if !now.has(in) {
 			in.close()
 		}
 	}
 }
 
-// instanceFor gives old's instance when it is the same one and takes requests,
-// and makes one otherwise.
-func (t *Table) instanceFor(old *route, r deploy.Route, e deploy.Endpoint) *instance {
-	if old != nil {
-		for _, in := range old.instances {
-			if in.Endpoint == e && in.deployment == r.Deployment && in.protocol == r.Protocol && in.open() {
-				return in
+// all gives the instances of a route and of its canary; none of no route.
+func (r *route) all() iter.Seq[*instance] {
+	return func(yield func(*instance) bool) {
+		for ; r != nil; r = r.canary {
+			for _, in := range r.instances {
+				if !yield(in) {
+					return
+				}
 			}
 		}
 	}
-	in := newInstance(e, r.Deployment, r.Protocol)
+}
+
+func (r *route) has(in *instance) bool {
+	for other := range r.all() {
+		if other == in {
+			return true
+		}
+	}
+	return false
+}
+
+// instanceFor gives old's instance when it is the same one and takes requests,
+// and makes one otherwise.
+func (t *Table) instanceFor(old *route, r deploy.Route, e deploy.Endpoint) *instance {
+	for in := range old.all() {
+		if in.Endpoint == e && in.deployment == r.Deployment && in.protocol == r.Protocol && in.open() {
+			return in
+		}
+	}
+	in := newInstance(e, r.Deployment, r.Protocol, t.tallyOf(r.Deployment))
 	t.forget(r.Deployment, (*instance).idle)
 	t.instances[r.Deployment] = append(t.instances[r.Deployment], in)
 	return in
@@ -278,5 +324,23 @@ func check(r *deploy.Route) error {
 			return fault.Invalid("instance %s has no address such as 127.0.0.1:8080", e.Instance).Because(err)
 		}
 	}
+	return checkCanary(r)
+}
+
+// checkCanary checks a route's canary as check does the route; what they have
+// in common is the route's.
+func checkCanary(r *deploy.Route) error {
+	if r.Canary == nil {
+		return nil
+	}
+	c := *r.Canary
+	if c.Canary != nil || c.Deployment == "" || c.Deployment == r.Deployment || c.Share < 1 || c.Share > 99 {
+		return fault.Invalid("a canary is another deployment with a share of 1 to 99 of a hundred clients")
+	}
+	c.StageID, c.Project, c.Stage, c.Hostname, c.PathPrefix = r.StageID, r.Project, r.Stage, r.Hostname, r.PathPrefix
+	if err := check(&c); err != nil {
+		return err
+	}
+	r.Canary = &c
 	return nil
 }

@@ -246,6 +246,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/deployments/{id}/continue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** End the watch of a release early: give a canary to everybody, let a guard go */
+        post: operations["continue-deployment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/deployments/{id}/log": {
         parameters: {
             query?: never;
@@ -596,6 +613,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/stages/{stage}/maintenance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Have a stage answer with a maintenance page, or with its app again */
+        post: operations["set-maintenance"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/projects/{project}/stages/{stage}/metrics": {
         parameters: {
             query?: never;
@@ -607,6 +641,23 @@ export interface paths {
         get: operations["get-stage-metrics"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/stages/{stage}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Keep a stage as it is: nothing is deployed to it */
+        post: operations["pause-stage"];
         delete?: never;
         options?: never;
         head?: never;
@@ -692,6 +743,23 @@ export interface paths {
         get: operations["compare-release"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/stages/{stage}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let deployments to a stage again */
+        post: operations["resume-stage"];
         delete?: never;
         options?: never;
         head?: never;
@@ -928,6 +996,12 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        CanaryRule: {
+            /** @example 1m30s */
+            duration?: string;
+            /** Format: int64 */
+            share?: number;
+        };
         Change: {
             field: string;
             from: string;
@@ -992,7 +1066,7 @@ export interface components {
             digest?: string;
             error?: string;
             /** @enum {string} */
-            failed_step?: "preflight" | "pull" | "create" | "start" | "probe" | "switch" | "drain" | "stop";
+            failed_step?: "preflight" | "pull" | "create" | "start" | "probe" | "canary" | "switch" | "guard" | "drain" | "stop";
             /** Format: date-time */
             finished_at?: string;
             /** Format: int64 */
@@ -1008,10 +1082,11 @@ export interface components {
             /** Format: date-time */
             started_at?: string;
             /** @enum {string} */
-            state: "held" | "waiting" | "running" | "live" | "replaced" | "failed" | "canceled" | "superseded";
+            state: "held" | "waiting" | "running" | "live" | "replaced" | "failed" | "canceled" | "superseded" | "reverted";
             steps: components["schemas"]["Step"][];
             /** @enum {string} */
             trigger: "push" | "webhook" | "poll" | "api" | "person" | "promote";
+            watches?: components["schemas"]["Watch"][];
         };
         Disk: {
             /**
@@ -1068,6 +1143,18 @@ export interface components {
             location: string;
             /** @example must begin with a slash */
             message: string;
+        };
+        Guard: {
+            /** Format: double */
+            error_rate?: number;
+            /** Format: double */
+            latency_factor?: number;
+            /** Format: int64 */
+            min_requests?: number;
+            /** Format: int64 */
+            restarts?: number;
+            /** @example 1m30s */
+            window?: string;
         };
         ImageSource: {
             error?: string;
@@ -1216,6 +1303,24 @@ export interface components {
             stream: string;
             text: string;
         };
+        Maintenance: {
+            by: string;
+            message?: string;
+            /** @example 1m30s */
+            retry_after: string;
+            /** Format: date-time */
+            since: string;
+        };
+        MaintenanceInputBody: {
+            /** @description What visitors read; a sentence of Berth's own when empty */
+            message?: string;
+            on: boolean;
+            /**
+             * @description When they are told to come back; 1m by default
+             * @example 1m30s
+             */
+            retry_after?: string;
+        };
         NewToken: {
             /**
              * @description The token's text, never to be seen again
@@ -1275,6 +1380,22 @@ export interface components {
             updated_at: string;
             /** Format: int64 */
             version: number;
+        };
+        Pause: {
+            by: string;
+            missed?: string;
+            /** Format: date-time */
+            missed_at?: string;
+            reason?: string;
+            /** Format: date-time */
+            since: string;
+        };
+        PauseStageInputBody: {
+            /**
+             * @description Why, for the others
+             * @example holidays
+             */
+            reason?: string;
         };
         Person: {
             /** Format: date-time */
@@ -1474,6 +1595,18 @@ export interface components {
             context: string;
             name: string;
         };
+        Seen: {
+            /** Format: int64 */
+            errors: number;
+            /** Format: double */
+            p95_ms: number;
+            /** Format: int64 */
+            requests: number;
+            /** Format: int64 */
+            restarts: number;
+            /** Format: int64 */
+            silent: number;
+        };
         Session: {
             address: string;
             /** Format: date-time */
@@ -1563,7 +1696,9 @@ export interface components {
             created_at: string;
             id: string;
             live_deployment?: string;
+            maintenance?: components["schemas"]["Maintenance"];
             name: string;
+            paused?: components["schemas"]["Pause"];
             project: string;
             spec: components["schemas"]["StageSpec"];
             /** Format: date-time */
@@ -1574,6 +1709,7 @@ export interface components {
         StageSpec: {
             approve?: boolean;
             auto_promote?: boolean;
+            canary?: components["schemas"]["CanaryRule"];
             command?: string[];
             /** Format: double */
             cpus?: number;
@@ -1582,6 +1718,7 @@ export interface components {
             env?: {
                 [key: string]: string;
             };
+            guard?: components["schemas"]["Guard"];
             hostname: string;
             /** @example 1m30s */
             keep_old?: string;
@@ -1623,7 +1760,9 @@ export interface components {
             id: string;
             instances: components["schemas"]["Instance"][];
             live_deployment?: string;
+            maintenance?: components["schemas"]["Maintenance"];
             name: string;
+            paused?: components["schemas"]["Pause"];
             project: string;
             release?: components["schemas"]["Release"];
             spec: components["schemas"]["StageSpec"];
@@ -1658,7 +1797,7 @@ export interface components {
             /** Format: date-time */
             finished_at?: string;
             /** @enum {string} */
-            name: "preflight" | "pull" | "create" | "start" | "probe" | "switch" | "drain" | "stop";
+            name: "preflight" | "pull" | "create" | "start" | "probe" | "canary" | "switch" | "guard" | "drain" | "stop";
             /** Format: date-time */
             started_at?: string;
             /** @enum {string} */
@@ -1783,6 +1922,23 @@ export interface components {
             name: string;
             path: string;
             read_only?: boolean;
+        };
+        Watch: {
+            before: components["schemas"]["Seen"];
+            /** @enum {string} */
+            phase: "canary" | "guard";
+            previous: string;
+            reason?: string;
+            release?: string;
+            seen: components["schemas"]["Seen"];
+            /** Format: int64 */
+            share?: number;
+            /** Format: date-time */
+            since: string;
+            /** @enum {string} */
+            state: "watching" | "passed" | "breached" | "ended";
+            /** Format: date-time */
+            until: string;
         };
     };
     responses: never;
@@ -2236,7 +2392,7 @@ export interface operations {
                 limit?: number;
                 project?: string;
                 stage?: string;
-                state?: "held" | "waiting" | "running" | "live" | "replaced" | "failed" | "canceled" | "superseded";
+                state?: "held" | "waiting" | "running" | "live" | "replaced" | "failed" | "canceled" | "superseded" | "reverted";
             };
             header?: never;
             path?: never;
@@ -2328,6 +2484,35 @@ export interface operations {
         };
     };
     "cancel-deployment": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "continue-deployment": {
         parameters: {
             query?: never;
             header?: never;
@@ -3460,6 +3645,42 @@ export interface operations {
             };
         };
     };
+    "set-maintenance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                stage: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MaintenanceInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Stage"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "get-stage-metrics": {
         parameters: {
             query?: {
@@ -3482,6 +3703,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ListMinute"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "pause-stage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                stage: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PauseStageInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Stage"];
                 };
             };
             /** @description Error */
@@ -3656,6 +3913,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Comparison"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "resume-stage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                stage: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Stage"];
                 };
             };
             /** @description Error */
