@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -102,8 +103,20 @@ func Load(environ []string, dir string) (*Settings, error) {
 	if err := s.findSecretKey(); err != nil {
 		return nil, err
 	}
-	s.Warnings = sources.unknown()
+	s.Warnings = append(sources.unknown(), s.exposed()...)
 	return s, nil
+}
+
+// exposed warns of a sign-in page that other machines reach without TLS: plain
+// HTTP is taken because the base URL is on loopback, and the listener is not.
+func (s *Settings) exposed() []string {
+	host, _, err := net.SplitHostPort(s.Listen)
+	if err != nil || s.BaseURL.Scheme != "http" || IsLoopback(host) {
+		return nil
+	}
+	return []string{fmt.Sprintf("BERTH_LISTEN %s takes connections from other machines, and BERTH_BASE_URL %s has no TLS: "+
+		"passwords would cross the network in the clear. Listen on 127.0.0.1, or put a proxy with TLS in front and give its https:// address as the base URL",
+		s.Listen, s.BaseURL)}
 }
 
 // DataDir gives the data folder alone, for those who look for a server that

@@ -247,3 +247,21 @@ func write(t *testing.T, dir, name, content string) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
 }
+
+func TestLoad_WarnsOfSigningInWithoutTLSFromOtherMachines(t *testing.T) {
+	for listen, base := range map[string]string{
+		":8080": "", "0.0.0.0:8080": "", "[::]:8080": "", "192.0.2.7:8080": "http://berth.localhost:8080",
+	} {
+		s, err := settings.Load([]string{"BERTH_LISTEN=" + listen, "BERTH_BASE_URL=" + base}, t.TempDir())
+		require.NoError(t, err)
+		require.Len(t, s.Warnings, 1, "%s %s", listen, base)
+		require.Contains(t, s.Warnings[0], "BERTH_LISTEN "+listen+" takes connections from other machines")
+	}
+	for listen, base := range map[string]string{
+		"127.0.0.1:8080": "", "[::1]:8080": "", "localhost:8080": "", ":8080": "https://berth.example.com",
+	} {
+		s, err := settings.Load([]string{"BERTH_LISTEN=" + listen, "BERTH_BASE_URL=" + base, "BERTH_SECRET_KEY=" + key}, t.TempDir())
+		require.NoError(t, err)
+		require.Empty(t, s.Warnings, "%s %s", listen, base)
+	}
+}
