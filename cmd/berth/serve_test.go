@@ -81,6 +81,14 @@ func (d *daemon) answers() *daemon {
 	return d
 }
 
+// says waits until the process has said something: that reaches this test by a
+// pipe, and may come after what the process did next.
+func (d *daemon) says(what string) {
+	d.t.Helper()
+	require.Eventually(d.t, func() bool { return strings.Contains(d.out.String(), what) }, 30*time.Second, 5*time.Millisecond,
+		"it does not say %q:\n%s", what, &d.out)
+}
+
 // end waits for the process and gives its exit code, -1 for a signal.
 func (d *daemon) end(within time.Duration) int {
 	d.t.Helper()
@@ -102,7 +110,7 @@ func TestServe_StopsWholeOnASignal(t *testing.T) {
 			info, err := os.Stat(socket)
 			require.NoError(t, err)
 			require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
-			require.Contains(t, d.out.String(), "/setup#token=", "nobody is there yet")
+			d.says("/setup#token=") // nobody is there yet
 
 			d.signal(signal)
 
@@ -110,6 +118,8 @@ func TestServe_StopsWholeOnASignal(t *testing.T) {
 			require.Contains(t, d.out.String(), `"msg":"stopped"`)
 			require.NoFileExists(t, socket)
 			again := startDaemon(t, d.dir, d.address).answers()
+			again.signal(signal)
+			require.Zero(t, again.end(20*time.Second), "%s", &again.out)
 			require.NotContains(t, again.out.String(), "not clean")
 		})
 	}
@@ -144,7 +154,7 @@ func TestServe_StopsAtOnceOnASecondSignal(t *testing.T) {
 	fmt.Fprintf(conn, "POST /api/session HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", d.address)
 
 	d.signal(syscall.SIGTERM)
-	require.Eventually(t, func() bool { return strings.Contains(d.out.String(), `"msg":"stopping"`) }, 10*time.Second, 10*time.Millisecond)
+	d.says(`"msg":"stopping"`)
 	d.signal(syscall.SIGTERM)
 
 	require.NotZero(t, d.end(5*time.Second))
@@ -172,7 +182,7 @@ func TestServe_StartsAgainAfterItWasKilled(t *testing.T) {
 
 	again := startDaemon(t, d.dir, d.address).answers()
 
-	require.Contains(t, again.out.String(), "not clean")
+	again.says("not clean")
 	s := runCommand(t.Context(), "", nil, "--data-dir", filepath.Join(d.dir, "data"), "status")
 	require.Zero(t, s.code, s.err)
 }
