@@ -34,6 +34,7 @@ type cli struct {
 	Promote    promoteCommand    `cmd:"" group:"apps" help:"Take what is live in the stage that this one promotes from."`
 	Approve    approveCommand    `cmd:"" group:"apps" help:"Have a deployment begin that waits for approval; without one, list those."`
 	Tags       stageTags         `cmd:"" group:"apps" help:"List the image's tags, which of them a stage takes, and which is the newest."`
+	Continue   continueCommand   `cmd:"" group:"apps" help:"End the watch of a release early: give a canary to everybody, let a guard go."`
 	Cancel     cancelCommand     `cmd:"" group:"apps" help:"Stop a deployment that is not over."`
 	Deployment deploymentCommand `cmd:"" aliases:"deployments" group:"apps" help:"Deployments: list, show with steps and log."`
 	Instance   instanceCommand   `cmd:"" group:"apps" help:"Instances: show, and what they use."`

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"berth/internal/api"
@@ -33,6 +34,12 @@ func waitFor(ctx context.Context, c *client, o *output, d deploy.Deployment, tim
 		if err != nil {
 			return err
 		}
+		if over && !p.guarded {
+			if p.guarded, err = p.isGuarded(following, c, d.ID); err != nil {
+				return err
+			}
+			over = !p.guarded
+		}
 		if over {
 			break
 		}
@@ -56,6 +63,19 @@ type progress struct {
 	lines []string  // the last log lines of the app, shown again when it fails
 	over  time.Time // when the last event said that it is
 	away  bool      // the engine was, when last asked
+	// guarded says that it is live and watched, which is waited for, too.
+	guarded bool
+}
+
+// isGuarded asks whether a deployment is watched since it is live.
+func (p *progress) isGuarded(ctx context.Context, c *client, id string) (bool, error) {
+	var d deploy.Deployment
+	if err := c.get(ctx, pathf("/api/deployments/%s", id), &d); err != nil {
+		return false, err
+	}
+	return d.State == deploy.Live && slices.ContainsFunc(d.Steps, func(s deploy.Step) bool {
+		return s.Name == deploy.GuardStep && s.State == deploy.StepRunning
+	}), nil
 }
 
 // keptLines is how many of them.
@@ -99,6 +119,9 @@ func (p *progress) take(m message) (over bool, err error) {
 			return false, fmt.Errorf("read event %s: %w", m.id, err)
 		}
 		p.step(step)
+		if p.guarded && step.Name == deploy.GuardStep && step.State != deploy.StepRunning {
+			return true, nil
+		}
 	case "deployment.state":
 		var state struct {
 			State      deploy.State
@@ -116,7 +139,9 @@ func (p *progress) take(m message) (over bool, err error) {
 		case state.State == deploy.Waiting && state.ApprovedBy != "":
 			p.out.note("Approved by %s.", oneLine(state.ApprovedBy))
 		}
-		p.over = e.At
+		if state.State != deploy.Reverted {
+			p.over = e.At
+		}
 		return state.State.Finished(), nil
 	}
 	return false, nil
@@ -159,7 +184,11 @@ func (p *progress) end(d deploy.Deployment) error {
 			p.out.printf("%s is live in %s/%s after %s.\n", d.Reference, d.Project, d.Stage, p.over.Sub(latestOf(d.CreatedAt, d.ApprovedAt)).Round(time.Millisecond))
 			return
 		}
-		p.out.note("\n%s did not go live in %s/%s: it is %s.", d.Reference, d.Project, d.Stage, d.State)
+		if d.State == deploy.Reverted {
+			p.out.note("\n%s was live in %s/%s, and the stage was given back to the release before.", d.Reference, d.Project, d.Stage)
+		} else {
+			p.out.note("\n%s did not go live in %s/%s: it is %s.", d.Reference, d.Project, d.Stage, d.State)
+		}
 		if d.FailedStep != "" {
 			p.out.note("Failed step: %s", d.FailedStep)
 		}

@@ -20,6 +20,10 @@ type stageCommand struct {
 	Releases stageReleases `cmd:"" help:"List what can be rolled back to."`
 	Tags     stageTags     `cmd:"" help:"List the image's tags, and which of them deploy when pushed."`
 	Metrics  stageMetrics  `cmd:"" help:"Show requests, errors and how long answers took, by the minute."`
+
+	Pause       stagePause       `cmd:"" help:"Keep a stage as it is: nothing is deployed to it."`
+	Resume      stageResume      `cmd:"" help:"Let deployments to a stage again."`
+	Maintenance stageMaintenance `cmd:"" help:"Have a stage answer with a maintenance page, or with its app again."`
 }
 
 // stageName is how most commands name a stage.
@@ -56,12 +60,23 @@ func (o *output) stage(s deploy.StageStatus) {
 		pairs = append(pairs, [2]string{"Release", s.Release.Reference + " " + s.Release.Digest},
 			[2]string{"Release id", s.Release.ID})
 	}
+	if p := s.Paused; p != nil {
+		pairs = append(pairs, [2]string{"Paused", paused(*p)})
+	}
+	if m := s.Maintenance; m != nil {
+		pairs = append(pairs, [2]string{"Maintenance", maintained(*m)})
+	}
 	if d := s.Held; d != nil {
 		pairs = append(pairs, [2]string{"Held", fmt.Sprintf("%s of %s, %s: waits for %s", d.ID, d.Reference, ago(d.CreatedAt, time.Now()), waitsFor(*d))})
 	}
 	if d := s.Deployment; d != nil {
 		pairs = append(pairs, [2]string{"Deployment", fmt.Sprintf("%s %s, %s", d.ID, d.State, ago(latest(d), time.Now()))},
 			[2]string{"Error", d.Error})
+		for _, w := range d.Watches {
+			if w.State == deploy.Watching {
+				pairs = append(pairs, [2]string{"Watched", watched(w)})
+			}
+		}
 	}
 	o.pairs(pairs...)
 	if len(s.Instances) > 0 {

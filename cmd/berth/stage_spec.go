@@ -38,6 +38,8 @@ type specFlags struct {
 	Replicas *int              `help:"How many instances."`
 	Probe    *string           `placeholder:"http|tcp|none" help:"How Berth finds out that an instance is ready."`
 	Health   *string           `placeholder:"/PATH" help:"Path that the HTTP probe asks for."`
+	Guard    *string           `placeholder:"2m" help:"How long a new release is watched, and taken back when it does worse; 0s for not."`
+	Canary   *int              `placeholder:"PERCENT" help:"How many of a hundred clients get a new release first; 0 for all at once."`
 	Set      map[string]string `mapsep:"none" placeholder:"PATH=VALUE" help:"Set any field by its path. Repeatable."`
 	Unset    []string          `sep:"none" placeholder:"PATH" help:"Put a field back to its default. Repeatable."`
 }
@@ -106,6 +108,8 @@ func (f *specFlags) edits(spec deploy.StageSpec) (list []edit, err error) {
 		{"--promote-from", "promote_from", f.From},
 		{"--probe", "probe.kind", f.Probe},
 		{"--health", "probe.path", f.Health},
+		{"--guard", "guard.window", f.Guard},
+		{"--canary", "canary.share", f.Canary},
 	} {
 		if v := reflect.ValueOf(e.value); !v.IsNil() {
 			add(e.flag, e.path, v.Elem().Interface())
