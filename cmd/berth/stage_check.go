@@ -18,17 +18,9 @@ type check struct {
 // report asks the server what saving spec would say. Flaws come as the fault
 // that saving would give.
 func (check) report(ctx context.Context, c *client, o *output, name stageName, spec deploy.StageSpec) error {
-	var v api.Validation
-	body := map[string]any{"project": name.Project, "stage": name.Stage, "spec": spec}
-	if err := c.call(ctx, http.MethodPost, "/api/validate/stage", body, &v); err != nil {
+	v, err := validate(ctx, c, name, spec)
+	if err != nil {
 		return err
-	}
-	if len(v.Errors) > 0 {
-		fields := make([]fault.Field, len(v.Errors))
-		for i, e := range v.Errors {
-			fields[i] = fault.Field{Name: strings.TrimPrefix(e.Location, "body."), Message: e.Message}
-		}
-		return fault.InvalidFields(fields)
 	}
 	return o.result(v, func() {
 		o.printf("Stage %s can be saved like this; nothing was.\n", name)
@@ -37,4 +29,18 @@ func (check) report(ctx context.Context, c *client, o *output, name stageName, s
 			o.stageTags(v.Tags)
 		}
 	})
+}
+
+// validate gives what saving spec would say. Flaws are the fault that saving
+// would give.
+func validate(ctx context.Context, c *client, name stageName, spec deploy.StageSpec) (v api.Validation, err error) {
+	body := map[string]any{"project": name.Project, "stage": name.Stage, "spec": spec}
+	if err := c.call(ctx, http.MethodPost, "/api/validate/stage", body, &v); err != nil {
+		return v, err
+	}
+	fields := make([]fault.Field, len(v.Errors))
+	for i, e := range v.Errors {
+		fields[i] = fault.Field{Name: strings.TrimPrefix(e.Location, "body."), Message: e.Message}
+	}
+	return v, fault.InvalidFields(fields)
 }

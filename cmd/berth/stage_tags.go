@@ -2,20 +2,32 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"berth/internal/api"
+	"berth/internal/deploy"
 )
 
-type stageTags struct{ stageName }
+type stageTags struct {
+	stageName
+	Rule string `placeholder:"KIND:PATTERN" help:"Show what this rule would take, instead of the saved one: exact:1.0, glob:v*, regexp:v[0-9]+, semver:^1.2."`
+}
 
 // Help tells whose tags there are.
 func (*stageTags) Help() string {
-	return "Tags of an image in another registry are not listed: only pushes to the built-in one deploy by themselves."
+	return `The newest is, for a semver rule, the highest version; for all others the tag whose image was created last; of equals the last by name. Tags of an image in another registry are not listed.
+
+Examples:
+  berth tags shop prod
+  berth tags shop prod --rule 'regexp:main-[0-9a-f]{7}'`
 }
 
 // Run lists the tags of a stage's image, and which of them its rule takes.
 func (cmd *stageTags) Run(ctx context.Context, c *client, o *output) error {
+	if cmd.Rule != "" {
+		return cmd.preview(ctx, c, o)
+	}
 	var list page[api.StageTag]
 	if err := c.get(ctx, cmd.path()+"/tags", &list); err != nil {
 		return err
@@ -23,14 +35,38 @@ func (cmd *stageTags) Run(ctx context.Context, c *client, o *output) error {
 	return o.result(list.Items, func() { o.stageTags(list.Items) })
 }
 
+// preview shows what a rule would take that is not saved.
+func (cmd *stageTags) preview(ctx context.Context, c *client, o *output) error {
+	var s deploy.Stage
+	if err := c.get(ctx, cmd.path(), &s); err != nil {
+		return err
+	}
+	kind, pattern, _ := strings.Cut(cmd.Rule, ":")
+	s.Spec.Tags = deploy.TagRule{Kind: deploy.TagKind(kind), Pattern: pattern}
+	s.Spec.Approve, s.Spec.PromoteFrom = false, ""
+	s.Spec.PromoteAfter, s.Spec.AutoPromote, s.Spec.PromoteApproval = 0, false, false
+	v, err := validate(ctx, c, cmd.stageName, s.Spec)
+	if err != nil {
+		return err
+	}
+	return o.result(v.Tags, func() { o.stageTags(v.Tags) })
+}
+
 func (o *output) stageTags(list []api.StageTag) {
 	rows := make([][]string, len(list))
 	for i, t := range list {
 		matches := "no"
-		if t.Matches {
+		switch {
+		case t.Newest:
+			matches = "yes, newest"
+		case t.Matches:
 			matches = "yes"
 		}
-		rows[i] = []string{t.Name, matches, short(t.Digest), bytesText(t.Size), ago(t.UpdatedAt, time.Now())}
+		created := "-"
+		if !t.CreatedAt.IsZero() {
+			created = ago(t.CreatedAt, time.Now())
+		}
+		rows[i] = []string{t.Name, matches, short(t.Digest), bytesText(t.Size), created, ago(t.UpdatedAt, time.Now())}
 	}
-	o.table([]string{"tag", "a push deploys", "digest", "size", "pushed"}, rows)
+	o.table([]string{"tag", "a push deploys", "digest", "size", "created", "pushed"}, rows)
 }

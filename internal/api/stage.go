@@ -86,6 +86,7 @@ func (a *API) stageMetrics(ctx context.Context, in *stageMetricsInput) (*listOut
 type StageTag struct {
 	registry.Tag
 	Matches bool `json:"matches" doc:"Whether a push of this tag deploys to the stage"`
+	Newest  bool `json:"newest" doc:"Whether it is the newest that matches: by version for a semver rule, else by when the image was created; of equals the last by name"`
 }
 
 // stageTags lists what the built-in registry has. Of an image in another
@@ -114,8 +115,13 @@ func (a *API) matchingTags(ctx context.Context, project string, rule deploy.TagR
 		return nil, err
 	}
 	found := make([]StageTag, len(tags))
+	made := make([]deploy.TagMade, len(tags))
 	for i, t := range tags {
-		found[i] = StageTag{Tag: t, Matches: rule.Match(t.Name)}
+		made[i] = deploy.TagMade{Name: t.Name, Created: t.CreatedAt}
+	}
+	newest := rule.Newest(made)
+	for i, t := range tags {
+		found[i] = StageTag{Tag: t, Matches: rule.Match(t.Name), Newest: newest == t.Name}
 	}
 	return found, nil
 }

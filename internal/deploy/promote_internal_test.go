@@ -58,6 +58,33 @@ func TestHealth_ProvesTheLongestTimeWithoutABreak(t *testing.T) {
 	}
 }
 
+func TestNewest_GoesByVersionElseByWhenTheImageWasCreatedElseByName(t *testing.T) {
+	day := func(n int) time.Time { return time.Unix(int64(n)*86400, 0) }
+	tags := []TagMade{
+		{"1.9.0", day(1)}, {"1.10.0", day(2)}, {"1.10.1-rc.1", day(9)}, {"v1.2.0", day(8)}, {"2.0.0", day(3)},
+		{"main-a", day(4)}, {"main-b", day(6)}, {"main-c", day(5)}, {"same-a", day(7)}, {"same-b", day(7)}, {"undated-z", time.Time{}}, {"undated-a", day(1)},
+	}
+	for _, c := range []struct {
+		kind    TagKind
+		pattern string
+		want    string
+	}{
+		{TagSemver, "^1", "1.10.0"},
+		{TagSemver, "^1-0", "1.10.1-rc.1"},
+		{TagSemver, "*", "2.0.0"},
+		{TagGlob, "main-*", "main-b"},
+		{TagRegexp, "main-[ac]", "main-c"},
+		{TagGlob, "1.*", "1.10.1-rc.1"},
+		{TagGlob, "same-*", "same-b"},
+		{TagGlob, "undated-*", "undated-a"},
+		{TagExact, "main-a", "main-a"},
+		{TagExact, "nothing", ""},
+		{TagNone, "", ""},
+	} {
+		require.Equal(t, c.want, TagRule{c.kind, c.pattern}.Newest(tags), "%s %s", c.kind, c.pattern)
+	}
+}
+
 func TestPromotable_SaysWhatIsMissing(t *testing.T) {
 	now := time.Unix(10_000, 0)
 	st := stage{Stage: Stage{Project: "shop", Name: "prod", Spec: StageSpec{PromoteFrom: "staging"}}}

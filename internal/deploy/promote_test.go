@@ -475,3 +475,20 @@ func TestPromoteFrom_IsNoChangeToDeploy(t *testing.T) {
 	})
 	require.Empty(t, b.status().Changes, "it counts as soon as it is saved")
 }
+
+func TestPush_OfALowerVersionDoesNotReplaceAHigherOne(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{})
+	for _, tag := range []string{"1.3.9", "1.4.0", "1.4.1"} {
+		w.images.push("shop", tag, appGood)
+	}
+	b.shop(func(s *deploy.StageSpec) { s.Tags = deploy.TagRule{Kind: deploy.TagSemver, Pattern: "^1"} })
+	b.goLive("1.4.0")
+	w.push("1.3.9")
+	w.push("1.4.0") // again, which may be another image
+	w.push("1.4.1")
+	b.servesOnly("image-shop-1.4.1", 1)
+	list, _, err := b.Deployments(t.Context(), deploy.DeploymentFilter{}, deploy.Page{})
+	require.NoError(t, err)
+	require.False(t, slices.ContainsFunc(list, func(d deploy.Deployment) bool { return d.Reference == "1.3.9" }))
+}

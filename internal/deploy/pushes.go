@@ -88,6 +88,14 @@ func (s *Service) takePush(ctx context.Context, e event.Event) error {
 			if st.Spec.PromoteFrom != "" || !st.Spec.Tags.Match(p.Tag) {
 				continue
 			}
+			has, err := currentReference(ctx, tx, st.ID)
+			if err != nil {
+				return err
+			}
+			if st.Spec.Tags.passesOver(p.Tag, has) {
+				s.log.InfoContext(ctx, "pushed version is older than what the stage has", "project", st.Project, "stage", st.Name, "tag", p.Tag, "has", has)
+				continue
+			}
 			d := deployment{Deployment: Deployment{Kind: KindDeploy, Reference: p.Tag, Trigger: p.trigger(), Actor: e.Actor}}
 			if st.Paused != nil {
 				if err := s.missed(ctx, tx, st, d); err != nil {

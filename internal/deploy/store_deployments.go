@@ -172,6 +172,22 @@ func dueToStop(ctx context.Context, tx *sqlite.Tx, limit int) ([]deployment, err
 		LIMIT ?`, limit)
 }
 
+// currentReference gives what a stage was asked for last and may still come
+// to, else what is live; "" when there is neither.
+func currentReference(ctx context.Context, tx *sqlite.Tx, stageID string) (reference string, err error) {
+	err = tx.QueryRowContext(ctx, `
+		SELECT d.reference
+		FROM deployments d
+		JOIN stages s ON s.id = d.stage_id
+		WHERE d.stage_id = ? AND (d.id = s.live_deployment OR (d.finished_at IS NULL AND d.state IN ('held', 'waiting', 'running')))
+		ORDER BY d.generation DESC
+		LIMIT 1`, stageID).Scan(&reference)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return reference, err
+}
+
 // moveDeployment takes d from one state to another, and says whether it was
 // still in the first.
 func moveDeployment(ctx context.Context, tx *sqlite.Tx, d deployment, from State) (bool, error) {

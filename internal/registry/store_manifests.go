@@ -181,7 +181,8 @@ func selectTagNames(ctx context.Context, tx *sqlite.Tx, repository, after string
 		repository, after, limit))
 }
 
-// selectTags gives tags with the size of all blobs below each.
+// selectTags gives tags with the size of all blobs below each, and when the
+// image behind it was created: of several platforms, the last.
 func selectTags(ctx context.Context, tx *sqlite.Tx, repository string, limit int) ([]Tag, error) {
 	rows, err := tx.QueryContext(ctx, `
 		WITH RECURSIVE
@@ -204,11 +205,18 @@ func selectTags(ctx context.Context, tx *sqlite.Tx, repository string, limit int
 				FROM below b
 				JOIN registry_blobs blob ON blob.digest = b.digest
 				GROUP BY b.tag
+			),
+			dates AS (
+				SELECT b.tag, MAX(m.image_created) AS created
+				FROM below b
+				JOIN registry_manifests m ON m.repository = ?1 AND m.digest = b.digest
+				GROUP BY b.tag
 			)
-		SELECT t.tag, t.digest, m.media_type, COALESCE(s.size, 0), t.updated_at
+		SELECT t.tag, t.digest, m.media_type, COALESCE(s.size, 0), COALESCE(d.created, 0), t.updated_at
 		FROM tags t
 		JOIN registry_manifests m ON m.repository = ?1 AND m.digest = t.digest
 		LEFT JOIN sizes s ON s.tag = t.tag
+		LEFT JOIN dates d ON d.tag = t.tag
 		ORDER BY t.updated_at DESC, t.tag`,
 		repository, limit)
 	if err != nil {
@@ -218,11 +226,11 @@ func selectTags(ctx context.Context, tx *sqlite.Tx, repository string, limit int
 	list := []Tag{}
 	for rows.Next() {
 		var t Tag
-		var updated int64
-		if err := rows.Scan(&t.Name, &t.Digest, &t.MediaType, &t.Size, &updated); err != nil {
+		var created, updated int64
+		if err := rows.Scan(&t.Name, &t.Digest, &t.MediaType, &t.Size, &created, &updated); err != nil {
 			return nil, err
 		}
-		t.UpdatedAt = sqlite.Time(updated)
+		t.CreatedAt, t.UpdatedAt = sqlite.Time(created), sqlite.Time(updated)
 		list = append(list, t)
 	}
 	return list, rows.Err()

@@ -13,15 +13,21 @@ import (
 
 // Tag is a name that points at an image in a repository of this registry.
 type Tag struct {
-	Name      string    `json:"name"`
-	Digest    string    `json:"digest"` // of the manifest or index
-	MediaType string    `json:"media_type"`
-	Size      int64     `json:"size"` // bytes, compressed, of all platforms
-	UpdatedAt time.Time `json:"updated_at"`
+	Name      string `json:"name"`
+	Digest    string `json:"digest"` // of the manifest or index
+	MediaType string `json:"media_type"`
+	Size      int64  `json:"size"` // bytes, compressed, of all platforms
+	// CreatedAt is when the image was made, as it says itself; absent when it
+	// does not. Builds that come out the same each time often say 1970 or 1980.
+	CreatedAt time.Time `json:"created_at,omitzero"`
+	UpdatedAt time.Time `json:"updated_at"` // when the tag was put
 }
 
 // Tags lists a repository's tags, the one put last first; at most 10,000.
 func (r *Registry) Tags(ctx context.Context, repository string) (tags []Tag, err error) {
+	if err := r.dateImages(ctx, repository); err != nil {
+		return nil, err
+	}
 	err = r.db.Read(ctx, func(tx *sqlite.Tx) error {
 		if has, err := hasRepository(ctx, tx, repository); err != nil {
 			return err

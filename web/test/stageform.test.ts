@@ -31,6 +31,15 @@ test('a stage comes out of the form as it went in', () => {
 	assert.deepEqual(spec, whole);
 });
 
+test('a stage that promotes comes out as it went in, with no tag rule beside', () => {
+	const promoting = { ...whole, tags: { kind: 'none' as const }, promote_from: 'staging', promote_after: '10m', auto_promote: true, promote_approval: true };
+	assert.deepEqual(toSpec(fromSpec(promoting)).spec, promoting);
+	assert.deepEqual(toSpec(fromSpec({ ...whole, approve: true })).spec, { ...whole, approve: true });
+	const chosen = { ...fromSpec({ ...whole, approve: true }), tagKind: 'promote' as const };
+	assert.deepEqual(toSpec(chosen).errors.map((e) => e.location), ['spec.promote_from']);
+	assert.equal(toSpec(chosen).spec.approve, undefined);
+});
+
 test('what is no number, size or duration is told at its field', () => {
 	const form = { ...fromSpec(whole), port: 'x', memory: 'much', drainTimeout: 'soon', replicas: '1.5' };
 	assert.deepEqual(toSpec(form).errors.map((e) => e.location).sort(), ['spec.drain_timeout', 'spec.memory', 'spec.port', 'spec.replicas']);

@@ -1,8 +1,10 @@
+import ArrowUpFromLine from '@lucide/svelte/icons/arrow-up-from-line';
 import Ban from '@lucide/svelte/icons/ban';
 import Box from '@lucide/svelte/icons/box';
 import CircleCheck from '@lucide/svelte/icons/circle-check';
 import CircleX from '@lucide/svelte/icons/circle-x';
 import Container from '@lucide/svelte/icons/container';
+import Hand from '@lucide/svelte/icons/hand';
 import KeyRound from '@lucide/svelte/icons/key-round';
 import Layers from '@lucide/svelte/icons/layers';
 import LogIn from '@lucide/svelte/icons/log-in';
@@ -119,7 +121,11 @@ function sayState(fact: Fact, place: string, who: string): Said {
 	const kind = text(d, 'kind');
 	const said = (what: string, icon: Said['icon'], more: Partial<Said> = {}): Said => ({ who: '', what, icon, tone: 'plain', href: `/deployments/${fact.deployment}`, ...more });
 	switch (text(d, 'state')) {
+		case 'held':
+			return said(`${kind === 'promote' ? `asked to promote ${tag} to` : `has ${tag} for`} ${place}: it waits for approval`, Hand, { who });
 		case 'waiting':
+			if (text(d, 'approved_by')) return said(`approved ${tag} for ${place}`, CircleCheck, { who });
+			if (kind === 'promote') return said(`${fact.actor === 'berth' ? 'promoted' : 'asked to promote'} ${tag} to ${place}`, ArrowUpFromLine, { who });
 			return said(kind === 'rollback' ? `asked to roll ${place} back to ${tag}` : `asked to ${(kindWord[kind as 'deploy'] ?? 'deploy').toLowerCase()} ${tag} to ${place}`, Rocket, { who });
 		case 'running':
 			return said(`${tag} is on its way to ${place}`, Rocket);

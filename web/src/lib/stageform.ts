@@ -28,8 +28,14 @@ export interface StageForm {
 	hostname: string;
 	pathPrefix: string;
 	stripPrefix: boolean;
-	tagKind: StageSpec['tags']['kind'];
+	/** Which images come here: by a rule for tags, or from another stage. */
+	tagKind: StageSpec['tags']['kind'] | 'promote';
 	tagPattern: string;
+	approve: boolean;
+	promoteFrom: string;
+	promoteAfter: string;
+	autoPromote: boolean;
+	promoteApproval: boolean;
 	port: string;
 	protocol: NonNullable<StageSpec['protocol']>;
 	/** One argument a line. */
@@ -77,8 +83,13 @@ export function fromSpec(s: StageSpec): StageForm {
 		hostname: s.hostname,
 		pathPrefix: s.path_prefix ?? '/',
 		stripPrefix: s.strip_prefix ?? false,
-		tagKind: s.tags.kind,
+		tagKind: s.promote_from ? 'promote' : s.tags.kind,
 		tagPattern: s.tags.pattern ?? '',
+		approve: s.approve ?? false,
+		promoteFrom: s.promote_from ?? '',
+		promoteAfter: shortDuration(s.promote_after) || '0s',
+		autoPromote: s.auto_promote ?? false,
+		promoteApproval: s.promote_approval ?? false,
 		port: number(s.port),
 		protocol: s.protocol ?? 'http1',
 		command: (s.command ?? []).join('\n'),
@@ -152,7 +163,7 @@ export function toSpec(f: StageForm): { spec: StageSpec; errors: FieldError[] } 
 	const spec: StageSpec = {
 		hostname: f.hostname.trim(),
 		path_prefix: f.pathPrefix.trim() || '/',
-		tags: f.tagKind === 'none' ? { kind: 'none' } : { kind: f.tagKind, pattern: f.tagPattern.trim() },
+		tags: f.tagKind === 'none' || f.tagKind === 'promote' ? { kind: 'none' } : { kind: f.tagKind, pattern: f.tagPattern.trim() },
 		port: whole(f.port, 'spec.port'),
 		protocol: f.protocol,
 		env,
@@ -176,6 +187,14 @@ export function toSpec(f: StageForm): { spec: StageSpec; errors: FieldError[] } 
 		request_timeout: duration(f.requestTimeout, 'spec.request_timeout'),
 		max_body_bytes: sized(f.maxBody, 'spec.max_body_bytes')
 	};
+	if (f.tagKind === 'promote') {
+		spec.promote_from = f.promoteFrom;
+		if (!f.promoteFrom) wrong('spec.promote_from', 'Choose the stage to promote from.');
+		const after = duration(f.promoteAfter, 'spec.promote_after');
+		if (after !== '0s') spec.promote_after = after;
+		if (f.autoPromote) spec.auto_promote = true;
+		if (f.promoteApproval) spec.promote_approval = true;
+	} else if (f.tagKind !== 'none' && f.approve) spec.approve = true;
 	if (f.stripPrefix && spec.path_prefix !== '/') spec.strip_prefix = true;
 	const command = f.command.split('\n').filter((line) => line !== '');
 	if (command.length) spec.command = command;

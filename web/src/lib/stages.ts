@@ -1,4 +1,5 @@
-import type { StageStatus } from './api/types';
+import type { StageSpec, StageStatus } from './api/types';
+import { shortDuration } from './time';
 
 const order = ['failed', 'down', 'degraded', 'deploying', 'healthy'] as const;
 
@@ -26,4 +27,16 @@ export function shortDigest(digest: string | undefined): string {
 /** An address without its scheme. */
 export function bareAddress(url: string): string {
 	return url.replace(/^https?:\/\//, '').replace(/\/$/, '');
+}
+
+/** Which images come to a stage, in a few words: "versions ^1", "from staging after 10m". */
+export function ruleWords(spec: Pick<StageSpec, 'tags' | 'approve' | 'promote_from' | 'promote_after' | 'auto_promote' | 'promote_approval'>): string {
+	const { kind, pattern } = spec.tags;
+	let said = kind === 'semver' ? `versions ${pattern}` : kind === 'regexp' ? `tags like /${pattern}/` : `tag ${pattern}`;
+	if (spec.promote_from) {
+		said = `from ${spec.promote_from}`;
+		if (spec.auto_promote) said += ' by itself';
+		if (spec.promote_after) said += ` after ${shortDuration(spec.promote_after)}`;
+	} else if (kind === 'none') return 'only by hand';
+	return spec.approve || spec.promote_approval ? `${said}, once approved` : said;
 }

@@ -1775,11 +1775,15 @@ export interface components {
             version: number;
         };
         StageTag: {
+            /** Format: date-time */
+            created_at?: string;
             digest: string;
             /** @description Whether a push of this tag deploys to the stage */
             matches: boolean;
             media_type: string;
             name: string;
+            /** @description Whether it is the newest that matches: by version for a semver rule, else by when the image was created; of equals the last by name */
+            newest: boolean;
             /** Format: int64 */
             size: number;
             /** Format: date-time */
@@ -1825,6 +1829,8 @@ export interface components {
             version: string;
         };
         Tag: {
+            /** Format: date-time */
+            created_at?: string;
             digest: string;
             media_type: string;
             name: string;

@@ -11,6 +11,7 @@ export type LogLine = Schemas['LogLine'];
 export type Minute = Schemas['RouteMinute'];
 export type Person = Schemas['Person'];
 export type Probe = Schemas['Probe'];
+export type Promotion = Schemas['Promotion'];
 export type ProjectStatus = Schemas['ProjectStatus'];
 export type RegistryAccount = Schemas['RegistryAccount'];
 export type Release = Schemas['Release'];
