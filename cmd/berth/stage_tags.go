@@ -16,7 +16,7 @@ type stageTags struct {
 
 // Help tells whose tags there are.
 func (*stageTags) Help() string {
-	return `The newest is, for a semver rule, the highest version; for all others the tag whose image was created last; of equals the last by name. Tags of an image in another registry are not listed.
+	return `The newest is, for a semver rule, the highest version; for all others the tag whose image was created last; of equals the last by name. Of an image in another registry only the names are known.
 
 Examples:
   berth tags shop prod
@@ -55,18 +55,25 @@ func (cmd *stageTags) preview(ctx context.Context, c *client, o *output) error {
 func (o *output) stageTags(list []api.StageTag) {
 	rows := make([][]string, len(list))
 	for i, t := range list {
-		matches := "no"
+		matches, size := "no", "-"
+		if t.Size > 0 {
+			size = bytesText(t.Size)
+		}
 		switch {
 		case t.Newest:
 			matches = "yes, newest"
 		case t.Matches:
 			matches = "yes"
 		}
-		created := "-"
-		if !t.CreatedAt.IsZero() {
-			created = ago(t.CreatedAt, time.Now())
-		}
-		rows[i] = []string{t.Name, matches, short(t.Digest), bytesText(t.Size), created, ago(t.UpdatedAt, time.Now())}
+		rows[i] = []string{t.Name, matches, short(t.Digest), size, since(t.CreatedAt), since(t.UpdatedAt)}
 	}
 	o.table([]string{"tag", "a push deploys", "digest", "size", "created", "pushed"}, rows)
+}
+
+// since says how long ago something was that may not be known.
+func since(at time.Time) string {
+	if at.IsZero() {
+		return "-"
+	}
+	return ago(at, time.Now())
 }

@@ -25,10 +25,10 @@ test('a first app: new project, new stage, live, again, failed, back', async ({ 
 		await hostname.fill(`${project}.localhost`);
 		await expect(page.locator('[data-field-error]')).toHaveCount(0);
 
-		await page.getByLabel('When a tag is pushed, deploy').selectOption('glob');
+		await page.getByLabel('Deploys by itself').selectOption('glob');
 		await page.getByLabel('Pattern').fill('rel-*');
 		await expect(page.getByTestId('matching-tags')).toContainText('None of the');
-		await page.getByLabel('When a tag is pushed, deploy').selectOption('none');
+		await page.getByLabel('Deploys by itself').selectOption('none');
 
 		await page.getByRole('button', { name: 'Add variable' }).click();
 		await page.getByLabel('Name of variable 1').fill('GREETING');

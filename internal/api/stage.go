@@ -89,8 +89,8 @@ type StageTag struct {
 	Newest  bool `json:"newest" doc:"Whether it is the newest that matches: by version for a semver rule, else by when the image was created; of equals the last by name"`
 }
 
-// stageTags lists what the built-in registry has. Of an image in another
-// registry it lists nothing.
+// stageTags lists the tags of the built-in registry with all that it knows of
+// them, and of an image in another registry their names.
 func (a *API) stageTags(ctx context.Context, in *StagePath) (*listOutput[StageTag], error) {
 	s, err := a.deploy.Stage(ctx, in.Project, in.Stage)
 	if err != nil {
@@ -110,7 +110,7 @@ func (a *API) matchingTags(ctx context.Context, project string, rule deploy.TagR
 	if err != nil {
 		return nil, err
 	}
-	tags, err := a.registry.Tags(ctx, p.Image)
+	tags, err := a.resolver.AllTags(ctx, p.Image)
 	if err != nil && fault.KindOf(err) != fault.Missing {
 		return nil, err
 	}
@@ -119,9 +119,9 @@ func (a *API) matchingTags(ctx context.Context, project string, rule deploy.TagR
 	for i, t := range tags {
 		made[i] = deploy.TagMade{Name: t.Name, Created: t.CreatedAt}
 	}
-	newest := rule.Newest(made)
+	newest, takes := rule.Newest(made), rule.Matcher()
 	for i, t := range tags {
-		found[i] = StageTag{Tag: t, Matches: rule.Match(t.Name), Newest: newest == t.Name}
+		found[i] = StageTag{Tag: t, Matches: takes(t.Name), Newest: newest == t.Name}
 	}
 	return found, nil
 }
@@ -138,7 +138,9 @@ type validateStageInput struct {
 type Validation struct {
 	Spec   deploy.StageSpec `json:"spec" doc:"With every default filled in"`
 	Errors []Flaw           `json:"errors" doc:"Empty when the settings are good"`
-	Tags   []StageTag       `json:"tags" doc:"The project's tags that are here; empty without a project"`
+	Tags   []StageTag       `json:"tags" doc:"The tags of the project's image; empty without a project"`
+	// A registry that does not answer is no flaw of the settings.
+	TagsError string `json:"tags_error,omitempty" doc:"Why the tags of an image in another registry could not be listed"`
 }
 
 func (a *API) validateStage(ctx context.Context, in *validateStageInput) (*output[Validation], error) {
@@ -152,7 +154,11 @@ func (a *API) validateStage(ctx context.Context, in *validateStageInput) (*outpu
 		v.Errors = p.Errors
 	}
 	if in.Body.Project != "" {
-		if v.Tags, err = a.matchingTags(ctx, in.Body.Project, spec.Tags); err != nil {
+		v.Tags, err = a.matchingTags(ctx, in.Body.Project, spec.Tags)
+		if k := fault.KindOf(err); k == fault.Denied || k == fault.NotNow || k == fault.TooOften {
+			v.Tags, v.TagsError, err = []StageTag{}, fault.Message(err), nil
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -46,7 +46,7 @@ func scanInterest(row scanner) (i registry.Interest, err error) {
 	if err := json.Unmarshal([]byte(raw), &rule); err != nil {
 		return i, fmt.Errorf("decode the tag rule of a stage of %s: %w", i.Project, err)
 	}
-	of := registry.Rule{Name: string(rule.Kind) + " " + rule.Pattern, Match: rule.Match}
+	of := registry.Rule{Name: string(rule.Kind) + " " + rule.Pattern, Match: rule.Matcher()}
 	if rule.Kind == TagExact {
 		of.Tag = rule.Pattern
 	}

@@ -18,7 +18,8 @@ type TagMade struct {
 // their image was created. Of equals the one that comes last by name is the
 // newest.
 func (r TagRule) Newest(tags []TagMade) string {
-	tags = slices.DeleteFunc(slices.Clone(tags), func(t TagMade) bool { return !r.Match(t.Name) })
+	takes := r.Matcher()
+	tags = slices.DeleteFunc(slices.Clone(tags), func(t TagMade) bool { return !takes(t.Name) })
 	if len(tags) == 0 {
 		return ""
 	}

@@ -55,30 +55,36 @@ func (r TagRule) Validate() error {
 // Match says whether a push of tag deploys. A rule that is not valid matches
 // nothing. A semver range looks at whole versions only ("1.4.2" or "v1.4.2"):
 // the moving tags that come with them ("1.4", "1") would deploy a push twice.
-func (r TagRule) Match(tag string) bool {
-	if !tagForm.MatchString(tag) || r.Validate() != nil {
-		return false
+func (r TagRule) Match(tag string) bool { return r.Matcher()(tag) }
+
+// Matcher is Match for many tags: the rule is read once.
+func (r TagRule) Matcher() func(tag string) bool {
+	takes := func(string) bool { return false }
+	if r.Validate() != nil {
+		return takes
 	}
 	switch r.Kind {
 	case TagNone:
-		return false
 	case TagExact:
-		return tag == r.Pattern
+		takes = func(tag string) bool { return tag == r.Pattern }
 	case TagGlob:
-		matched, err := path.Match(r.Pattern, tag)
-		return err == nil && matched
-	case TagRegexp:
-		form, err := wholeTag(r.Pattern)
-		return err == nil && form.MatchString(tag)
-	case TagSemver:
-		version, ok := versionOf(tag)
-		if !ok {
-			return false
+		takes = func(tag string) bool {
+			matched, err := path.Match(r.Pattern, tag)
+			return err == nil && matched
 		}
-		rang, err := semver.NewConstraint(r.Pattern)
-		return err == nil && rang.Check(version)
+	case TagRegexp:
+		if form, err := wholeTag(r.Pattern); err == nil {
+			takes = form.MatchString
+		}
+	case TagSemver:
+		if versions, err := semver.NewConstraint(r.Pattern); err == nil {
+			takes = func(tag string) bool {
+				version, ok := versionOf(tag)
+				return ok && versions.Check(version)
+			}
+		}
 	}
-	return false
+	return func(tag string) bool { return tagForm.MatchString(tag) && takes(tag) }
 }
 
 // wholeTag compiles a regular expression that a tag must fit from its first

@@ -76,6 +76,7 @@ type Resolver struct {
 	clock    func() time.Time
 	log      *slog.Logger
 	outside  *outside
+	lists    tagLists
 }
 
 // NewResolver makes a Resolver of c, whose fields but Clock and Log are needed.

@@ -11,16 +11,17 @@ import (
 	"berth/internal/sqlite"
 )
 
-// Tag is a name that points at an image in a repository of this registry.
+// Tag is a name that points at an image. Of one in another registry no more
+// than the name is known.
 type Tag struct {
 	Name      string `json:"name"`
-	Digest    string `json:"digest"` // of the manifest or index
-	MediaType string `json:"media_type"`
-	Size      int64  `json:"size"` // bytes, compressed, of all platforms
+	Digest    string `json:"digest,omitempty"` // of the manifest or index
+	MediaType string `json:"media_type,omitempty"`
+	Size      int64  `json:"size,omitempty"` // bytes, compressed, of all platforms
 	// CreatedAt is when the image was made, as it says itself; absent when it
 	// does not. Builds that come out the same each time often say 1970 or 1980.
 	CreatedAt time.Time `json:"created_at,omitzero"`
-	UpdatedAt time.Time `json:"updated_at"` // when the tag was put
+	UpdatedAt time.Time `json:"updated_at,omitzero"` // when the tag was put
 }
 
 // Tags lists a repository's tags, the one put last first; at most 10,000.

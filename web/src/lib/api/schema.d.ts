@@ -1777,17 +1777,17 @@ export interface components {
         StageTag: {
             /** Format: date-time */
             created_at?: string;
-            digest: string;
+            digest?: string;
             /** @description Whether a push of this tag deploys to the stage */
             matches: boolean;
-            media_type: string;
+            media_type?: string;
             name: string;
             /** @description Whether it is the newest that matches: by version for a semver rule, else by when the image was created; of equals the last by name */
             newest: boolean;
             /** Format: int64 */
-            size: number;
+            size?: number;
             /** Format: date-time */
-            updated_at: string;
+            updated_at?: string;
         };
         StartDeploymentInputBody: {
             /**
@@ -1831,13 +1831,13 @@ export interface components {
         Tag: {
             /** Format: date-time */
             created_at?: string;
-            digest: string;
-            media_type: string;
+            digest?: string;
+            media_type?: string;
             name: string;
             /** Format: int64 */
-            size: number;
+            size?: number;
             /** Format: date-time */
-            updated_at: string;
+            updated_at?: string;
         };
         TagRule: {
             /** @enum {string} */
@@ -1921,8 +1921,10 @@ export interface components {
             errors: components["schemas"]["Flaw"][];
             /** @description With every default filled in */
             spec: components["schemas"]["StageSpec"];
-            /** @description The project's tags that are here; empty without a project */
+            /** @description The tags of the project's image; empty without a project */
             tags: components["schemas"]["StageTag"][];
+            /** @description Why the tags of an image in another registry could not be listed */
+            tags_error?: string;
         };
         Volume: {
             name: string;

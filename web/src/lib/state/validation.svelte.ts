@@ -8,6 +8,8 @@ import { toSpec, type StageForm } from '$lib/stageform';
 export class Validation {
 	errors = $state.raw<FieldError[]>([]);
 	tags = $state.raw<StageTag[]>();
+	/** Why another registry's tags could not be listed. */
+	tagsError = $state('');
 
 	#ticket = 0;
 
@@ -27,6 +29,7 @@ export class Validation {
 			if (ticket !== this.#ticket) return;
 			this.errors = merge(local, answer.errors);
 			this.tags = answer.tags;
+			this.tagsError = answer.tags_error ?? '';
 		} catch (e) {
 			// Saving says the same, and loudly; typing is not the moment.
 			if (ticket === this.#ticket) this.errors = merge(local, fieldsOf(e));
