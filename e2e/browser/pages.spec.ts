@@ -19,6 +19,13 @@ for (const [title, path] of [
 		await sound(page);
 	});
 
+test('what the engine can not do is told in words, each once', async ({ dashboard: page }) => {
+	const { engine } = (await (await page.request.get('/api/system')).json()) as { engine: { warnings: string[] } };
+	await page.goto('/system');
+	await expect(page.getByText('Socket', { exact: true })).toBeVisible();
+	await expect(page.locator('main [data-tone=warn]')).toHaveText(engine.warnings.map((w) => new RegExp(w, 'i')));
+});
+
 test('what is not there says so', async ({ dashboard: page }) => {
 	await page.goto('/projects/no-such-project');
 	await expect(page.locator('main')).toContainText('Not found');
