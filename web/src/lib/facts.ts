@@ -97,6 +97,7 @@ export function say(fact: Fact, within = ''): Said {
 		case 'signin.failed':
 			return said(`failed to sign in${text(d, 'username') ? ` as ${text(d, 'username')}` : ''}`, LogIn, { who: 'Somebody', detail: text(d, 'address'), tone: 'bad' });
 		case 'session.ended':
+			if (text(d, 'why') === 'expired') return said(`A session of ${person} has expired`, LogIn, { who: '' });
 			return said(text(d, 'username') && text(d, 'username') !== fact.actor ? `ended a session of ${person}` : 'signed out', LogIn);
 		case 'token.created':
 			return said(`made API token ${text(d, 'name')}`, KeyRound);
