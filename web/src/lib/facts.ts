@@ -135,6 +135,7 @@ function sayState(fact: Fact, place: string, who: string): Said {
 		case 'failed':
 			return said(`${tag} did not go live in ${place}`, CircleX, { tone: 'bad', detail: [stepTitle[text(d, 'failed_step')], text(d, 'error')].filter(Boolean).join(': ') });
 		case 'canceled':
+			if (text(d, 'canceled_by')) return said(`canceled the deployment of ${tag} to ${place}`, Ban, { who: text(d, 'canceled_by') });
 			return said(`The deployment of ${tag} to ${place} was canceled`, Ban);
 		case 'superseded':
 			return said(`${tag} was passed over for ${place}: a newer request came`, Ban);
