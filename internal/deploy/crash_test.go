@@ -175,7 +175,7 @@ func TestRun_UndoesACancelledDeploymentThatACrashLeft(t *testing.T) {
 		t.Helper()
 		w, first, second := crashed(t, step, when, nil)
 		between := w.start(options{idle: true})
-		err := between.Cancel(t.Context(), "ana", second.ID)
+		err := between.Cancel(t.Context(), "bea", second.ID)
 		b := w.start(options{})
 		if afterTheSwitch(step) {
 			require.Error(t, err)
@@ -184,6 +184,7 @@ func TestRun_UndoesACancelledDeploymentThatACrashLeft(t *testing.T) {
 		}
 		require.NoError(t, err)
 		require.Equal(t, deploy.Canceled, b.end(second.ID).State)
+		require.Equal(t, "bea", b.told(second.ID, deploy.Canceled))
 		b.servesOnly("image-shop-1", 1)
 		require.Equal(t, deploy.Live, b.end(first.ID).State)
 	})

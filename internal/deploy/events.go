@@ -33,6 +33,7 @@ type deploymentData struct {
 	Source     *Source  `json:"source,omitempty"`      // of a promotion
 	Approval   Approval `json:"approval,omitempty"`    // whose word it needs, or needed
 	ApprovedBy string   `json:"approved_by,omitempty"` // who gave it
+	CanceledBy string   `json:"canceled_by,omitempty"` // who asked for its end
 }
 
 // instanceData is the data of an instance.state event.
@@ -63,7 +64,7 @@ func (s *Service) emitDeployment(ctx context.Context, tx *sqlite.Tx, d deploymen
 	}, deploymentData{
 		State: d.State, Kind: d.Kind, Trigger: d.Trigger, Generation: d.Generation, Reference: d.Reference,
 		Error: d.Error, FailedStep: d.FailedStep, Digest: d.Digest,
-		Source: d.Source, Approval: d.Approval, ApprovedBy: d.ApprovedBy,
+		Source: d.Source, Approval: d.Approval, ApprovedBy: d.ApprovedBy, CanceledBy: d.canceledBy,
 	})
 }
 

@@ -2,12 +2,15 @@ package deploy_test
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"berth/internal/deploy"
+	"berth/internal/event"
 	"berth/internal/fault"
 )
 
@@ -175,7 +178,18 @@ func TestCancel_UndoesARunningDeployment(t *testing.T) {
 	require.NoError(t, b.Cancel(t.Context(), "bea", d.ID))
 	require.Equal(t, deploy.Canceled, b.end(d.ID).State)
 	require.Contains(t, b.log(d.ID), "asked to cancel by bea")
+	require.Equal(t, "bea", b.told(d.ID, deploy.Canceled), "not who asked for the deployment")
 	b.servesOnly("image-shop-1", 1)
+}
+
+// told gives the actor of the event that says that a deployment is in a state.
+func (b *berth) told(id string, state deploy.State) string {
+	b.t.Helper()
+	list, err := b.events.Since(b.t.Context(), 0, event.Filter{Deployment: id, Kinds: []event.Kind{"deployment.state"}}, 100)
+	require.NoError(b.t, err)
+	n := slices.IndexFunc(list, func(e event.Event) bool { return strings.Contains(string(e.Data), `"state":"`+string(state)+`"`) })
+	require.GreaterOrEqual(b.t, n, 0, "%s: no event says that it is %s", id, state)
+	return list[n].Actor
 }
 
 func TestCancel_TakesBackARequestThatWaits(t *testing.T) {
@@ -183,8 +197,9 @@ func TestCancel_TakesBackARequestThatWaits(t *testing.T) {
 	b := w.start(options{idle: true})
 	b.shop(nil)
 	d := b.deploy("1")
-	require.NoError(t, b.Cancel(t.Context(), "ana", d.ID))
+	require.NoError(t, b.Cancel(t.Context(), "bea", d.ID))
 	require.Equal(t, deploy.Canceled, b.end(d.ID).State)
+	require.Equal(t, "bea", b.told(d.ID, deploy.Canceled))
 	require.Equal(t, fault.Clash, fault.KindOf(b.Cancel(t.Context(), "ana", d.ID)))
 	require.Equal(t, fault.Missing, fault.KindOf(b.Cancel(t.Context(), "ana", "no-such")))
 }

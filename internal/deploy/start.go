@@ -179,10 +179,10 @@ func (s *Service) Cancel(ctx context.Context, actor, id string) error {
 		}
 		switch d.State {
 		case Held, Waiting:
-			d.Actor = actor
+			d.Actor, d.canceledBy = actor, actor
 			return s.conclude(ctx, tx, d, Canceled)
 		case Running:
-			if running, err = askToCancel(ctx, tx, id); err != nil {
+			if running, err = askToCancel(ctx, tx, id, actor); err != nil {
 				return err
 			}
 			if running {

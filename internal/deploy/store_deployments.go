@@ -19,6 +19,8 @@ type deployment struct {
 	stopAt  time.Time
 	health  health
 	told    State // as people are told it: see toldState
+	// canceledBy is set when an event is about to say it.
+	canceledBy string
 }
 
 // asTold gives the deployment as people are told of it.
@@ -200,12 +202,22 @@ func moveDeployment(ctx context.Context, tx *sqlite.Tx, d deployment, from State
 }
 
 // askToCancel marks a running deployment that is not yet switched to.
-func askToCancel(ctx context.Context, tx *sqlite.Tx, id string) (bool, error) {
+// Of two who ask, the first one it was.
+func askToCancel(ctx context.Context, tx *sqlite.Tx, id, actor string) (bool, error) {
 	return changed(tx.ExecContext(ctx, `
 		UPDATE deployments
-		SET cancel = 1
+		SET cancel = 1, canceled_by = CASE canceled_by WHEN '' THEN ? ELSE canceled_by END
 		WHERE id = ? AND state = 'running'
-			AND NOT EXISTS (SELECT 1 FROM stages WHERE live_deployment = deployments.id)`, id))
+			AND NOT EXISTS (SELECT 1 FROM stages WHERE live_deployment = deployments.id)`, actor, id))
+}
+
+// canceledBy gives who asked for a deployment's end; "" when nobody did.
+func canceledBy(ctx context.Context, tx *sqlite.Tx, id string) (actor string, err error) {
+	err = tx.QueryRowContext(ctx, `
+		SELECT canceled_by
+		FROM deployments
+		WHERE id = ?`, id).Scan(&actor)
+	return actor, err
 }
 
 // approve has a held deployment wait for its worker, and says whether it was

@@ -58,7 +58,15 @@ func (a *attempt) giveUp(ctx context.Context, end State, step StepName, message 
 		if err != nil || !ok {
 			return errors.Join(err, unless(ok, errTaken))
 		}
-		return a.s.emitDeployment(ctx, tx, a.d)
+		told := a.d
+		if end == Canceled {
+			by, err := canceledBy(ctx, tx, a.d.ID)
+			if err != nil {
+				return err
+			}
+			told.Actor, told.canceledBy = cmp.Or(by, a.d.Actor), by
+		}
+		return a.s.emitDeployment(ctx, tx, told)
 	}
 	err := a.commit(ctx, store)
 	if err != nil {

@@ -175,12 +175,17 @@ func (s *Service) endSessions(ctx context.Context, tx *sqlite.Tx, actor, personI
 
 // aboutSession is the data of session.ended.
 type aboutSession struct {
-	Person  string `json:"person"` // the person's id
-	Session string `json:"session"`
-	Why     string `json:"why"`
+	Person   string `json:"person"`   // the person's id
+	Username string `json:"username"` // whose it was, who is not always the actor
+	Session  string `json:"session"`
+	Why      string `json:"why"`
 }
 
 func (s *Service) endSession(ctx context.Context, tx *sqlite.Tx, actor string, one Session, why string) error {
+	p, _, err := personByID(ctx, tx, one.PersonID)
+	if err != nil {
+		return err
+	}
 	if err := deleteSession(ctx, tx, one.ID); err != nil {
 		return err
 	}
@@ -189,7 +194,7 @@ func (s *Service) endSession(ctx context.Context, tx *sqlite.Tx, actor string, o
 		s.sessions.drop(gone)
 		s.holds.drop(gone)
 	})
-	return s.record(ctx, tx, SessionEnded, actor, aboutSession{Person: one.PersonID, Session: one.ID, Why: why})
+	return s.record(ctx, tx, SessionEnded, actor, aboutSession{Person: p.ID, Username: p.Username, Session: one.ID, Why: why})
 }
 
 // forget empties every cache of a person once tx is committed, and lets go of

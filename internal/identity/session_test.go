@@ -141,7 +141,9 @@ func TestEndSession_IsForOnesOwnOrAnAdministrator(t *testing.T) {
 	require.NoError(t, w.EndSession(t.Context(), root, ana.ID, hers.SessionID))
 	_, err = w.BySession(t.Context(), token)
 	requireKind(t, fault.Unauthenticated, err)
-	require.Equal(t, "root", w.happened(t, identity.SessionEnded)[0].Actor)
+	gone := w.happened(t, identity.SessionEnded)[0]
+	require.Equal(t, "root", gone.Actor)
+	require.Equal(t, "ana", about(t, gone, "username"), "whose it was")
 }
 
 func TestEndOtherSessions_KeepsTheOneInHand(t *testing.T) {

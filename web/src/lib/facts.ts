@@ -97,6 +97,7 @@ export function say(fact: Fact, within = ''): Said {
 		case 'signin.failed':
 			return said(`failed to sign in${text(d, 'username') ? ` as ${text(d, 'username')}` : ''}`, LogIn, { who: 'Somebody', detail: text(d, 'address'), tone: 'bad' });
 		case 'session.ended':
+			if (text(d, 'why') === 'expired') return said(`A session of ${person} has expired`, LogIn, { who: '' });
 			return said(text(d, 'username') && text(d, 'username') !== fact.actor ? `ended a session of ${person}` : 'signed out', LogIn);
 		case 'token.created':
 			return said(`made API token ${text(d, 'name')}`, KeyRound);
@@ -134,6 +135,7 @@ function sayState(fact: Fact, place: string, who: string): Said {
 		case 'failed':
 			return said(`${tag} did not go live in ${place}`, CircleX, { tone: 'bad', detail: [stepTitle[text(d, 'failed_step')], text(d, 'error')].filter(Boolean).join(': ') });
 		case 'canceled':
+			if (text(d, 'canceled_by')) return said(`canceled the deployment of ${tag} to ${place}`, Ban, { who: text(d, 'canceled_by') });
 			return said(`The deployment of ${tag} to ${place} was canceled`, Ban);
 		case 'superseded':
 			return said(`${tag} was passed over for ${place}: a newer request came`, Ban);
