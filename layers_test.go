@@ -20,7 +20,7 @@ var layers = []string{
 	"internal/event internal/container/docker internal/container/containertest",
 	"internal/identity",
 	"internal/registry internal/vault internal/backup internal/notify",
-	"internal/deploy internal/environment",
+	"internal/deploy internal/environment internal/webhook",
 	"internal/gateway internal/signin internal/indieauth internal/npm internal/manifest",
 	"internal/api",
 	"internal/server",

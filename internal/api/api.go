@@ -36,6 +36,7 @@ import (
 	"berth/internal/registry"
 	"berth/internal/settings"
 	"berth/internal/vault"
+	"berth/internal/webhook"
 )
 
 // Config is what an API needs. Everything is required but what says otherwise.
@@ -45,6 +46,7 @@ type Config struct {
 	Registry *registry.Registry
 	Resolver *registry.Resolver
 	Watcher  *registry.Watcher
+	Webhooks *webhook.Service
 	Vault    *vault.Vault
 	Gateway  *gateway.Gateway
 	Runtime  container.Runtime
@@ -68,6 +70,7 @@ type API struct {
 	registry *registry.Registry
 	resolver *registry.Resolver
 	watcher  *registry.Watcher
+	webhooks *webhook.Service
 	vault    *vault.Vault
 	gateway  *gateway.Gateway
 	runtime  container.Runtime
@@ -112,7 +115,7 @@ func New(c Config) (*API, error) {
 		c.Web = http.NotFoundHandler()
 	}
 	a := &API{
-		identity: c.Identity, deploy: c.Deploy, registry: c.Registry, resolver: c.Resolver, watcher: c.Watcher,
+		identity: c.Identity, deploy: c.Deploy, registry: c.Registry, resolver: c.Resolver, watcher: c.Watcher, webhooks: c.Webhooks,
 		vault: c.Vault, gateway: c.Gateway, runtime: c.Runtime, events: c.Events, notifier: c.Notifier,
 		baseURL: c.BaseURL, dataDir: c.DataDir, version: c.Version, settings: c.Settings,
 		gatherer: c.Gatherer, web: c.Web, clock: c.Clock, log: c.Log,
@@ -131,7 +134,7 @@ func New(c Config) (*API, error) {
 func (c *Config) check() error {
 	for name, missing := range map[string]bool{
 		"Identity": c.Identity == nil, "Deploy": c.Deploy == nil, "Registry": c.Registry == nil,
-		"Resolver": c.Resolver == nil, "Watcher": c.Watcher == nil, "Vault": c.Vault == nil, "Gateway": c.Gateway == nil,
+		"Resolver": c.Resolver == nil, "Watcher": c.Watcher == nil, "Webhooks": c.Webhooks == nil, "Vault": c.Vault == nil, "Gateway": c.Gateway == nil,
 		"Runtime": c.Runtime == nil, "Events": c.Events == nil, "BaseURL": c.BaseURL == nil,
 		"Notifier": c.Notifier == nil,
 	} {

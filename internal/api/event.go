@@ -17,6 +17,7 @@ var openKinds = []event.Kind{
 	"deployment.state", "deployment.step", event.DeploymentLog,
 	"instance.state",
 	"image.pushed", "image.found", "image.removed",
+	"webhook.created", "webhook.removed",
 	"secret.set", "secret.removed",
 }
 

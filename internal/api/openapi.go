@@ -19,6 +19,7 @@ import (
 	"berth/internal/notify"
 	"berth/internal/registry"
 	"berth/internal/settings"
+	"berth/internal/webhook"
 )
 
 //go:generate go test . -run TestOpenAPI -update
@@ -82,6 +83,12 @@ func schemaName(t reflect.Type, hint string) string {
 		return "NotificationChannel"
 	case reflect.TypeFor[notify.Delivery]():
 		return "Notification"
+	case reflect.TypeFor[webhook.Source]():
+		return "WebhookSource"
+	case reflect.TypeFor[webhook.Delivery]():
+		return "WebhookDelivery"
+	case reflect.TypeFor[List[webhook.Delivery]]():
+		return "ListWebhookDelivery"
 	case reflect.TypeFor[registry.Source]():
 		return "ImageSource"
 	case reflect.TypeFor[settings.Value]():
@@ -113,6 +120,8 @@ var enums = []struct{ of, schema reflect.Type }{
 	enum[notify.State, deliveryStates](),
 	enum[registry.Interval, interval](),
 	enum[registry.SourceState, sourceStates](),
+	enum[webhook.Source, webhookSources](),
+	enum[webhook.Verdict, verdicts](),
 	enum[identity.Role, roles](),
 	enum[identity.Scope, scopes](),
 	enum[identity.Via, vias](),
@@ -147,6 +156,8 @@ type (
 	duration         struct{}
 	interval         struct{}
 	sourceStates     struct{}
+	webhookSources   struct{}
+	verdicts         struct{}
 	lacks            struct{}
 	roles            struct{}
 	services         struct{}
@@ -219,6 +230,12 @@ func (interval) Schema(huma.Registry) *huma.Schema {
 
 func (sourceStates) Schema(huma.Registry) *huma.Schema {
 	return oneOf(registry.SourceNew, registry.SourceOK, registry.SourceFailing, registry.SourceWaiting, registry.SourceOff)
+}
+
+func (webhookSources) Schema(huma.Registry) *huma.Schema { return oneOf(webhook.Sources...) }
+
+func (verdicts) Schema(huma.Registry) *huma.Schema {
+	return oneOf(webhook.Accepted, webhook.Ignored, webhook.Refused)
 }
 
 func (lacks) Schema(huma.Registry) *huma.Schema {

@@ -126,6 +126,16 @@ func (a *API) routes() []route {
 		on(a, "GET /api/notifications", read, "list-notifications", "List what was sent to channels, newest first", a.listNotifications),
 		on(a, "POST /api/notifications/{id}/retry", edit, "retry-notification", "Send a message again that failed", a.retryNotification),
 
+		// Whoever knows the token in the path may tell of a push, and nothing else.
+		on(a, "POST /api/webhooks/{source}/{token}", public, "receive-webhook", "Tell of a push to another registry", a.receiveWebhook),
+		on(a, "GET /api/hooks", read, "list-webhooks", "List webhooks with the last delivery of each", a.listWebhooks),
+		on(a, "POST /api/hooks", edit, "create-webhook", "Add a webhook; its address is shown this once", a.createWebhook),
+		on(a, "GET /api/hooks/{id}", read, "get-webhook", "Show a webhook", a.getWebhook),
+		on(a, "DELETE /api/hooks/{id}", edit, "remove-webhook", "Remove a webhook and its deliveries", a.removeWebhook),
+		on(a, "GET /api/hooks/{id}/deliveries", read, "list-deliveries", "List what was sent to a webhook, newest first", a.listDeliveries),
+		on(a, "GET /api/hooks/{id}/deliveries/{delivery}", edit, "get-delivery", "Show a delivery with what was sent", a.getDelivery),
+		on(a, "POST /api/hooks/{id}/deliveries/{delivery}/replay", deploy, "replay-delivery", "Take a delivery again", a.replayDelivery),
+
 		on(a, "GET /api/sources", read, "list-sources", "List the images in other registries that are watched, and how that goes", a.listSources),
 		on(a, "POST /api/sources/poll", deploy, "poll-source", "Look at a watched image as soon as may be", a.pollSource),
 
@@ -168,9 +178,9 @@ func newOperation(pattern, id, summary string) huma.Operation {
 		RejectUnknownQueryParameters: true,
 	}
 	switch id {
-	case "start-deployment", "redeploy", "roll-back", "poll-source", "promote", "approve-deployment":
+	case "start-deployment", "redeploy", "roll-back", "poll-source", "receive-webhook", "replay-delivery", "promote", "approve-deployment":
 		o.DefaultStatus = http.StatusAccepted
-	case "create-person", "create-project", "create-stage", "create-token", "create-channel":
+	case "create-person", "create-project", "create-stage", "create-token", "create-webhook", "create-channel":
 		o.DefaultStatus = http.StatusCreated
 	}
 	return o

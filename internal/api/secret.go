@@ -8,6 +8,7 @@ import (
 	"berth/internal/notify"
 	"berth/internal/secret"
 	"berth/internal/vault"
+	"berth/internal/webhook"
 )
 
 // registryContext is where package registry keeps the passwords of registry
@@ -20,6 +21,8 @@ func notOfBerth(slotContext string) error {
 		return fault.Forbidden("the secrets of registry accounts are set with the account")
 	case notify.SlotContext:
 		return fault.Forbidden("the addresses of notification channels are set with the channel")
+	case webhook.SlotContext:
+		return fault.Forbidden("the secrets of webhooks are set with the webhook")
 	}
 	return nil
 }

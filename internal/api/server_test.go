@@ -30,6 +30,7 @@ import (
 	"berth/internal/settings"
 	"berth/internal/sqlite"
 	"berth/internal/vault"
+	"berth/internal/webhook"
 )
 
 // server is a whole API on a real listener over a real database, with a
@@ -43,6 +44,7 @@ type server struct {
 	identity *identity.Service
 	deploy   *deploy.Service
 	vault    *vault.Vault
+	webhooks *webhook.Service
 	notifier *notify.Notifier
 	engine   *engine
 }
@@ -107,6 +109,8 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 	require.NoError(tb, err)
 	watcher, err := registry.NewWatcher(registry.WatcherConfig{Resolver: resolver, Interests: s.deploy})
 	require.NoError(tb, err)
+	s.webhooks, err = webhook.New(webhook.Config{DB: db, Events: s.events, Secrets: s.vault, Hinter: watcher, BaseURL: base})
+	require.NoError(tb, err)
 
 	s.notifier, err = notify.New(notify.Config{
 		DB: db, Events: s.events, Secrets: s.vault, Projects: projects{s.deploy}, BaseURL: base,
@@ -114,7 +118,7 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 	require.NoError(tb, err)
 
 	c := api.Config{
-		Identity: s.identity, Deploy: s.deploy, Registry: images, Resolver: resolver, Watcher: watcher, Vault: s.vault,
+		Identity: s.identity, Deploy: s.deploy, Registry: images, Resolver: resolver, Watcher: watcher, Webhooks: s.webhooks, Vault: s.vault,
 		Gateway: edge, Runtime: s.engine, Events: s.events, Notifier: s.notifier, BaseURL: base, DataDir: dir, Version: "1.2.3",
 		Settings: []settings.Value{{Name: "BERTH_LISTEN", Value: "127.0.0.1:8080", Source: "default"}},
 		Gatherer: prometheus.NewRegistry(),

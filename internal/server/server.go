@@ -29,6 +29,7 @@ import (
 	"berth/internal/settings"
 	"berth/internal/sqlite"
 	"berth/internal/vault"
+	"berth/internal/webhook"
 	"berth/web"
 )
 
@@ -55,6 +56,7 @@ type Server struct {
 	registry *registry.Registry
 	resolver *registry.Resolver
 	watcher  *registry.Watcher
+	webhooks *webhook.Service
 	engine   *engine
 	deploy   *deploy.Service
 	notifier *notify.Notifier
@@ -184,6 +186,12 @@ func (s *Server) buildDeploy(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	s.webhooks, err = webhook.New(webhook.Config{
+		DB: s.db, Events: s.events, Secrets: s.vault, Hinter: s.watcher, BaseURL: s.settings.BaseURL, Clock: s.clock, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
 	if s.gateway, err = s.newGateway(table); err != nil {
 		return err
 	}
@@ -224,10 +232,10 @@ func (s *Server) buildServing(context.Context) error {
 		return err
 	}
 	s.api, err = api.New(api.Config{ //nolint:contextcheck // nothing is served yet: requests bring their own
-		Identity: s.identity, Deploy: s.deploy, Registry: s.registry, Resolver: s.resolver, Watcher: s.watcher, Vault: s.vault,
+		Identity: s.identity, Deploy: s.deploy, Registry: s.registry, Resolver: s.resolver, Watcher: s.watcher, Webhooks: s.webhooks, Vault: s.vault,
 		Gateway: s.gateway, Runtime: s.engine, Events: s.events, Notifier: s.notifier,
 		BaseURL: s.settings.BaseURL, DataDir: s.settings.DataDir, Version: s.version, Settings: s.settings.Describe(),
-		Gatherer: gatherer(s.version, s.gateway.Collector(), s.notifier.Collector(), s.watcher.Collector()), Web: dashboard, Clock: s.clock, Log: s.log,
+		Gatherer: gatherer(s.version, s.gateway.Collector(), s.notifier.Collector(), s.watcher.Collector(), s.webhooks.Collector()), Web: dashboard, Clock: s.clock, Log: s.log,
 	})
 	if err != nil {
 		return err

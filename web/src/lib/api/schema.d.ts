@@ -297,6 +297,93 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/hooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List webhooks with the last delivery of each */
+        get: operations["list-webhooks"];
+        put?: never;
+        /** Add a webhook; its address is shown this once */
+        post: operations["create-webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/hooks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a webhook */
+        get: operations["get-webhook"];
+        put?: never;
+        post?: never;
+        /** Remove a webhook and its deliveries */
+        delete: operations["remove-webhook"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/hooks/{id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List what was sent to a webhook, newest first */
+        get: operations["list-deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/hooks/{id}/deliveries/{delivery}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a delivery with what was sent */
+        get: operations["get-delivery"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/hooks/{id}/deliveries/{delivery}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take a delivery again */
+        post: operations["replay-delivery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/images": {
         parameters: {
             query?: never;
@@ -992,6 +1079,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/webhooks/{source}/{token}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Tell of a push to another registry */
+        post: operations["receive-webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1053,6 +1157,36 @@ export interface components {
             name: string;
             /** @enum {string} */
             scope: "read" | "deploy" | "admin";
+        };
+        CreateWebhookInputBody: {
+            /** @description Make a secret and show it this once */
+            generate_secret?: boolean;
+            name: string;
+            /** @description The one whose image it may tell of; absent for all */
+            project?: string;
+            /** @description The host that its images have in projects, where the sender does not say one or says another */
+            registry?: string;
+            /** @description What deliveries are signed with, or carry */
+            secret?: string;
+            /** @enum {string} */
+            source: "distribution" | "dockerhub" | "forgejo" | "generic" | "gitea" | "github" | "gitlab" | "harbor" | "quay" | "zot";
+        };
+        DeliveryDetail: {
+            actor?: string;
+            /** Format: date-time */
+            at: string;
+            event: string;
+            hints: components["schemas"]["Hint"][];
+            id: string;
+            /** @description As it came; absent when it was too large to keep, or its secret was wrong */
+            payload?: string;
+            reason?: string;
+            replay_of?: string;
+            /** Format: int64 */
+            size: number;
+            /** @enum {string} */
+            verdict: "accepted" | "ignored" | "refused";
+            webhook: string;
         };
         Deployment: {
             actor: string;
@@ -1155,6 +1289,11 @@ export interface components {
             restarts?: number;
             /** @example 1m30s */
             window?: string;
+        };
+        Hint: {
+            digest?: string;
+            repository: string;
+            tag?: string;
         };
         ImageSource: {
             error?: string;
@@ -1297,6 +1436,16 @@ export interface components {
             /** @description The cursor of the next part; absent in the last one */
             next?: string;
         };
+        ListWebhook: {
+            items: components["schemas"]["Webhook"][];
+            /** @description The cursor of the next part; absent in the last one */
+            next?: string;
+        };
+        ListWebhookDelivery: {
+            items: components["schemas"]["WebhookDelivery"][];
+            /** @description The cursor of the next part; absent in the last one */
+            next?: string;
+        };
         LogLine: {
             /** Format: date-time */
             at: string;
@@ -1328,6 +1477,23 @@ export interface components {
              */
             secret: string;
             token: components["schemas"]["Token"];
+        };
+        NewWebhook: {
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            id: string;
+            last?: components["schemas"]["WebhookDelivery"];
+            name: string;
+            project?: string;
+            registry?: string;
+            secret: boolean;
+            /** @description The secret, where it was made here */
+            secret_text?: string;
+            /** @enum {string} */
+            source: "distribution" | "dockerhub" | "forgejo" | "generic" | "gitea" | "github" | "gitlab" | "harbor" | "quay" | "zot";
+            /** @description Where the sender posts to; it holds the token */
+            url: string;
         };
         Notice: {
             actor?: string;
@@ -1515,6 +1681,13 @@ export interface components {
             ready_at?: string;
             refused?: string;
             release?: components["schemas"]["Release"];
+        };
+        Received: {
+            /** @description Its id */
+            delivery: string;
+            reason?: string;
+            /** @enum {string} */
+            verdict: "accepted" | "ignored" | "refused";
         };
         RegistryAccount: {
             /** Format: date-time */
@@ -1947,6 +2120,34 @@ export interface components {
             state: "watching" | "passed" | "breached" | "ended";
             /** Format: date-time */
             until: string;
+        };
+        Webhook: {
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            id: string;
+            last?: components["schemas"]["WebhookDelivery"];
+            name: string;
+            project?: string;
+            registry?: string;
+            secret: boolean;
+            /** @enum {string} */
+            source: "distribution" | "dockerhub" | "forgejo" | "generic" | "gitea" | "github" | "gitlab" | "harbor" | "quay" | "zot";
+        };
+        WebhookDelivery: {
+            actor?: string;
+            /** Format: date-time */
+            at: string;
+            event: string;
+            hints: components["schemas"]["Hint"][];
+            id: string;
+            reason?: string;
+            replay_of?: string;
+            /** Format: int64 */
+            size: number;
+            /** @enum {string} */
+            verdict: "accepted" | "ignored" | "refused";
+            webhook: string;
         };
     };
     responses: never;
@@ -2670,6 +2871,230 @@ export interface operations {
             };
             /** @description Internal Server Error */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-webhooks": {
+        parameters: {
+            query?: {
+                /** @description Only those of this project */
+                project?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListWebhook"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-webhook": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateWebhookInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewWebhook"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-webhook": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "remove-webhook": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-deliveries": {
+        parameters: {
+            query?: {
+                /** @description What next of the part before said */
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListWebhookDelivery"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-delivery": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                delivery: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryDetail"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "replay-delivery": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                delivery: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDelivery"];
+                };
+            };
+            /** @description Error */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4521,6 +4946,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Validation"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "receive-webhook": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                source: string;
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Received"];
                 };
             };
             /** @description Error */
