@@ -1,5 +1,7 @@
 import ArrowUpFromLine from '@lucide/svelte/icons/arrow-up-from-line';
 import Ban from '@lucide/svelte/icons/ban';
+import Bell from '@lucide/svelte/icons/bell';
+import BellOff from '@lucide/svelte/icons/bell-off';
 import Box from '@lucide/svelte/icons/box';
 import CircleCheck from '@lucide/svelte/icons/circle-check';
 import CircleX from '@lucide/svelte/icons/circle-x';
@@ -38,6 +40,8 @@ const actors: Record<string, string> = { registry: 'The registry', berth: 'Berth
 /** Facts on the way to another: what matters is told without them. */
 export function routine(fact: Fact): boolean {
 	const state = text(fact.data, 'state');
+	// What Berth seals for itself is told by what it belongs to.
+	if (fact.kind.startsWith('secret.') && text(fact.data, 'context').startsWith('berth/')) return true;
 	return (fact.kind === 'instance.state' && state !== 'down') || (fact.kind === 'deployment.state' && (state === 'running' || state === 'replaced'));
 }
 
@@ -107,6 +111,14 @@ export function say(fact: Fact, within = ''): Said {
 			return said(`set secret ${slot}`, KeyRound, { href: '/secrets' });
 		case 'secret.removed':
 			return said(`removed secret ${slot}`, KeyRound, { tone: 'bad' });
+		case 'channel.created':
+			return said(`added notification channel ${text(d, 'name')}`, Bell, { href: '/notifications' });
+		case 'channel.updated':
+			return said(`changed notification channel ${text(d, 'name')}`, Bell, { href: '/notifications' });
+		case 'channel.removed':
+			return said(`removed notification channel ${text(d, 'name')}`, BellOff, { tone: 'bad' });
+		case 'notification.failed':
+			return said(`could not tell ${text(d, 'channel')}: ${text(d, 'title')}`, BellOff, { detail: text(d, 'error'), href: '/notifications', tone: 'bad' });
 		case 'registry_account.set':
 			return said(`set the account for ${text(d, 'host')}`, Container);
 		case 'registry_account.removed':

@@ -1,4 +1,5 @@
 import Activity from '@lucide/svelte/icons/activity';
+import Bell from '@lucide/svelte/icons/bell';
 import Boxes from '@lucide/svelte/icons/boxes';
 import Container from '@lucide/svelte/icons/container';
 import KeyRound from '@lucide/svelte/icons/key-round';
@@ -14,6 +15,7 @@ export const places = [
 	{ href: '/images', label: 'Images', icon: Package, here: under('/images') },
 	{ href: '/secrets', label: 'Secrets', icon: KeyRound, here: under('/secrets') },
 	{ href: '/activity', label: 'Activity', icon: Activity, here: under('/activity') },
+	{ href: '/notifications', label: 'Notifications', icon: Bell, here: under('/notifications') },
 	{ href: '/system', label: 'System', icon: Server, here: under('/system') }
 ];
 

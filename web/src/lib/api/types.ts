@@ -3,12 +3,14 @@ import type { components } from './schema';
 type Schemas = components['schemas'];
 
 export type Change = Schemas['Change'];
+export type Channel = Schemas['NotificationChannel'];
 export type Deployment = Schemas['Deployment'];
 export type Fact = Schemas['Event'];
 export type Instance = Schemas['Instance'];
 export type InstanceStats = Schemas['InstanceStats'];
 export type LogLine = Schemas['LogLine'];
 export type Minute = Schemas['RouteMinute'];
+export type Notification = Schemas['Notification'];
 export type Person = Schemas['Person'];
 export type Probe = Schemas['Probe'];
 export type Promotion = Schemas['Promotion'];
