@@ -32,15 +32,15 @@ interface KindWords {
 }
 
 export const kinds: KindWords[] = [
-	{ kind: 'deployment.live', label: 'Deployment live', short: 'live', help: 'A release serves.' },
-	{ kind: 'deployment.failed', label: 'Deployment failed', short: 'failed', help: 'With the step and the reason.' },
+	{ kind: 'deployment.live', label: 'Deployment live', short: 'live deployments', help: 'A release serves.' },
+	{ kind: 'deployment.failed', label: 'Deployment failed', short: 'failed deployments', help: 'With the step and the reason.' },
 	{ kind: 'deployment.held', label: 'Waits for approval', short: 'approvals', help: 'Somebody has to say yes.' },
 	{ kind: 'deployment.rolled_back', label: 'Rolled back', short: 'roll backs', help: 'An earlier release serves again.' },
 	{ kind: 'instance.down', label: 'Instance down', short: 'instances down', help: 'At most every ten minutes for a stage.' },
-	{ kind: 'job.failed', label: 'Job failed', short: 'jobs', help: 'A scheduled command did not end well.' },
-	{ kind: 'source.failing', label: 'Source failing', short: 'sources', help: 'A registry can’t be asked for new images.', whole: true },
-	{ kind: 'signin.failures', label: 'Many failed sign-ins', short: 'sign-ins', help: 'Five within ten minutes; at most hourly.', whole: true },
-	{ kind: 'disk.low', label: 'Disk nearly full', short: 'disk', help: 'While there is still time to act.', whole: true }
+	{ kind: 'job.failed', label: 'Job failed', short: 'failed jobs', help: 'A scheduled command did not end well.' },
+	{ kind: 'source.failing', label: 'Source failing', short: 'failing sources', help: 'A registry can’t be asked for new images.', whole: true },
+	{ kind: 'signin.failures', label: 'Many failed sign-ins', short: 'failed sign-ins', help: 'Five within ten minutes; at most hourly.', whole: true },
+	{ kind: 'disk.low', label: 'Disk nearly full', short: 'a full disk', help: 'While there is still time to act.', whole: true }
 ];
 
 /** What most people want to hear of. */
