@@ -45,6 +45,9 @@ var appLayer = sync.OnceValues(func() (v1.Layer, error) {
 // and they are removed in the end.
 const runLabel = "berth.test-run"
 
+// versionLabel tells the images of a run apart.
+const versionLabel = "berth.test-version"
+
 var thisRun = rand.Text()
 
 // image makes an image of the app that says it is version, with more of its
@@ -61,7 +64,7 @@ func image(t *testing.T, version string, env ...string) v1.Image {
 		Config: v1.Config{
 			Entrypoint:   []string{"/app"},
 			Env:          append([]string{"APP_VERSION=" + version}, env...),
-			Labels:       map[string]string{runLabel: thisRun},
+			Labels:       map[string]string{runLabel: thisRun, versionLabel: version},
 			ExposedPorts: map[string]struct{}{"8080/tcp": {}},
 		},
 	})

@@ -150,6 +150,9 @@ func (a *attempt) record(ctx context.Context, tx *sqlite.Tx, step Step) error {
 	if err := saveStep(ctx, tx, a.d.ID, step); err != nil {
 		return err
 	}
+	if step.Name == GuardStep {
+		tx.OnCommit(a.s.promoteSoon)
+	}
 	return a.s.events.Append(ctx, tx, a.event(eventStep), step)
 }
 

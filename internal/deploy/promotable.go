@@ -88,6 +88,8 @@ type Prospect struct {
 	// HealthySince is since when the source's is healthy without a break; zero
 	// while it is not.
 	HealthySince time.Time
+	// Watched says that a guard watches it, and may take it back.
+	Watched bool
 	// Tried says that this deployment of the source was promoted before, by
 	// whomever and whatever became of it.
 	Tried bool
@@ -101,7 +103,7 @@ type Prospect struct {
 // each deployment that went live in the source, when it has been healthy for
 // its time.
 func Due(p Prospect) (at time.Time, ever bool) {
-	if p.Deployment == "" || p.HealthySince.IsZero() || p.Tried || p.Busy || p.Digest == p.Live {
+	if p.Deployment == "" || p.HealthySince.IsZero() || p.Watched || p.Tried || p.Busy || p.Digest == p.Live {
 		return time.Time{}, false
 	}
 	return p.HealthySince.Add(p.After), true

@@ -163,6 +163,9 @@ func findProspect(ctx context.Context, tx *sqlite.Tx, st stage) (p Prospect, err
 		}
 		p.Live = here.Digest
 	}
+	if p.Watched, err = isGuarded(ctx, tx, there.ID); err != nil {
+		return p, err
+	}
 	if p.Tried, err = promotedBefore(ctx, tx, st.ID, there.ID); err != nil {
 		return p, err
 	}

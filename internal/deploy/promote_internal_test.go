@@ -18,6 +18,7 @@ func TestDue_PromotesOnceWhatWasHealthyForItsTime(t *testing.T) {
 	for name, edit := range map[string]func(*Prospect){
 		"nothing is live in the source":       func(p *Prospect) { p.Deployment = "" },
 		"it is not healthy":                   func(p *Prospect) { p.HealthySince = time.Time{} },
+		"a guard watches it":                  func(p *Prospect) { p.Watched = true },
 		"it was promoted before":              func(p *Prospect) { p.Tried = true },
 		"somebody's deployment waits or runs": func(p *Prospect) { p.Busy = true },
 		"the image is live already":           func(p *Prospect) { p.Live = p.Digest },

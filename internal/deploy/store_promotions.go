@@ -17,10 +17,13 @@ func servedWith(ctx context.Context, tx *sqlite.Tx, stageID, releaseID string) (
 		ORDER BY d.id = COALESCE(s.live_deployment, ''), d.generation`, stageID, releaseID)
 }
 
-// wasLive says whether a release went live in a stage.
-func wasLive(ctx context.Context, tx *sqlite.Tx, stageID, releaseID string) (bool, error) {
-	served, err := servedWith(ctx, tx, stageID, releaseID)
-	return len(served) > 0, err
+// wasLive says whether a release went live in a stage, also when the stage was
+// given back to the one before.
+func wasLive(ctx context.Context, tx *sqlite.Tx, stageID, releaseID string) (was bool, err error) {
+	err = tx.QueryRowContext(ctx, `
+		SELECT EXISTS (SELECT 1 FROM deployments WHERE stage_id = ? AND release_id = ? AND state IN ('live', 'replaced', 'reverted'))`,
+		stageID, releaseID).Scan(&was)
+	return was, err
 }
 
 // promotedBefore says whether a deployment of another stage was promoted to a
@@ -72,6 +75,13 @@ func provenReleases(ctx context.Context, tx *sqlite.Tx, source stage, after time
 		GROUP BY d.release_id
 		ORDER BY MAX(d.generation) DESC
 		LIMIT ?4`, source.ID, after.Milliseconds(), source.LiveDeployment, limit)
+}
+
+// isGuarded says whether a deployment is live and watched.
+func isGuarded(ctx context.Context, tx *sqlite.Tx, id string) (is bool, err error) {
+	err = tx.QueryRowContext(ctx, `
+		SELECT EXISTS (SELECT 1 FROM deployments d WHERE d.id = ? AND `+guarded+`)`, id).Scan(&is)
+	return is, err
 }
 
 // isBusy says whether a deployment of a stage waits or runs.
