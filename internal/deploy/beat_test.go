@@ -1,10 +1,12 @@
 package deploy_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"berth/internal/deploy"
@@ -36,9 +38,11 @@ func TestRun_RoutesWithoutAnInstanceThatStopsAnsweringUntilItAnswers(t *testing.
 	require.Equal(t, deploy.InstanceDown, now.State)
 	require.Equal(t, "it does not answer its probe: GET /: no answer in time", now.Detail)
 	b.eventually(func() bool { return len(b.ask("shop.test")) == 1 }, "the other one has all requests")
+	require.Equal(t, []string{"berth_instances_lost_total shop prod 1"}, b.figures())
 
 	w.engine.hang(was.Container, false)
 	b.servesOnly("image-shop-1", 2)
+	require.Equal(t, []string{"berth_instances_lost_total shop prod 1"}, b.figures(), "counted once")
 	now = b.status().Instances[0]
 	require.Equal(t, was.Address, now.Address, "it was not started anew")
 	require.Empty(t, now.Detail)
@@ -51,6 +55,30 @@ func TestRun_RoutesWithoutAnInstanceThatStopsAnsweringUntilItAnswers(t *testing.
 		}
 	}
 	require.Contains(t, strings.Join(told, " "), "it does not answer its probe")
+	_, err = b.RemoveStage(t.Context(), "ana", "shop", "prod")
+	require.NoError(t, err)
+	require.Empty(t, b.figures(), "of a stage that is gone nothing is told")
+}
+
+// figures gives what Prometheus gets: a name, its labels' values in the order
+// of their names, and the value.
+func (b *berth) figures() (told []string) {
+	b.t.Helper()
+	metrics := prometheus.NewPedanticRegistry()
+	require.NoError(b.t, metrics.Register(b.Collector()))
+	families, err := metrics.Gather()
+	require.NoError(b.t, err)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			line := []string{f.GetName()}
+			for _, l := range m.GetLabel() {
+				line = append(line, l.GetValue())
+			}
+			line = append(line, strconv.FormatFloat(m.GetCounter().GetValue(), 'f', -1, 64))
+			told = append(told, strings.Join(line, " "))
+		}
+	}
+	return told
 }
 
 func TestRun_StartsAnInstanceAnewThatGoesOnNotAnswering(t *testing.T) {

@@ -229,6 +229,7 @@ func (s *Service) markLost(ctx context.Context, v *served, t target, why error) 
 	}
 	s.log.WarnContext(ctx, "instance does not answer its probe", "project", v.stage.Project, "stage", v.stage.Name,
 		"deployment", t.deployment, "instance", t.Instance, "error", why)
+	s.losses.count(v.stage.Stage)
 	before := slices.Clone(v.instances)
 	v.instances[n].State, v.instances[n].Detail = InstanceDown, "it does not answer its probe: "+why.Error()
 	s.fell(v.instances[n], true, why.Error())

@@ -79,6 +79,7 @@ type Service struct {
 	locks      locks
 	jobs       jobs
 	beats      beats
+	losses     losses
 	restarts   restarts
 	canaries   canaries
 	watches    watches

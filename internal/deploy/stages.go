@@ -216,6 +216,7 @@ func (s *Service) removeStage(ctx context.Context, actor string, st stage, withA
 			return err
 		}
 		s.beats.forget(st.ID)
+		s.losses.forget(st.ID)
 		return s.emitStage(ctx, tx, eventStageRemoved, actor, st)
 	})
 	if err != nil {

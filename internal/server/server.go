@@ -235,7 +235,8 @@ func (s *Server) buildServing(context.Context) error {
 		Identity: s.identity, Deploy: s.deploy, Registry: s.registry, Resolver: s.resolver, Watcher: s.watcher, Webhooks: s.webhooks, Vault: s.vault,
 		Gateway: s.gateway, Runtime: s.engine, Events: s.events, Notifier: s.notifier,
 		BaseURL: s.settings.BaseURL, DataDir: s.settings.DataDir, Version: s.version, Settings: s.settings.Describe(),
-		Gatherer: gatherer(s.version, s.gateway.Collector(), s.notifier.Collector(), s.watcher.Collector(), s.webhooks.Collector()), Web: dashboard, Clock: s.clock, Log: s.log,
+		Gatherer: gatherer(s.version, s.gateway.Collector(), s.deploy.Collector(), s.notifier.Collector(), s.watcher.Collector(), s.webhooks.Collector()),
+		Web:      dashboard, Clock: s.clock, Log: s.log,
 	})
 	if err != nil {
 		return err
