@@ -22,7 +22,9 @@ const whole = {
 	keep_old: '0s',
 	stop_timeout: '10s',
 	request_timeout: '1m',
-	max_body_bytes: 10 * 1024 ** 2
+	max_body_bytes: 10 * 1024 ** 2,
+	guard: { window: '2m', error_rate: 2.5, min_requests: 20, latency_factor: 3, restarts: 1 },
+	canary: { share: 10, duration: '5m' }
 };
 
 test('a stage comes out of the form as it went in', () => {
@@ -38,6 +40,13 @@ test('a stage that promotes comes out as it went in, with no tag rule beside', (
 	const chosen = { ...fromSpec({ ...whole, approve: true }), tagKind: 'promote' as const };
 	assert.deepEqual(toSpec(chosen).errors.map((e) => e.location), ['spec.promote_from']);
 	assert.equal(toSpec(chosen).spec.approve, undefined);
+});
+
+test('a stage without a guard keeps none', () => {
+	const { guard, canary, ...without } = whole;
+	assert.ok(guard && canary);
+	assert.deepEqual(toSpec(fromSpec(without)).spec, without);
+	assert.deepEqual(toSpec({ ...fromSpec(without), canary: true }).spec.guard, { error_rate: 5, min_requests: 20 }, 'a canary is judged by the same limits');
 });
 
 test('what is no number, size or duration is told at its field', () => {

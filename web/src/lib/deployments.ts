@@ -8,7 +8,9 @@ export const stepTitle: Record<string, string> = {
 	create: 'Create instances',
 	start: 'Start instances',
 	probe: 'Wait until ready',
+	canary: 'Try as a canary',
 	switch: 'Switch route',
+	guard: 'Watch the release',
 	drain: 'Drain old release',
 	stop: 'Stop old release'
 };

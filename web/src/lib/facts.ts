@@ -4,7 +4,10 @@ import Bell from '@lucide/svelte/icons/bell';
 import BellOff from '@lucide/svelte/icons/bell-off';
 import Box from '@lucide/svelte/icons/box';
 import CircleCheck from '@lucide/svelte/icons/circle-check';
+import CirclePause from '@lucide/svelte/icons/circle-pause';
+import CirclePlay from '@lucide/svelte/icons/circle-play';
 import CircleX from '@lucide/svelte/icons/circle-x';
+import Construction from '@lucide/svelte/icons/construction';
 import Container from '@lucide/svelte/icons/container';
 import Hand from '@lucide/svelte/icons/hand';
 import KeyRound from '@lucide/svelte/icons/key-round';
@@ -69,6 +72,16 @@ export function say(fact: Fact, within = ''): Said {
 			return said(`created stage ${place}`, Layers, { href: stagePage });
 		case 'stage.updated':
 			return said(`changed the settings of ${place}`, Layers, { href: stagePage });
+		case 'stage.paused':
+			return said(`paused ${place}`, CirclePause, { href: stagePage, detail: text(d, 'reason') });
+		case 'stage.resumed':
+			return said(`resumed ${place}`, CirclePlay, { href: stagePage });
+		case 'stage.missed':
+			return said(`${text(d, 'reference')} was not deployed to ${place}, which is paused`, CirclePause, { who: '', href: stagePage });
+		case 'maintenance.begun':
+			return said(`put ${place} into maintenance`, Construction, { href: stagePage, detail: text(d, 'message') });
+		case 'maintenance.ended':
+			return said(`ended the maintenance of ${place}`, Construction, { href: stagePage });
 		case 'stage.removed':
 			return said(`removed stage ${place}`, Layers, { tone: 'bad' });
 		case 'deployment.state':
@@ -146,6 +159,8 @@ function sayState(fact: Fact, place: string, who: string): Said {
 			return said(`${tag} went live in ${place}`, CircleCheck, { tone: 'ok' });
 		case 'failed':
 			return said(`${tag} did not go live in ${place}`, CircleX, { tone: 'bad', detail: [stepTitle[text(d, 'failed_step')], text(d, 'error')].filter(Boolean).join(': ') });
+		case 'reverted':
+			return said(`${tag} was taken back in ${place}`, CircleX, { tone: 'bad', detail: text(d, 'error') });
 		case 'canceled':
 			if (text(d, 'canceled_by')) return said(`canceled the deployment of ${tag} to ${place}`, Ban, { who: text(d, 'canceled_by') });
 			return said(`The deployment of ${tag} to ${place} was canceled`, Ban);

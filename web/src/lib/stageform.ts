@@ -58,6 +58,16 @@ export interface StageForm {
 	stopTimeout: string;
 	requestTimeout: string;
 	maxBody: string;
+	guard: boolean;
+	guardWindow: string;
+	guardErrors: string;
+	guardRequests: string;
+	/** Empty: latency is not looked at. */
+	guardLatency: string;
+	guardRestarts: string;
+	canary: boolean;
+	canaryShare: string;
+	canaryDuration: string;
 }
 
 let lastRow = 0;
@@ -110,7 +120,16 @@ export function fromSpec(s: StageSpec): StageForm {
 		keepOld: shortDuration(s.keep_old) || '0s',
 		stopTimeout: shortDuration(s.stop_timeout) || '10s',
 		requestTimeout: shortDuration(s.request_timeout) || '1m',
-		maxBody: size(s.max_body_bytes)
+		maxBody: size(s.max_body_bytes),
+		guard: shortDuration(s.guard?.window ?? '0s') !== '0s',
+		guardWindow: s.guard?.window && s.guard.window !== '0s' ? shortDuration(s.guard.window) : '2m',
+		guardErrors: String(s.guard?.error_rate || 5),
+		guardRequests: String(s.guard?.min_requests || 20),
+		guardLatency: number(s.guard?.latency_factor),
+		guardRestarts: String(s.guard?.restarts ?? 0),
+		canary: !!s.canary?.share,
+		canaryShare: String(s.canary?.share || 10),
+		canaryDuration: shortDuration(s.canary?.duration) || '5m'
 	};
 }
 
@@ -195,6 +214,16 @@ export function toSpec(f: StageForm): { spec: StageSpec; errors: FieldError[] } 
 		if (f.autoPromote) spec.auto_promote = true;
 		if (f.promoteApproval) spec.promote_approval = true;
 	} else if (f.tagKind !== 'none' && f.approve) spec.approve = true;
+	if (f.guard || f.canary) {
+		spec.guard = {
+			...(f.guard && { window: duration(f.guardWindow, 'spec.guard.window') }),
+			error_rate: numeric(f.guardErrors, 'spec.guard.error_rate'),
+			min_requests: whole(f.guardRequests, 'spec.guard.min_requests'),
+			...(f.guardLatency.trim() && { latency_factor: numeric(f.guardLatency, 'spec.guard.latency_factor') }),
+			...(f.guardRestarts.trim() && f.guardRestarts.trim() !== '0' && { restarts: whole(f.guardRestarts, 'spec.guard.restarts') })
+		};
+	}
+	if (f.canary) spec.canary = { share: whole(f.canaryShare, 'spec.canary.share'), duration: duration(f.canaryDuration, 'spec.canary.duration') };
 	if (f.stripPrefix && spec.path_prefix !== '/') spec.strip_prefix = true;
 	const command = f.command.split('\n').filter((line) => line !== '');
 	if (command.length) spec.command = command;

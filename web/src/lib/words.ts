@@ -33,6 +33,13 @@ const fields: Record<string, string> = {
 	stream_drain_timeout: 'Drain time of streams',
 	keep_old: 'Keep old release',
 	stop_timeout: 'Stop time',
+	'guard.window': 'Guard',
+	'guard.error_rate': 'Errors the guard bears',
+	'guard.min_requests': 'Requests before the guard judges',
+	'guard.latency_factor': 'Latency the guard bears',
+	'guard.restarts': 'Restarts the guard bears',
+	'canary.share': 'Canary share',
+	'canary.duration': 'Canary time',
 	request_timeout: 'Request timeout',
 	max_body_bytes: 'Largest request body'
 };

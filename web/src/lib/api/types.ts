@@ -25,5 +25,7 @@ export type StageStatus = Schemas['StageStatus'];
 export type StageTag = Schemas['StageTag'];
 export type Step = Schemas['Step'];
 export type System = Schemas['System'];
+export type Stage = Schemas['Stage'];
 export type Tag = Schemas['Tag'];
 export type Token = Schemas['Token'];
+export type Watch = Schemas['Watch'];
