@@ -36,6 +36,9 @@ func run() int {
 		time.Sleep(wait)
 	}
 
+	began := time.Now()
+	failsAfter, err := time.ParseDuration(os.Getenv("APP_FAIL_AFTER"))
+	fails := func() bool { return err == nil && time.Since(began) > failsAfter }
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { answer(w, "") })
 	mux.HandleFunc("GET /health", health)
@@ -48,7 +51,7 @@ func run() int {
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	server := &http.Server{Addr: ":8080", Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Addr: ":8080", Handler: failing(mux, fails), ReadHeaderTimeout: 10 * time.Second}
 	if idle, err := time.ParseDuration(os.Getenv("APP_IDLE_TIMEOUT")); err == nil {
 		server.IdleTimeout = idle
 	}
@@ -64,6 +67,19 @@ func run() int {
 		return 1
 	}
 	return 0
+}
+
+// failing answers 500 in place of everything but the health check, once it is
+// time to: an app whose bug shows only under use.
+func failing(mux http.Handler, now func() bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/health" && now() {
+			w.Header().Set("X-App-Version", version)
+			http.Error(w, "broken", http.StatusInternalServerError)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // answer writes "version text".
