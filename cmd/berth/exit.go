@@ -19,11 +19,14 @@ const (
 	exitTooOften
 	exitNotNow
 	exitNotLive
+	exitWouldChange
 )
 
 var (
 	// errNotLive says that a deployment that was waited for did not go live.
 	errNotLive = errors.New("the release did not go live")
+	// errWouldChange says that a plan has changes in it.
+	errWouldChange = errors.New("there is something to change")
 	// errSaid is in the chain of an error whose reason a person has read.
 	errSaid = errors.New("said")
 )
@@ -35,6 +38,8 @@ func exitCode(err error) int {
 		return exitDone
 	case errors.Is(err, errNotLive):
 		return exitNotLive
+	case errors.Is(err, errWouldChange):
+		return exitWouldChange
 	}
 	switch fault.KindOf(err) {
 	case fault.Internal:

@@ -43,6 +43,9 @@ type cli struct {
 	Notify     notifyCommand     `cmd:"" group:"apps" help:"Notification channels: list, add, edit, test, sent, retry, remove."`
 	Image      imageCommand      `cmd:"" group:"apps" help:"Images of the built-in registry: list, push, remove."`
 
+	Apply  applyCommand  `cmd:"" group:"apps" help:"Make the server have what a YAML file says; shows a plan first."`
+	Export exportCommand `cmd:"" group:"apps" help:"Export the configuration as YAML, for \"berth apply\"."`
+
 	Login    loginCommand    `cmd:"" group:"access" help:"Sign in to a server and keep a token for it."`
 	Logout   logoutCommand   `cmd:"" group:"access" help:"Forget a server and remove its token."`
 	Account  accountCommand  `cmd:"" group:"access" help:"Your account: who you are, password, sessions."`
@@ -63,7 +66,7 @@ const description = `Berth deploys containers without dropping a request.
 
 It finds the server by --url and --token (or BERTH_URL and BERTH_TOKEN), by --data-dir (or BERTH_DATA_DIR), by what "berth login" keeps, or by ./data on this machine, in this order.
 
-Exit codes: 0 done, 1 something broke, 2 wrong input, 3 not signed in, 4 not allowed, 5 no such thing, 6 changed or taken meanwhile, 7 too large, 8 too often, 9 a part is away, 10 the release did not go live.`
+Exit codes: 0 done, 1 something broke, 2 wrong input, 3 not signed in, 4 not allowed, 5 no such thing, 6 changed or taken meanwhile, 7 too large, 8 too often, 9 a part is away, 10 the release did not go live, 11 a plan has changes.`
 
 func main() {
 	ctx, stop := context.WithCancel(context.Background())

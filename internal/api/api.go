@@ -32,6 +32,7 @@ import (
 	"berth/internal/fault"
 	"berth/internal/gateway"
 	"berth/internal/identity"
+	"berth/internal/manifest"
 	"berth/internal/notify"
 	"berth/internal/registry"
 	"berth/internal/settings"
@@ -52,6 +53,7 @@ type Config struct {
 	Runtime  container.Runtime
 	Events   *event.Log
 	Notifier *notify.Notifier
+	Manifest *manifest.Service
 
 	BaseURL  *url.URL
 	DataDir  string
@@ -76,6 +78,7 @@ type API struct {
 	runtime  container.Runtime
 	events   *event.Log
 	notifier *notify.Notifier
+	manifest *manifest.Service
 
 	baseURL  *url.URL
 	dataDir  string
@@ -117,7 +120,8 @@ func New(c Config) (*API, error) {
 	a := &API{
 		identity: c.Identity, deploy: c.Deploy, registry: c.Registry, resolver: c.Resolver, watcher: c.Watcher, webhooks: c.Webhooks,
 		vault: c.Vault, gateway: c.Gateway, runtime: c.Runtime, events: c.Events, notifier: c.Notifier,
-		baseURL: c.BaseURL, dataDir: c.DataDir, version: c.Version, settings: c.Settings,
+		manifest: c.Manifest,
+		baseURL:  c.BaseURL, dataDir: c.DataDir, version: c.Version, settings: c.Settings,
 		gatherer: c.Gatherer, web: c.Web, clock: c.Clock, log: c.Log,
 		cookie: newSessionCookie(c.BaseURL), started: c.Clock(),
 		streams:  streams{person: map[string]int{}},
@@ -136,7 +140,7 @@ func (c *Config) check() error {
 		"Identity": c.Identity == nil, "Deploy": c.Deploy == nil, "Registry": c.Registry == nil,
 		"Resolver": c.Resolver == nil, "Watcher": c.Watcher == nil, "Webhooks": c.Webhooks == nil, "Vault": c.Vault == nil, "Gateway": c.Gateway == nil,
 		"Runtime": c.Runtime == nil, "Events": c.Events == nil, "BaseURL": c.BaseURL == nil,
-		"Notifier": c.Notifier == nil,
+		"Notifier": c.Notifier == nil, "Manifest": c.Manifest == nil,
 	} {
 		if missing {
 			return errors.New("api: no " + name)

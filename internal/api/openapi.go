@@ -16,6 +16,7 @@ import (
 	"berth/internal/deploy"
 	"berth/internal/gateway"
 	"berth/internal/identity"
+	"berth/internal/manifest"
 	"berth/internal/notify"
 	"berth/internal/registry"
 	"berth/internal/settings"
@@ -91,6 +92,9 @@ func schemaName(t reflect.Type, hint string) string {
 		return "ListWebhookDelivery"
 	case reflect.TypeFor[registry.Source]():
 		return "ImageSource"
+	case reflect.TypeFor[manifest.Plan](), reflect.TypeFor[manifest.Change](),
+		reflect.TypeFor[manifest.Result](), reflect.TypeFor[manifest.Failure]():
+		return "Manifest" + t.Name()
 	case reflect.TypeFor[settings.Value]():
 		return "SettingValue"
 	}

@@ -6,18 +6,17 @@ import (
 
 	"berth/internal/fault"
 	"berth/internal/notify"
+	"berth/internal/registry"
 	"berth/internal/secret"
 	"berth/internal/vault"
 	"berth/internal/webhook"
 )
 
-// registryContext is where package registry keeps the passwords of registry
-// accounts. They are set with the account, by administrators.
-const registryContext = "registry"
-
+// notOfBerth refuses the slots that are set with what they belong to, by those
+// who may set that.
 func notOfBerth(slotContext string) error {
 	switch slotContext {
-	case registryContext:
+	case registry.SecretContext:
 		return fault.Forbidden("the secrets of registry accounts are set with the account")
 	case notify.SlotContext:
 		return fault.Forbidden("the addresses of notification channels are set with the channel")

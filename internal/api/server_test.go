@@ -24,6 +24,7 @@ import (
 	"berth/internal/event"
 	"berth/internal/gateway"
 	"berth/internal/identity"
+	"berth/internal/manifest"
 	"berth/internal/notify"
 	"berth/internal/registry"
 	"berth/internal/secret"
@@ -117,9 +118,12 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 	})
 	require.NoError(tb, err)
 
+	documents, err := manifest.New(manifest.Config{DB: db, Events: s.events, Deploy: s.deploy, Accounts: resolver, Vault: s.vault})
+	require.NoError(tb, err)
 	c := api.Config{
 		Identity: s.identity, Deploy: s.deploy, Registry: images, Resolver: resolver, Watcher: watcher, Webhooks: s.webhooks, Vault: s.vault,
 		Gateway: edge, Runtime: s.engine, Events: s.events, Notifier: s.notifier, BaseURL: base, DataDir: dir, Version: "1.2.3",
+		Manifest: documents,
 		Settings: []settings.Value{{Name: "BERTH_LISTEN", Value: "127.0.0.1:8080", Source: "default"}},
 		Gatherer: prometheus.NewRegistry(),
 		Web:      http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "dashboard") }),

@@ -16,22 +16,42 @@ import (
 
 // CreateProject stores a project; only its name, image and description are
 // looked at. fault.Conflict when the name is taken.
-func (s *Service) CreateProject(ctx context.Context, actor string, p Project) (Project, error) {
+func (s *Service) CreateProject(ctx context.Context, actor string, p Project) (made Project, err error) {
+	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		made, err = s.CreateProjectIn(ctx, tx, actor, p)
+		return err
+	})
+	if err != nil {
+		return Project{}, err
+	}
+	return made, nil
+}
+
+// CreateProjectIn is CreateProject as a part of a transaction. What it refuses,
+// it refuses before it has written anything.
+func (s *Service) CreateProjectIn(ctx context.Context, tx *sqlite.Tx, actor string, p Project) (Project, error) {
 	p.Image = s.withoutOwnHost(p.Image)
 	if err := p.validate(); err != nil {
 		return Project{}, err
 	}
 	now := s.now()
 	p = Project{ID: sqlite.NewID(now), Name: p.Name, Image: p.Image, Description: p.Description, CreatedAt: now, UpdatedAt: now, Version: 1}
-	err := s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		err := insertProject(ctx, tx, p)
-		if sqlite.IsUnique(err) {
-			return fault.Conflict("there is a project named %q already", p.Name)
-		}
-		if err != nil {
-			return err
-		}
-		return s.emitProject(ctx, tx, eventProjectCreated, actor, p)
+	err := insertProject(ctx, tx, p)
+	if sqlite.IsUnique(err) {
+		return Project{}, fault.Conflict("there is a project named %q already", p.Name)
+	}
+	if err != nil {
+		return Project{}, err
+	}
+	return p, s.emitProject(ctx, tx, eventProjectCreated, actor, p)
+}
+
+// UpdateProject saves an edit of the version that its author saw;
+// fault.Conflict when there is a newer one.
+func (s *Service) UpdateProject(ctx context.Context, actor, name string, version int64, e ProjectEdit) (p Project, err error) {
+	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		p, err = s.UpdateProjectIn(ctx, tx, actor, name, version, e)
+		return err
 	})
 	if err != nil {
 		return Project{}, err
@@ -39,32 +59,27 @@ func (s *Service) CreateProject(ctx context.Context, actor string, p Project) (P
 	return p, nil
 }
 
-// UpdateProject saves an edit of the version that its author saw;
-// fault.Conflict when there is a newer one.
-func (s *Service) UpdateProject(ctx context.Context, actor, name string, version int64, e ProjectEdit) (p Project, err error) {
-	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		if p, err = findProject(ctx, tx, name); err != nil {
-			return err
-		}
-		if e.Image != nil {
-			p.Image = s.withoutOwnHost(*e.Image)
-		}
-		if e.Description != nil {
-			p.Description = *e.Description
-		}
-		if err := p.validate(); err != nil {
-			return err
-		}
-		p.Version, p.UpdatedAt = version+1, s.now()
-		if ok, err := updateProject(ctx, tx, p); err != nil || !ok {
-			return errors.Join(err, unless(ok, fault.Conflict("project %q was changed meanwhile; look at it again", name)))
-		}
-		return s.emitProject(ctx, tx, eventProjectUpdated, actor, p)
-	})
+// UpdateProjectIn is UpdateProject as a part of a transaction. What it refuses,
+// it refuses before it has written anything.
+func (s *Service) UpdateProjectIn(ctx context.Context, tx *sqlite.Tx, actor, name string, version int64, e ProjectEdit) (Project, error) {
+	p, err := findProject(ctx, tx, name)
 	if err != nil {
-		return Project{}, err
+		return p, err
 	}
-	return p, nil
+	if e.Image != nil {
+		p.Image = s.withoutOwnHost(*e.Image)
+	}
+	if e.Description != nil {
+		p.Description = *e.Description
+	}
+	if err := p.validate(); err != nil {
+		return p, err
+	}
+	p.Version, p.UpdatedAt = version+1, s.now()
+	if ok, err := updateProject(ctx, tx, p); err != nil || !ok {
+		return p, errors.Join(err, unless(ok, fault.Conflict("project %q was changed meanwhile; look at it again", name)))
+	}
+	return p, s.emitProject(ctx, tx, eventProjectUpdated, actor, p)
 }
 
 // withoutOwnHost gives an image, or a reference of one, as projects have it. In

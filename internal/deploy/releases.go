@@ -131,16 +131,7 @@ func compareReleases(from, to release) []Change {
 // says which images come here is left out: that counts when it is saved, and
 // no release brings it back.
 func compareSpecs(from, to StageSpec) []Change {
-	before, after := flatten(from.running()), flatten(to.running())
-	changes := []Change{}
-	every := maps.Clone(before)
-	maps.Copy(every, after)
-	for _, field := range slices.Sorted(maps.Keys(every)) {
-		if before[field] != after[field] {
-			changes = append(changes, Change{field, before[field], after[field]})
-		}
-	}
-	return changes
+	return Differences(from.running(), to.running())
 }
 
 // compareVariables gives the variables that differ. A secret is told by its

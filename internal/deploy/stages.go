@@ -82,73 +82,88 @@ func (c *checks) source(ctx context.Context, tx *sqlite.Tx, project, name, from 
 
 // CreateStage stores a stage of a project; fault.Conflict when the project
 // has one of that name.
-func (s *Service) CreateStage(ctx context.Context, actor, project, name string, spec StageSpec) (Stage, error) {
-	spec = spec.Normalise()
-	var found checks
-	found.name("name", name)
-	found.spec(spec, s.reserved)
-	now := s.now()
-	st := stage{Stage: Stage{ID: sqlite.NewID(now), Project: project, Name: name, Spec: spec, CreatedAt: now, UpdatedAt: now, Version: 1}}
-	err := s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		p, err := findProject(ctx, tx, project)
-		if err != nil {
-			return err
-		}
-		st.projectID = p.ID
-		if _, err := findStage(ctx, tx, project, name); fault.KindOf(err) != fault.Missing {
-			return errors.Join(err, unless(err != nil, fault.Conflict("there is a stage named %q in project %q already", name, project)))
-		}
-		if err := found.address(ctx, tx, spec, ""); err != nil {
-			return err
-		}
-		if err := found.source(ctx, tx, project, name, spec.PromoteFrom); err != nil {
-			return err
-		}
-		if err := fault.InvalidFields(found); err != nil {
-			return err
-		}
-		if err := insertStage(ctx, tx, st); err != nil {
-			return err
-		}
-		return s.emitStage(ctx, tx, eventStageCreated, actor, st)
+func (s *Service) CreateStage(ctx context.Context, actor, project, name string, spec StageSpec) (made Stage, err error) {
+	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		made, err = s.CreateStageIn(ctx, tx, actor, project, name, spec)
+		return err
 	})
 	if err != nil {
 		return Stage{}, err
 	}
-	return st.Stage, nil
+	return made, nil
+}
+
+// CreateStageIn is CreateStage as a part of a transaction. What it refuses, it
+// refuses before it has written anything.
+func (s *Service) CreateStageIn(ctx context.Context, tx *sqlite.Tx, actor, project, name string, spec StageSpec) (Stage, error) {
+	spec = spec.Normalise()
+	var found checks
+	found.name("name", name)
+	found.spec(spec, s.reserved)
+	p, err := findProject(ctx, tx, project)
+	if err != nil {
+		return Stage{}, err
+	}
+	if _, err := findStage(ctx, tx, project, name); fault.KindOf(err) != fault.Missing {
+		return Stage{}, errors.Join(err, unless(err != nil, fault.Conflict("there is a stage named %q in project %q already", name, project)))
+	}
+	if err := found.address(ctx, tx, spec, ""); err != nil {
+		return Stage{}, err
+	}
+	if err := found.source(ctx, tx, project, name, spec.PromoteFrom); err != nil {
+		return Stage{}, err
+	}
+	if err := fault.InvalidFields(found); err != nil {
+		return Stage{}, err
+	}
+	now := s.now()
+	st := stage{projectID: p.ID, Stage: Stage{
+		ID: sqlite.NewID(now), Project: project, Name: name, Spec: spec, CreatedAt: now, UpdatedAt: now, Version: 1,
+	}}
+	if err := insertStage(ctx, tx, st); err != nil {
+		return Stage{}, err
+	}
+	return st.Stage, s.emitStage(ctx, tx, eventStageCreated, actor, st)
 }
 
 // UpdateStage saves the configuration over the version that its author saw;
 // fault.Conflict when there is a newer one. What runs is not changed by it:
 // the next deployment takes it up.
-func (s *Service) UpdateStage(ctx context.Context, actor, project, name string, version int64, spec StageSpec) (Stage, error) {
-	spec = spec.Normalise()
-	var found checks
-	found.spec(spec, s.reserved)
-	var st stage
-	err := s.db.Write(ctx, func(tx *sqlite.Tx) (err error) {
-		if st, err = findStage(ctx, tx, project, name); err != nil {
-			return err
-		}
-		if err := found.address(ctx, tx, spec, st.ID); err != nil {
-			return err
-		}
-		if err := found.source(ctx, tx, project, name, spec.PromoteFrom); err != nil {
-			return err
-		}
-		if err := fault.InvalidFields(found); err != nil {
-			return err
-		}
-		st.Spec, st.Version, st.UpdatedAt = spec, version+1, s.now()
-		if ok, err := updateStage(ctx, tx, st); err != nil || !ok {
-			return errors.Join(err, unless(ok, fault.Conflict("stage %q was changed meanwhile; look at it again", name)))
-		}
-		return s.emitStage(ctx, tx, eventStageUpdated, actor, st)
+func (s *Service) UpdateStage(ctx context.Context, actor, project, name string, version int64, spec StageSpec) (saved Stage, err error) {
+	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		saved, err = s.UpdateStageIn(ctx, tx, actor, project, name, version, spec)
+		return err
 	})
 	if err != nil {
 		return Stage{}, err
 	}
-	return st.Stage, nil
+	return saved, nil
+}
+
+// UpdateStageIn is UpdateStage as a part of a transaction. What it refuses, it
+// refuses before it has written anything.
+func (s *Service) UpdateStageIn(ctx context.Context, tx *sqlite.Tx, actor, project, name string, version int64, spec StageSpec) (Stage, error) {
+	spec = spec.Normalise()
+	var found checks
+	found.spec(spec, s.reserved)
+	st, err := findStage(ctx, tx, project, name)
+	if err != nil {
+		return Stage{}, err
+	}
+	if err := found.address(ctx, tx, spec, st.ID); err != nil {
+		return Stage{}, err
+	}
+	if err := found.source(ctx, tx, project, name, spec.PromoteFrom); err != nil {
+		return Stage{}, err
+	}
+	if err := fault.InvalidFields(found); err != nil {
+		return Stage{}, err
+	}
+	st.Spec, st.Version, st.UpdatedAt = spec, version+1, s.now()
+	if ok, err := updateStage(ctx, tx, st); err != nil || !ok {
+		return Stage{}, errors.Join(err, unless(ok, fault.Conflict("stage %q was changed meanwhile; look at it again", name)))
+	}
+	return st.Stage, s.emitStage(ctx, tx, eventStageUpdated, actor, st)
 }
 
 // RemoveStage ends a stage's deployments, takes its route away, and removes

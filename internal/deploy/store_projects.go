@@ -175,6 +175,13 @@ func stagesOf(ctx context.Context, tx *sqlite.Tx, projectIDs []string) ([]stage,
 		ORDER BY s.project_id, s.name`, args...)
 }
 
+// allStages gives every stage, by its project's name and its own.
+func allStages(ctx context.Context, tx *sqlite.Tx) ([]stage, error) {
+	return all(ctx, tx, scanStage, `
+		SELECT `+stageColumns+stageFrom+`
+		ORDER BY p.name, s.name`)
+}
+
 // stagesOfImage gives the stages that a push to a repository may deploy to.
 func stagesOfImage(ctx context.Context, tx *sqlite.Tx, repository string) ([]stage, error) {
 	return all(ctx, tx, scanStage, `

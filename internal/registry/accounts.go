@@ -30,9 +30,9 @@ type AccountChange struct {
 	Host string `json:"host"`
 }
 
-// secretContext is the context of the slots that hold these passwords; the name
+// SecretContext is the context of the slots that hold these passwords; the name
 // is the host.
-const secretContext = "registry"
+const SecretContext = "registry"
 
 // Accounts lists the accounts for other registries, by host.
 func (r *Resolver) Accounts(ctx context.Context) (list []RegistryAccount, err error) {
@@ -49,32 +49,35 @@ func (r *Resolver) Accounts(ctx context.Context) (list []RegistryAccount, err er
 // empty username is for a registry that is only to be reached over plain HTTP,
 // or polled at an interval of its own, and has no password.
 func (r *Resolver) SetAccount(ctx context.Context, actor string, seen *int64, a RegistryAccount, password secret.Text) error {
+	return r.db.Write(ctx, func(tx *sqlite.Tx) error { return r.SetAccountIn(ctx, tx, actor, seen, a, password) })
+}
+
+// SetAccountIn is SetAccount as a part of a transaction.
+func (r *Resolver) SetAccountIn(ctx context.Context, tx *sqlite.Tx, actor string, seen *int64, a RegistryAccount, password secret.Text) error {
 	host, err := NormalHost(a.Host)
 	if err != nil {
 		return err
 	}
 	a.Host = host
-	return r.db.Write(ctx, func(tx *sqlite.Tx) error {
-		old, found, err := selectAccount(ctx, tx, host)
-		if err != nil {
-			return err
+	old, found, err := selectAccount(ctx, tx, host)
+	if err != nil {
+		return err
+	}
+	if seen != nil && *seen != old.Version {
+		return fault.Conflict("the account for %s was set or removed meanwhile; look at it again", host)
+	}
+	if err := checkAccount(a, old, found, password); err != nil {
+		return err
+	}
+	if !password.Empty() {
+		if err := r.secrets.SetIn(ctx, tx, actor, SecretContext, host, password); err != nil {
+			return fmt.Errorf("keep the password for %s: %w", host, err)
 		}
-		if seen != nil && *seen != old.Version {
-			return fault.Conflict("the account for %s was set or removed meanwhile; look at it again", host)
-		}
-		if err := checkAccount(a, old, found, password); err != nil {
-			return err
-		}
-		if !password.Empty() {
-			if err := r.secrets.SetIn(ctx, tx, actor, secretContext, host, password); err != nil {
-				return fmt.Errorf("keep the password for %s: %w", host, err)
-			}
-		}
-		if err := putAccount(ctx, tx, a, r.clock()); err != nil {
-			return err
-		}
-		return r.events.Append(ctx, tx, event.Event{Kind: AccountSet, Actor: actor}, AccountChange{Host: host})
-	})
+	}
+	if err := putAccount(ctx, tx, a, r.clock()); err != nil {
+		return err
+	}
+	return r.events.Append(ctx, tx, event.Event{Kind: AccountSet, Actor: actor}, AccountChange{Host: host})
 }
 
 func checkAccount(a, old RegistryAccount, found bool, password secret.Text) error {
@@ -95,27 +98,41 @@ func checkAccount(a, old RegistryAccount, found bool, password secret.Text) erro
 
 // RemoveAccount removes the account for a host and its password.
 func (r *Resolver) RemoveAccount(ctx context.Context, actor, host string) error {
+	return r.db.Write(ctx, func(tx *sqlite.Tx) error { return r.RemoveAccountIn(ctx, tx, actor, host) })
+}
+
+// RemoveAccountIn is RemoveAccount as a part of a transaction.
+func (r *Resolver) RemoveAccountIn(ctx context.Context, tx *sqlite.Tx, actor, host string) error {
 	host, err := NormalHost(host)
 	if err != nil {
 		return err
 	}
-	return r.db.Write(ctx, func(tx *sqlite.Tx) error {
-		_, found, err := selectAccount(ctx, tx, host)
-		if err != nil {
-			return err
-		}
-		if !found {
-			return fault.NotFound("no account for the registry %q", host)
-		}
-		if err := deleteAccount(ctx, tx, host); err != nil {
-			return err
-		}
-		// An account without a username has none, or one from before.
-		if err := r.secrets.RemoveIn(ctx, tx, actor, secretContext, host); err != nil && fault.KindOf(err) != fault.Missing {
-			return fmt.Errorf("remove the password for %s: %w", host, err)
-		}
-		return r.events.Append(ctx, tx, event.Event{Kind: AccountGone, Actor: actor}, AccountChange{Host: host})
-	})
+	_, found, err := selectAccount(ctx, tx, host)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return fault.NotFound("no account for the registry %q", host)
+	}
+	if err := deleteAccount(ctx, tx, host); err != nil {
+		return err
+	}
+	// An account without a username has none, or one from before.
+	if err := r.secrets.RemoveIn(ctx, tx, actor, SecretContext, host); err != nil && fault.KindOf(err) != fault.Missing {
+		return fmt.Errorf("remove the password for %s: %w", host, err)
+	}
+	return r.events.Append(ctx, tx, event.Event{Kind: AccountGone, Actor: actor}, AccountChange{Host: host})
+}
+
+// Password gives the password of the account for a host; the empty one when
+// the account has none, or is not there.
+func (r *Resolver) Password(ctx context.Context, host string) (secret.Text, error) {
+	host, err := NormalHost(host)
+	if err != nil {
+		return secret.Text{}, err
+	}
+	_, password, err := r.account(ctx, host)
+	return password, err
 }
 
 // account gives the account for a host with its password; both are empty when
@@ -125,7 +142,7 @@ func (r *Resolver) account(ctx context.Context, host string) (RegistryAccount, s
 	if err != nil || !found || a.Username == "" {
 		return a, secret.Text{}, err
 	}
-	password, err := r.secrets.Get(ctx, secretContext, host)
+	password, err := r.secrets.Get(ctx, SecretContext, host)
 	if err != nil {
 		return a, secret.Text{}, fault.Unavailable("the password for %s can't be read; set the account for this registry again", host).Because(err)
 	}

@@ -24,6 +24,7 @@ import (
 	"berth/internal/event"
 	"berth/internal/gateway"
 	"berth/internal/identity"
+	"berth/internal/manifest"
 	"berth/internal/notify"
 	"berth/internal/registry"
 	"berth/internal/settings"
@@ -60,6 +61,7 @@ type Server struct {
 	engine   *engine
 	deploy   *deploy.Service
 	notifier *notify.Notifier
+	manifest *manifest.Service
 	gateway  *gateway.Gateway
 	api      *api.API
 
@@ -98,6 +100,7 @@ func New(ctx context.Context, c Config) (_ *Server, err error) {
 		{"build the registry", s.buildRegistry},
 		{"build the deploying part", s.buildDeploy},
 		{"build the serving part", s.buildServing},
+		{"seed", s.seed},
 		{"make the administrator", s.makeAdministrator},
 	} {
 		if err := step.do(ctx); err != nil {
@@ -199,6 +202,12 @@ func (s *Server) buildDeploy(context.Context) (err error) {
 		DB: s.db, Events: s.events, Secrets: s.vault, Projects: projects{s.deploy}, BaseURL: s.settings.BaseURL,
 		Clock: s.clock, Log: s.log,
 	})
+	if err != nil {
+		return err
+	}
+	s.manifest, err = manifest.New(manifest.Config{
+		DB: s.db, Events: s.events, Deploy: s.deploy, Accounts: s.resolver, Vault: s.vault, Clock: s.clock, Log: s.log,
+	})
 	return err
 }
 
@@ -234,7 +243,8 @@ func (s *Server) buildServing(context.Context) error {
 	s.api, err = api.New(api.Config{ //nolint:contextcheck // nothing is served yet: requests bring their own
 		Identity: s.identity, Deploy: s.deploy, Registry: s.registry, Resolver: s.resolver, Watcher: s.watcher, Webhooks: s.webhooks, Vault: s.vault,
 		Gateway: s.gateway, Runtime: s.engine, Events: s.events, Notifier: s.notifier,
-		BaseURL: s.settings.BaseURL, DataDir: s.settings.DataDir, Version: s.version, Settings: s.settings.Describe(),
+		Manifest: s.manifest,
+		BaseURL:  s.settings.BaseURL, DataDir: s.settings.DataDir, Version: s.version, Settings: s.settings.Describe(),
 		Gatherer: gatherer(s.version, s.gateway.Collector(), s.deploy.Collector(), s.notifier.Collector(), s.watcher.Collector(), s.webhooks.Collector()),
 		Web:      dashboard, Clock: s.clock, Log: s.log,
 	})
@@ -243,6 +253,14 @@ func (s *Server) buildServing(context.Context) error {
 	}
 	s.base = s.api.Handler()
 	return nil
+}
+
+// seed sets a new server up from the file that the settings name, if any.
+func (s *Server) seed(ctx context.Context) error {
+	if s.settings.SeedFile == "" {
+		return nil
+	}
+	return s.manifest.Seed(ctx, s.settings.SeedFile, s.settings.SeedIdentity)
 }
 
 func (s *Server) makeAdministrator(ctx context.Context) error {

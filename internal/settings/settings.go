@@ -30,6 +30,8 @@ type Settings struct {
 	MetricsListen string // host:port; empty for none
 	Engine        string // "auto" or a socket address
 	AdminPassword secret.Text
+	SeedFile      string      // a document to set a new server up from; empty for none
+	SeedIdentity  secret.Text // opens what is sealed in it
 
 	LogLevel  slog.Level
 	LogFormat LogFormat

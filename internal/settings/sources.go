@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/joho/godotenv"
+
+	"berth/internal/fault"
 )
 
 const (
@@ -151,32 +153,12 @@ func nearest(name string) string {
 	if plain, ok := strings.CutSuffix(name, fileSuffix); ok {
 		name, suffix = plain, fileSuffix
 	}
-	best, distance := "", max(3, len(name)/3)
-	for _, v := range variables {
-		if d := edits(name, v.name); d < distance {
-			best, distance = v.name+suffix, d
-		}
+	names := make([]string, len(variables))
+	for n, v := range variables {
+		names[n] = v.name
 	}
-	return best
-}
-
-// edits is the Levenshtein distance.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	if near := fault.Nearest(name, names); near != "" {
+		return near + suffix
 	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
+	return ""
 }

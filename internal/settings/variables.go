@@ -71,6 +71,22 @@ var variables = []variable{
 		set: func(s *Settings, v, _ string) (err error) { s.AdminPassword, err = parsePassword(v); return err },
 	},
 	{
+		name: "SEED_FILE", help: "configuration that a new server is set up from, as berth export gives it; once there are projects it is ignored",
+		takes: "the path of a YAML file", fallback: always(""),
+		set: func(s *Settings, v, dir string) error { s.SeedFile = absolute(v, dir); return nil },
+	},
+	{
+		name: "SEED_IDENTITY", help: "private key of age that opens what is sealed in BERTH_SEED_FILE",
+		takes: "what age-keygen writes, with a line AGE-SECRET-KEY-1…", fallback: always(""), secret: true,
+		set: func(s *Settings, v, _ string) error {
+			if !strings.Contains(v, "AGE-SECRET-KEY-") {
+				return errors.New("has no private key in it")
+			}
+			s.SeedIdentity = secret.New(v)
+			return nil
+		},
+	},
+	{
 		name: "ENGINE", help: "the container engine",
 		takes: "auto, or the address of a Docker or Podman socket, such as unix:///run/podman/podman.sock", fallback: always("auto"),
 		set: func(s *Settings, v, _ string) (err error) { s.Engine, err = parseEngine(v); return err },

@@ -471,6 +471,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/manifest": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Export the configuration as YAML: secrets by name; accounts at registries for administrators alone */
+        get: operations["export-manifest"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/manifest/apply": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make the server have what a configuration says */
+        post: operations["apply-manifest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/manifest/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Export the configuration as YAML with its secrets sealed for keys of age */
+        post: operations["seal-manifest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/manifest/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say what applying a configuration would change */
+        post: operations["plan-manifest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/notifications": {
         parameters: {
             query?: never;
@@ -1100,6 +1168,18 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        ApplyManifestInputBody: {
+            /** @description Have the stages that the document names take up what is saved and not deployed */
+            deploy?: boolean;
+            /** @description The configuration as YAML */
+            document: string;
+            /** @description That of the plan that was seen; 409 when it would be another one now. Without it, whatever the plan is is done */
+            fingerprint?: string;
+            /** @description What is sealed in the document; a sealed value that is not here stays as it is on the server */
+            opened?: components["schemas"]["OpenedSecret"][];
+            /** @description Remove what the document's sections do not name */
+            prune?: boolean;
+        };
         CanaryRule: {
             /** @example 1m30s */
             duration?: string;
@@ -1470,6 +1550,45 @@ export interface components {
              */
             retry_after?: string;
         };
+        ManifestChange: {
+            /** @enum {string} */
+            action: "create" | "update" | "remove";
+            fields: components["schemas"]["Change"][];
+            kept_volumes?: string[];
+            /** @enum {string} */
+            kind: "project" | "stage" | "registry" | "secret";
+            live?: boolean;
+            name: string;
+        };
+        ManifestFailure: {
+            /** @enum {string} */
+            action: "remove" | "deploy";
+            /** @enum {string} */
+            kind: "project" | "stage" | "registry" | "secret";
+            name: string;
+            reason: string;
+        };
+        ManifestPlan: {
+            changes: components["schemas"]["ManifestChange"][];
+            fingerprint: string;
+            left: components["schemas"]["ManifestChange"][];
+            notes: string[];
+        };
+        ManifestRequest: {
+            /** @description The configuration as YAML */
+            document: string;
+            /** @description What is sealed in the document; a sealed value that is not here stays as it is on the server */
+            opened?: components["schemas"]["OpenedSecret"][];
+            /** @description Remove what the document's sections do not name */
+            prune?: boolean;
+        };
+        ManifestResult: {
+            applied: components["schemas"]["ManifestChange"][];
+            deployments: components["schemas"]["Deployment"][];
+            failed: components["schemas"]["ManifestFailure"][];
+            kept_volumes: string[];
+            plan: components["schemas"]["ManifestPlan"];
+        };
         NewToken: {
             /**
              * @description The token's text, never to be seen again
@@ -1546,6 +1665,12 @@ export interface components {
             updated_at: string;
             /** Format: int64 */
             version: number;
+        };
+        OpenedSecret: {
+            /** @description registry for the password of a registry account, whose name is the host */
+            context: string;
+            name: string;
+            value: string;
         };
         Pause: {
             by: string;
@@ -1763,6 +1888,17 @@ export interface components {
             updated_at: string;
             /** Format: int64 */
             version: number;
+        };
+        SealManifestInputBody: {
+            /** @description Only this project, with the secrets that its stages use */
+            project?: string;
+            /**
+             * @description The public keys of age that can open the secrets
+             * @example [
+             *       "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+             *     ]
+             */
+            recipients: string[];
         };
         SecretRef: {
             context: string;
@@ -3377,6 +3513,141 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["InstanceStats"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "export-manifest": {
+        parameters: {
+            query?: {
+                /** @description Only this project, with the secrets that its stages use */
+                project?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Content-Disposition"?: string;
+                    "Content-Type"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "apply-manifest": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApplyManifestInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ManifestResult"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "seal-manifest": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SealManifestInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Content-Disposition"?: string;
+                    "Content-Type"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "plan-manifest": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ManifestRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ManifestPlan"];
                 };
             };
             /** @description Error */

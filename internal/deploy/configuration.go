@@ -1,0 +1,69 @@
+package deploy
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"berth/internal/sqlite"
+)
+
+// SavedProject is a project with its stages as they are saved, whatever runs.
+type SavedProject struct {
+	Project
+	Stages []Stage
+}
+
+// Configuration gives all projects with their stages by their names, of one
+// moment.
+func (s *Service) Configuration(ctx context.Context) (list []SavedProject, err error) {
+	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
+		projects, err := listProjects(ctx, tx, "", -1)
+		if err != nil {
+			return err
+		}
+		stages, err := allStages(ctx, tx)
+		if err != nil {
+			return err
+		}
+		list = make([]SavedProject, len(projects))
+		byID := make(map[string]*SavedProject, len(projects))
+		for n, p := range projects {
+			list[n] = SavedProject{Project: p, Stages: []Stage{}}
+			byID[p.ID] = &list[n]
+		}
+		for _, st := range stages {
+			p := byID[st.projectID]
+			p.Stages = append(p.Stages, st.Stage)
+		}
+		return nil
+	})
+	return list, err
+}
+
+// NormalImage gives a project's image as it is saved.
+func (s *Service) NormalImage(image string) string { return s.withoutOwnHost(image) }
+
+// Differences gives the fields that differ between two configurations as they
+// are saved, by their paths in the API.
+func Differences(from, to StageSpec) []Change {
+	before, after := flatten(from), flatten(to)
+	every := maps.Clone(before)
+	maps.Copy(every, after)
+	changes := []Change{}
+	for _, field := range slices.Sorted(maps.Keys(every)) {
+		if before[field] != after[field] {
+			changes = append(changes, Change{field, before[field], after[field]})
+		}
+	}
+	return changes
+}
+
+// VolumeNames gives what the engine calls the volumes of a stage.
+func VolumeNames(project, stage string, spec StageSpec) []string {
+	names := make([]string, len(spec.Volumes))
+	for n, v := range spec.Volumes {
+		names[n] = volumeName(project, stage, v)
+	}
+	return names
+}

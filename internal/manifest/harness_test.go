@@ -1,0 +1,114 @@
+package manifest_test
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"berth/internal/container"
+	"berth/internal/deploy"
+	"berth/internal/event"
+	"berth/internal/manifest"
+	"berth/internal/registry"
+	"berth/internal/secret"
+	"berth/internal/sqlite"
+	"berth/internal/vault"
+)
+
+// server is everything that a document speaks of, over a real database. Only
+// the engine and the gateway are stand-ins: nothing runs in these tests.
+type server struct {
+	*manifest.Service
+	t        *testing.T
+	db       *sqlite.DB
+	events   *event.Log
+	deploy   *deploy.Service
+	accounts *registry.Resolver
+	vault    *vault.Vault
+}
+
+const key = "a key for tests that is long enough"
+
+func newServer(t *testing.T) *server {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "berth.db")})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	s := &server{t: t, db: db, events: event.New(event.Config{DB: db})}
+	s.vault, err = vault.New(vault.Config{DB: db, Events: s.events, Key: secret.New(key)})
+	require.NoError(t, err)
+	s.accounts = registry.NewResolver(registry.ResolverConfig{DB: db, Events: s.events, Secrets: s.vault})
+	s.deploy, err = deploy.New(deploy.Config{
+		DB: db, Events: s.events, Runtime: engine{}, Router: router{}, Images: s.accounts, Secrets: s.vault,
+		ReservedHosts: []string{"berth.test"},
+	})
+	require.NoError(t, err)
+	s.Service, err = manifest.New(manifest.Config{DB: db, Events: s.events, Deploy: s.deploy, Accounts: s.accounts, Vault: s.vault})
+	require.NoError(t, err)
+	return s
+}
+
+// engine has nothing in it.
+type engine struct{ container.Runtime }
+
+func (engine) List(context.Context, map[string]string) ([]container.Container, error) {
+	return nil, nil
+}
+
+func (engine) Volumes(_ context.Context, labels map[string]string) ([]container.Volume, error) {
+	return nil, nil
+}
+
+type router struct{ deploy.Router }
+
+func (router) Remove(context.Context, string) error { return nil }
+
+func (s *server) request(document string) manifest.Request {
+	return manifest.Request{Document: []byte(document), Accounts: true}
+}
+
+func (s *server) apply(document string) manifest.Result {
+	s.t.Helper()
+	result, err := s.Apply(s.t.Context(), "ana", s.request(document))
+	require.NoError(s.t, err)
+	require.Empty(s.t, result.Failed)
+	return result
+}
+
+func (s *server) plan(document string) manifest.Plan {
+	s.t.Helper()
+	plan, err := s.Plan(s.t.Context(), s.request(document))
+	require.NoError(s.t, err)
+	return plan
+}
+
+func (s *server) export() string {
+	s.t.Helper()
+	doc, err := s.Export(s.t.Context(), manifest.Scope{Accounts: true})
+	require.NoError(s.t, err)
+	raw, err := manifest.Encode(doc)
+	require.NoError(s.t, err)
+	return string(raw)
+}
+
+// lines spells a plan's changes shortly.
+func lines(changes []manifest.Change) []string {
+	said := []string{}
+	for _, c := range changes {
+		said = append(said, string(c.Action)+" "+string(c.Kind)+" "+c.Name)
+	}
+	return said
+}
+
+// newest gives the data of the newest event of a kind; "" when there is none.
+func (s *server) newest(kind event.Kind) string {
+	s.t.Helper()
+	list, err := s.events.Before(s.t.Context(), 0, event.Filter{Kinds: []event.Kind{kind}}, 1)
+	require.NoError(s.t, err)
+	if len(list) == 0 {
+		return ""
+	}
+	return string(list[0].Data)
+}
