@@ -1,7 +1,7 @@
 // Package probe asks, from the host, whether a program answers at an address.
 //
 // Start with [Client.HTTP] and [Client.TCP]; each asks once. When to ask again
-// is the caller's to decide.
+// is the caller's to decide. [Listen] takes a port that was asked itself.
 package probe
 
 import (

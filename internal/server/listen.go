@@ -9,11 +9,11 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"berth/internal/fault"
+	"berth/internal/probe"
 )
 
 // listen takes every address, before anything else is touched: a second start
@@ -29,7 +29,7 @@ func (s *Server) listen(ctx context.Context) (err error) {
 		}
 		s.onClose(closing(s.metrics))
 	}
-	if s.internal, err = listenForEngine(ctx); err != nil {
+	if s.internal, err = probe.Listen(ctx); err != nil {
 		return fmt.Errorf("listen for the engine: %w", err)
 	}
 	s.onClose(closing(s.internal))
@@ -38,46 +38,6 @@ func (s *Server) listen(ctx context.Context) (err error) {
 	}
 	s.onClose(closing(s.local))
 	return nil
-}
-
-// listenForEngine takes a port of 127.0.0.1 that connections really come to. An
-// engine that did not end in order may have left a forwarding rule behind: the
-// port is free, and what connects to it ends at a container that is gone.
-func listenForEngine(ctx context.Context) (net.Listener, error) {
-	var trouble error
-	for range 10 {
-		l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		if trouble = reaches(ctx, l.(*net.TCPListener)); trouble == nil {
-			return l, nil
-		}
-		_ = l.Close()
-	}
-	return nil, trouble
-}
-
-// reaches connects to l and says whether l is what answers.
-func reaches(ctx context.Context, l *net.TCPListener) error {
-	const patience = time.Second
-	out, err := (&net.Dialer{Timeout: patience}).DialContext(ctx, "tcp", l.Addr().String())
-	if err != nil {
-		return err
-	}
-	defer func() { _ = out.Close() }()
-	if err := l.SetDeadline(time.Now().Add(patience)); err != nil {
-		return err
-	}
-	in, err := l.Accept()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = in.Close() }()
-	if in.RemoteAddr().String() != out.LocalAddr().String() {
-		return fmt.Errorf("%s: another connection came first", l.Addr())
-	}
-	return l.SetDeadline(time.Time{})
 }
 
 // closing closes a listener that its server may have closed already.

@@ -1,4 +1,4 @@
-package server
+package probe
 
 import (
 	"net"
@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestReaches_SeesThatConnectionsComeHere(t *testing.T) {
-	l, err := listenForEngine(t.Context())
+func TestListen_TakesAPortThatConnectionsComeTo(t *testing.T) {
+	l, err := Listen(t.Context())
 	require.NoError(t, err)
 	defer l.Close()
 	go func() { _, _ = net.Dial("tcp", l.Addr().String()) }()
