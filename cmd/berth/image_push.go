@@ -33,11 +33,14 @@ Example:
 // Run pushes an image.
 func (cmd *imagePush) Run(ctx context.Context, c *client, o *output) error {
 	var system api.System
-	if err := c.get(ctx, "/api/system", &system); err != nil {
+	// An API token that is bound to a project is not told.
+	if err := c.get(ctx, "/api/system", &system); err != nil && fault.KindOf(err) != fault.Denied {
 		return err
 	}
 	// As "docker push" has it, with the registry's host before it, will do.
-	cmd.Image = strings.TrimPrefix(cmd.Image, system.RegistryHost+"/")
+	for _, host := range []string{system.RegistryHost, c.base.Host} {
+		cmd.Image = strings.TrimPrefix(cmd.Image, host+"/")
+	}
 	options := []name.Option{name.WithDefaultRegistry(c.base.Host), name.WithDefaultTag("latest")}
 	if c.base.Scheme == "http" {
 		options = append(options, name.Insecure)

@@ -100,7 +100,7 @@ func (cmd *loginCommand) withPassword(ctx context.Context, c *client, p *process
 	if err := c.call(ctx, http.MethodPost, "/api/session", body, nil); err != nil {
 		return account{}, err
 	}
-	made, err := createToken(ctx, c, tokenName(time.Now()), identity.Scope(cmd.Scope), cmd.Expires)
+	made, err := createToken(ctx, c, nil, tokenName(time.Now()), identity.Scope(cmd.Scope), cmd.Expires)
 	if err != nil {
 		return account{}, err
 	}

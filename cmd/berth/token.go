@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"berth/internal/api"
+	"berth/internal/fault"
 	"berth/internal/identity"
 )
 
@@ -33,26 +34,41 @@ func (*tokenList) Run(ctx context.Context, c *client, o *output) error {
 			if t.ExpiresAt != nil {
 				expires = t.ExpiresAt.Local().Format("2006-01-02 15:04")
 			}
-			rows[i] = []string{t.ID, t.Name, string(t.Scope), used, expires}
+			bounds := "all"
+			if t.Bounds != nil {
+				bounds = t.Bounds.String()
+			}
+			rows[i] = []string{t.ID, t.Name, string(t.Scope), bounds, used, expires}
 		}
-		o.table([]string{"token", "name", "scope", "used", "expires"}, rows)
+		o.table([]string{"token", "name", "scope", "for", "used", "expires"}, rows)
 	})
 }
 
 type tokenCreate struct {
 	Name    string        `arg:"" help:"What it is for."`
 	Scope   string        `enum:"read,deploy,admin" default:"deploy" help:"read: look, and pull images; deploy: and deploy, and push images; admin: all you may."`
+	Project string        `placeholder:"PROJECT" help:"Hold it to one project: it sees and deploys nothing else, and pushes and pulls that project's image alone."`
+	Stage   string        `placeholder:"STAGE" help:"Hold it to one stage of --project."`
 	Expires time.Duration `help:"When it ends, such as 720h; never by default. One made by another token ends with it at the latest."`
 }
 
 // Help gives an example.
 func (*tokenCreate) Help() string {
-	return "Example:\n  berth token create \"deploys from the forge\" --scope deploy --expires 8760h"
+	return `Examples:
+  berth token create "shop's pipeline" --scope deploy --project shop --stage prod --expires 8760h
+  berth token create "deploys from the forge" --scope deploy --expires 8760h`
 }
 
 // Run makes a token.
 func (cmd *tokenCreate) Run(ctx context.Context, c *client, o *output) error {
-	made, err := createToken(ctx, c, cmd.Name, identity.Scope(cmd.Scope), cmd.Expires)
+	if cmd.Stage != "" && cmd.Project == "" {
+		return fault.Invalid("--stage needs the --project that it is a stage of")
+	}
+	var to *identity.Bounds
+	if cmd.Project != "" {
+		to = &identity.Bounds{Project: cmd.Project, Stage: cmd.Stage}
+	}
+	made, err := createToken(ctx, c, to, cmd.Name, identity.Scope(cmd.Scope), cmd.Expires)
 	if err != nil {
 		return err
 	}
@@ -62,8 +78,11 @@ func (cmd *tokenCreate) Run(ctx context.Context, c *client, o *output) error {
 	})
 }
 
-func createToken(ctx context.Context, c *client, name string, scope identity.Scope, expires time.Duration) (made api.NewToken, err error) {
+func createToken(ctx context.Context, c *client, to *identity.Bounds, name string, scope identity.Scope, expires time.Duration) (made api.NewToken, err error) {
 	body := map[string]any{"name": name, "scope": scope}
+	if to != nil {
+		body["bounds"] = to
+	}
 	if expires > 0 {
 		body["expires_at"] = time.Now().Add(expires).UTC().Format(time.RFC3339)
 	}

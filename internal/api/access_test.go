@@ -24,6 +24,7 @@ var admitted = map[string][]string{
 	"edit":        {admin, member, adminAdmin, memberAdmin, onMachine},
 	"administer":  {admin, adminAdmin, onMachine},
 	"own account": {admin, member, adminAdmin, memberAdmin},
+	"oneself":     {admin, member, adminRead, adminDeploy, adminAdmin, memberRead, memberAdmin, onMachine},
 	"end token":   {admin, member, adminAdmin, memberAdmin}, // the others, themselves alone
 }
 

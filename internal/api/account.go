@@ -77,9 +77,10 @@ func (a *API) listTokens(ctx context.Context, _ *struct{}) (*listOutput[identity
 
 type createTokenInput struct {
 	Body struct {
-		Name      string         `json:"name" minLength:"1" maxLength:"64"`
-		Scope     identity.Scope `json:"scope"`
-		ExpiresAt time.Time      `json:"expires_at,omitzero" doc:"Never, when absent"`
+		Name      string           `json:"name" minLength:"1" maxLength:"64"`
+		Scope     identity.Scope   `json:"scope"`
+		Bounds    *identity.Bounds `json:"bounds,omitempty" doc:"Hold the token to one project, or one stage of it; its scope is read or deploy then"`
+		ExpiresAt time.Time        `json:"expires_at,omitzero" doc:"Never, when absent"`
 	}
 }
 
@@ -91,7 +92,7 @@ type NewToken struct {
 
 func (a *API) createToken(ctx context.Context, in *createTokenInput) (*output[NewToken], error) {
 	s := callerOf(ctx).who()
-	text, token, err := a.identity.CreateToken(ctx, s, in.Body.Name, in.Body.Scope, in.Body.ExpiresAt)
+	text, token, err := a.identity.CreateBoundToken(ctx, s, in.Body.Bounds, in.Body.Name, in.Body.Scope, in.Body.ExpiresAt)
 	if err != nil {
 		return nil, err
 	}

@@ -194,7 +194,7 @@ func (a *API) serveAPI(w http.ResponseWriter, r *http.Request) {
 		a.routing.ServeHTTP(w, r)
 		return
 	}
-	if err := callerOf(r.Context()).allowed(may(identity.ActionRead)); fault.KindOf(err) == fault.Unauthenticated {
+	if err := callerOf(r.Context()).allowed(may(identity.ActionRead), identity.On{}); fault.KindOf(err) == fault.Unauthenticated {
 		a.answer(w, r, err)
 		return
 	}
@@ -256,7 +256,7 @@ func (a *API) health(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) guardedMetrics(w http.ResponseWriter, r *http.Request) {
-	if err := callerOf(r.Context()).allowed(may(identity.ActionAdminister)); err != nil {
+	if err := callerOf(r.Context()).allowed(may(identity.ActionAdminister), identity.On{}); err != nil {
 		a.answer(w, r, err)
 		return
 	}

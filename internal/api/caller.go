@@ -32,15 +32,16 @@ func callerOf(ctx context.Context) *caller {
 	return &caller{}
 }
 
-// allowed says whether the caller passes the rule; anything else is denied.
-func (c *caller) allowed(r rule) error {
+// allowed says whether the caller passes the rule on something; anything else
+// is denied.
+func (c *caller) allowed(r rule, on identity.On) error {
 	if r.public {
 		return nil
 	}
 	if c.subject == nil && c.refused != nil {
 		return c.refused
 	}
-	return identity.Decide(c.subject, r.action)
+	return identity.Decide(c.subject, r.action, on)
 }
 
 // who gives the subject of a request that passed a rule that is not public.

@@ -21,7 +21,7 @@ func mayChannel(ctx context.Context, project string) error {
 	if project != "" {
 		return nil // the route's own rule is enough
 	}
-	if callerOf(ctx).allowed(may(identity.ActionAdminister)) != nil {
+	if callerOf(ctx).allowed(may(identity.ActionAdminister), identity.On{}) != nil {
 		return fault.Forbidden("only an administrator may change a channel for all of Berth; give it a project, or ask one")
 	}
 	return nil
@@ -29,7 +29,7 @@ func mayChannel(ctx context.Context, project string) error {
 
 // inside says whether the caller may give addresses in private networks.
 func inside(ctx context.Context) bool {
-	return callerOf(ctx).allowed(may(identity.ActionAdminister)) == nil
+	return callerOf(ctx).allowed(may(identity.ActionAdminister), identity.On{}) == nil
 }
 
 type listChannelsInput struct {

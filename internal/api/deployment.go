@@ -107,8 +107,12 @@ type listDeploymentsInput struct {
 }
 
 func (a *API) listDeployments(ctx context.Context, in *listDeploymentsInput) (*listOutput[deploy.Deployment], error) {
+	project, stage, err := callerOf(ctx).narrow(in.Project, in.Stage)
+	if err != nil {
+		return nil, err
+	}
 	found, next, err := a.deploy.Deployments(ctx,
-		deploy.DeploymentFilter{Project: in.Project, Stage: in.Stage, State: in.State},
+		deploy.DeploymentFilter{Project: project, Stage: stage, State: in.State},
 		deploy.Page{Cursor: in.Cursor, Limit: in.Limit})
 	if err != nil {
 		return nil, err

@@ -24,14 +24,18 @@ var openKinds = []event.Kind{
 var eventMessages = []message{{"", event.Event{}}, {"ping", Ping{}}}
 
 // seesAll says whether a subject may see events of every kind.
-func seesAll(s identity.Subject) bool { return identity.Decide(&s, identity.ActionAdminister) == nil }
+func seesAll(s identity.Subject) bool {
+	return identity.Decide(&s, identity.ActionAdminister, identity.On{}) == nil
+}
 
-// visible bounds a filter to what a subject may see.
-func visible(s identity.Subject, f event.Filter) event.Filter {
-	if !seesAll(s) {
+// visible bounds a filter to what the caller may see.
+func (c *caller) visible(f event.Filter) (event.Filter, error) {
+	if !seesAll(c.who()) {
 		f.Kinds = openKinds
 	}
-	return f
+	var err error
+	f.Project, f.Stage, err = c.narrow(f.Project, f.Stage)
+	return f, err
 }
 
 type eventsInput struct {
@@ -43,6 +47,10 @@ type eventsInput struct {
 }
 
 func (a *API) streamEvents(ctx context.Context, in *eventsInput) (opened, error) {
+	filter, err := callerOf(ctx).visible(event.Filter{Project: in.Project, Stage: in.Stage, Deployment: in.Deployment})
+	if err != nil {
+		return nil, err
+	}
 	after := in.Last
 	if after < 0 {
 		after = in.After
@@ -54,7 +62,6 @@ func (a *API) streamEvents(ctx context.Context, in *eventsInput) (opened, error)
 		}
 		after = last
 	}
-	filter := visible(callerOf(ctx).who(), event.Filter{Project: in.Project, Stage: in.Stage, Deployment: in.Deployment})
 
 	return func(ctx context.Context, f *feed) error {
 		return pump(ctx, a, f,
@@ -80,10 +87,13 @@ func (a *API) listActivity(ctx context.Context, in *activityInput) (*listOutput[
 	if err != nil {
 		return nil, err
 	}
-	filter := visible(callerOf(ctx).who(), event.Filter{
+	filter, err := callerOf(ctx).visible(event.Filter{
 		Project: in.Project, Stage: in.Stage,
 		NotKinds: []event.Kind{event.DeploymentLog, "deployment.step"},
 	})
+	if err != nil {
+		return nil, err
+	}
 	found, err := a.events.Before(ctx, before, filter, in.Limit+1)
 	if err != nil {
 		return nil, err

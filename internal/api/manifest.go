@@ -15,7 +15,7 @@ const maxManifestBytes = 4 * manifest.MaxSize
 // administrates says whether the caller may see and change what only
 // administrators may.
 func administrates(ctx context.Context) bool {
-	return callerOf(ctx).allowed(may(identity.ActionAdminister)) == nil
+	return callerOf(ctx).allowed(may(identity.ActionAdminister), identity.On{}) == nil
 }
 
 type exportManifestInput struct {

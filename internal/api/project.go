@@ -7,6 +7,13 @@ import (
 )
 
 func (a *API) listProjects(ctx context.Context, in *Page) (*listOutput[deploy.ProjectStatus], error) {
+	if callerOf(ctx).subject.Bounds != nil {
+		own, err := a.projectFor(ctx, "")
+		if err != nil {
+			return nil, err
+		}
+		return list([]deploy.ProjectStatus{own}, ""), nil
+	}
 	found, next, err := a.deploy.Projects(ctx, deploy.Page{Cursor: in.Cursor, Limit: in.Limit})
 	if err != nil {
 		return nil, err
@@ -38,7 +45,7 @@ type ProjectPath struct {
 }
 
 func (a *API) getProject(ctx context.Context, in *ProjectPath) (*output[deploy.ProjectStatus], error) {
-	p, err := a.deploy.Project(ctx, in.Project)
+	p, err := a.projectFor(ctx, in.Project)
 	if err != nil {
 		return nil, err
 	}

@@ -15,12 +15,19 @@ import (
 type rule struct {
 	public bool
 	action identity.Action
+	reach  reach
 }
 
 // public lets everybody in, also those who are not signed in.
 var public = rule{public: true}
 
 func may(a identity.Action) rule { return rule{action: a} }
+
+// at says what the route is about: see reach.
+func (r rule) at(what reach) rule {
+	r.reach = what
+	return r
+}
 
 func (r rule) String() string {
 	if r.public {
@@ -40,11 +47,12 @@ type route struct {
 func (a *API) routes() []route {
 	own, read, edit := may(identity.ActionOwnAccount), may(identity.ActionRead), may(identity.ActionEdit)
 	deploy, administer := may(identity.ActionDeploy), may(identity.ActionAdminister)
+	oneself := may(identity.ActionOneself)
 	return []route{
 		on(a, "GET /api/setup", public, "get-setup", "Say whether the first administrator is still to be made", a.getSetup),
 		on(a, "POST /api/setup", public, "use-setup-link", "Make the first administrator and sign in", a.useSetupLink),
 		on(a, "POST /api/session", public, "sign-in", "Sign in", a.signIn),
-		on(a, "GET /api/session", read, "get-session", "Say who is signed in", a.getSession),
+		on(a, "GET /api/session", oneself, "get-session", "Say who is signed in", a.getSession),
 		on(a, "DELETE /api/session", own, "sign-out", "Sign out", a.signOut),
 
 		on(a, "POST /api/account/password", own, "change-password", "Change the own password", a.changePassword),
@@ -64,43 +72,43 @@ func (a *API) routes() []route {
 		on(a, "GET /api/people/{username}/sessions", administer, "list-person-sessions", "List a person's sessions", a.listPersonSessions),
 		on(a, "DELETE /api/people/{username}/sessions/{id}", administer, "end-person-session", "End a person's session", a.endPersonSession),
 
-		on(a, "GET /api/projects", read, "list-projects", "List projects with the state of their stages", a.listProjects),
+		on(a, "GET /api/projects", read.at(itsOwn), "list-projects", "List projects with the state of their stages", a.listProjects),
 		on(a, "POST /api/projects", edit, "create-project", "Add a project", a.createProject),
-		on(a, "GET /api/projects/{project}", read, "get-project", "Show a project with the state of its stages", a.getProject),
+		on(a, "GET /api/projects/{project}", read.at(itsOwn), "get-project", "Show a project with the state of its stages", a.getProject),
 		on(a, "PATCH /api/projects/{project}", edit, "update-project", "Change a project", a.updateProject),
 		on(a, "DELETE /api/projects/{project}", edit, "remove-project", "Remove a project; its volumes stay", a.removeProject),
 
 		on(a, "POST /api/projects/{project}/stages", edit, "create-stage", "Add a stage", a.createStage),
-		on(a, "GET /api/projects/{project}/stages/{stage}", read, "get-stage", "Show a stage", a.getStage),
+		on(a, "GET /api/projects/{project}/stages/{stage}", read.at(oneStage), "get-stage", "Show a stage", a.getStage),
 		on(a, "PUT /api/projects/{project}/stages/{stage}", edit, "update-stage", "Change a stage; what runs stays until the next deployment", a.updateStage),
 		on(a, "DELETE /api/projects/{project}/stages/{stage}", edit, "remove-stage", "Remove a stage; its volumes stay", a.removeStage),
 		on(a, "POST /api/projects/{project}/stages/{stage}/pause", edit, "pause-stage", "Keep a stage as it is: nothing is deployed to it", a.pauseStage),
 		on(a, "POST /api/projects/{project}/stages/{stage}/resume", edit, "resume-stage", "Let deployments to a stage again", a.resumeStage),
 		on(a, "POST /api/projects/{project}/stages/{stage}/maintenance", edit, "set-maintenance", "Have a stage answer with a maintenance page, or with its app again", a.setMaintenance),
-		on(a, "GET /api/projects/{project}/stages/{stage}/metrics", read, "get-stage-metrics", "Show what passed through a stage's route, by the minute", a.stageMetrics),
-		on(a, "GET /api/projects/{project}/stages/{stage}/tags", read, "list-stage-tags", "List the image's tags and which of them the stage's rule takes", a.stageTags),
+		on(a, "GET /api/projects/{project}/stages/{stage}/metrics", read.at(oneStage), "get-stage-metrics", "Show what passed through a stage's route, by the minute", a.stageMetrics),
+		on(a, "GET /api/projects/{project}/stages/{stage}/tags", read.at(oneStage), "list-stage-tags", "List the image's tags and which of them the stage's rule takes", a.stageTags),
 		on(a, "POST /api/validate/stage", read, "validate-stage", "Check a stage's settings without saving them", a.validateStage),
 
-		on(a, "POST /api/projects/{project}/stages/{stage}/deployments", deploy, "start-deployment", "Deploy an image", a.startDeployment),
-		on(a, "POST /api/projects/{project}/stages/{stage}/redeploy", deploy, "redeploy", "Deploy the live image again with the saved settings", a.redeploy),
-		on(a, "POST /api/projects/{project}/stages/{stage}/rollback", deploy, "roll-back", "Bring an earlier release back", a.rollBack),
-		on(a, "GET /api/projects/{project}/stages/{stage}/promotion", read, "get-promotion", "Say what a promotion to a stage would take and change", a.getPromotion),
-		on(a, "POST /api/projects/{project}/stages/{stage}/promote", deploy, "promote", "Take the release that is live in the stage that this one promotes from", a.promote),
-		on(a, "GET /api/projects/{project}/stages/{stage}/releases", read, "list-releases", "List a stage's releases, newest first", a.listReleases),
-		on(a, "GET /api/projects/{project}/stages/{stage}/releases/{release}/compare", read, "compare-release", "Say what rolling back to a release would change", a.compareRelease),
-		on(a, "GET /api/deployments", read, "list-deployments", "List deployments, newest first", a.listDeployments),
-		on(a, "GET /api/deployments/{id}", read, "get-deployment", "Show a deployment", a.getDeployment),
+		on(a, "POST /api/projects/{project}/stages/{stage}/deployments", deploy.at(oneStage), "start-deployment", "Deploy an image", a.startDeployment),
+		on(a, "POST /api/projects/{project}/stages/{stage}/redeploy", deploy.at(oneStage), "redeploy", "Deploy the live image again with the saved settings", a.redeploy),
+		on(a, "POST /api/projects/{project}/stages/{stage}/rollback", deploy.at(oneStage), "roll-back", "Bring an earlier release back", a.rollBack),
+		on(a, "GET /api/projects/{project}/stages/{stage}/promotion", read.at(oneStage), "get-promotion", "Say what a promotion to a stage would take and change", a.getPromotion),
+		on(a, "POST /api/projects/{project}/stages/{stage}/promote", deploy.at(oneStage), "promote", "Take the release that is live in the stage that this one promotes from", a.promote),
+		on(a, "GET /api/projects/{project}/stages/{stage}/releases", read.at(oneStage), "list-releases", "List a stage's releases, newest first", a.listReleases),
+		on(a, "GET /api/projects/{project}/stages/{stage}/releases/{release}/compare", read.at(oneStage), "compare-release", "Say what rolling back to a release would change", a.compareRelease),
+		on(a, "GET /api/deployments", read.at(itsOwn), "list-deployments", "List deployments, newest first", a.listDeployments),
+		on(a, "GET /api/deployments/{id}", read.at(oneDeployment), "get-deployment", "Show a deployment", a.getDeployment),
 		on(a, "POST /api/deployments/{id}/approve", deploy, "approve-deployment", "Have a deployment begin that waits for somebody's approval", a.approveDeployment),
-		on(a, "POST /api/deployments/{id}/cancel", deploy, "cancel-deployment", "Stop a deployment that is not yet live", a.cancelDeployment),
+		on(a, "POST /api/deployments/{id}/cancel", deploy.at(oneDeployment), "cancel-deployment", "Stop a deployment that is not yet live", a.cancelDeployment),
 		on(a, "POST /api/deployments/{id}/continue", deploy, "continue-deployment", "End the watch of a release early: give a canary to everybody, let a guard go", a.continueDeployment),
-		on(a, "GET /api/deployments/{id}/log", read, "get-deployment-log", "Read a deployment's events and log lines, oldest first", a.deploymentLog),
+		on(a, "GET /api/deployments/{id}/log", read.at(oneDeployment), "get-deployment-log", "Read a deployment's events and log lines, oldest first", a.deploymentLog),
 
-		on(a, "GET /api/instances/{id}", read, "get-instance", "Show an instance", a.getInstance),
-		on(a, "GET /api/instances/{id}/stats", read, "get-instance-stats", "Show what an instance uses", a.instanceStats),
-		stream(a, "GET /api/instances/{id}/logs", read, "stream-instance-logs", "Stream what an instance writes", instanceLogMessages, a.streamInstanceLogs),
+		on(a, "GET /api/instances/{id}", read.at(oneInstance), "get-instance", "Show an instance", a.getInstance),
+		on(a, "GET /api/instances/{id}/stats", read.at(oneInstance), "get-instance-stats", "Show what an instance uses", a.instanceStats),
+		stream(a, "GET /api/instances/{id}/logs", read.at(oneInstance), "stream-instance-logs", "Stream what an instance writes", instanceLogMessages, a.streamInstanceLogs),
 
-		stream(a, "GET /api/events", read, "stream-events", "Stream what happens", eventMessages, a.streamEvents),
-		on(a, "GET /api/activity", read, "list-activity", "List what happened, newest first, without log lines", a.listActivity),
+		stream(a, "GET /api/events", read.at(itsOwn), "stream-events", "Stream what happens", eventMessages, a.streamEvents),
+		on(a, "GET /api/activity", read.at(itsOwn), "list-activity", "List what happened, newest first, without log lines", a.listActivity),
 
 		on(a, "GET /api/secrets", read, "list-secrets", "List secrets by name; values are never shown", a.listSecrets),
 		on(a, "PUT /api/secrets/{context}/{name}", edit, "set-secret", "Set a secret", a.setSecret),
@@ -108,7 +116,7 @@ func (a *API) routes() []route {
 
 		on(a, "GET /api/images", read, "list-images", "List the built-in registry's repositories", a.listImages),
 		on(a, "DELETE /api/images", edit, "remove-image", "Remove a repository from the built-in registry", a.removeImage),
-		on(a, "GET /api/images/tags", read, "list-image-tags", "List a repository's tags", a.listImageTags),
+		on(a, "GET /api/images/tags", read.at(oneRepository), "list-image-tags", "List a repository's tags", a.listImageTags),
 		on(a, "DELETE /api/images/tags", edit, "remove-image-tag", "Remove a tag", a.removeImageTag),
 
 		on(a, "GET /api/registries", administer, "list-registries", "List the accounts on other registries", a.listRegistries),
@@ -146,7 +154,7 @@ func (a *API) routes() []route {
 
 		on(a, "GET /api/system", read, "get-system", "Show the version, the engine and the disk", a.getSystem),
 		on(a, "GET /api/system/settings", administer, "list-settings", "Show the settings in force and where each comes from", a.listSettings),
-		on(a, "GET /api/openapi.json", read, "get-openapi", "Read this document", a.getOpenAPI),
+		on(a, "GET /api/openapi.json", oneself, "get-openapi", "Read this document", a.getOpenAPI),
 	}
 }
 
@@ -200,7 +208,7 @@ func (a *API) register(h huma.API, table []route) error {
 			return fmt.Errorf("route %s %s has no access rule", r.operation.Method, r.operation.Path)
 		}
 		o := r.operation
-		o.Extensions = map[string]any{"x-access": r.rule.String()}
+		o.Extensions = map[string]any{"x-access": r.rule.String(), "x-bound-token": r.rule.boundToken()}
 		o.Security = []map[string][]string{{"session": {}}, {"token": {}}}
 		if r.rule.public {
 			o.Security = []map[string][]string{}
@@ -214,7 +222,7 @@ func (a *API) register(h huma.API, table []route) error {
 // admit lets a request on to its handler when the rule allows it.
 func (a *API) admit(r rule) func(huma.Context, func(huma.Context)) {
 	return func(c huma.Context, next func(huma.Context)) {
-		if err := callerOf(c.Context()).allowed(r); err != nil {
+		if err := a.admits(c, r); err != nil {
 			p := a.report(c.Context(), err)
 			for name, values := range p.header {
 				for _, v := range values {

@@ -7,6 +7,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/stretchr/testify/require"
+
+	"berth/internal/identity"
 )
 
 func TestRegister_RefusesARouteWithoutARule(t *testing.T) {
@@ -17,6 +19,6 @@ func TestRegister_RefusesARouteWithoutARule(t *testing.T) {
 }
 
 func TestCallerOf_IsNobodyWhenNobodyWasIdentified(t *testing.T) {
-	require.Error(t, callerOf(t.Context()).allowed(rule{}))
-	require.NoError(t, callerOf(t.Context()).allowed(public))
+	require.Error(t, callerOf(t.Context()).allowed(rule{}, identity.On{}))
+	require.NoError(t, callerOf(t.Context()).allowed(public, identity.On{}))
 }

@@ -104,7 +104,7 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 	})
 	require.NoError(tb, err)
 	s.deploy, err = deploy.New(deploy.Config{
-		DB: db, Events: s.events, Runtime: s.engine, Router: table, Images: resolver, Secrets: s.vault,
+		DB: db, Events: s.events, Runtime: s.engine, Router: table, Images: resolver, Secrets: s.vault, Tokens: s.identity,
 		ReservedHosts: []string{"localhost"},
 	})
 	require.NoError(tb, err)
@@ -242,11 +242,15 @@ func (d doorman) Authenticate(ctx context.Context, username string, password sec
 	if err != nil {
 		return registry.Account{}, err
 	}
-	return registry.Account{
-		Name: s.Person.Username,
-		Push: identity.Decide(&s, identity.ActionPush) == nil,
-		Pull: identity.Decide(&s, identity.ActionPull) == nil,
-	}, nil
+	a := registry.Account{Name: s.Person.Username}
+	var on identity.On
+	if b := s.Bounds; b != nil {
+		on.Repository = b.Repository
+		a.Bound = &registry.Bound{Repository: b.Repository, Project: b.Project, Stage: b.Stage}
+	}
+	a.Push = identity.Decide(&s, identity.ActionPush, on) == nil
+	a.Pull = identity.Decide(&s, identity.ActionPull, on) == nil
+	return a, nil
 }
 
 // projects is deploy as the notifier asks it.

@@ -11,9 +11,10 @@ import (
 
 // SessionInfo says who is signed in, and how.
 type SessionInfo struct {
-	Person identity.Person `json:"person"`
-	Via    identity.Via    `json:"via"`
-	Scope  identity.Scope  `json:"scope,omitempty" doc:"Of the API token, where there is one"`
+	Person identity.Person  `json:"person"`
+	Via    identity.Via     `json:"via"`
+	Scope  identity.Scope   `json:"scope,omitempty" doc:"Of the API token, where there is one"`
+	Bounds *identity.Bounds `json:"bounds,omitempty" doc:"What the API token is held to, where it is"`
 }
 
 type signedIn struct {
@@ -26,7 +27,7 @@ func (a *API) newSession(token secret.Text, s identity.Subject) *signedIn {
 }
 
 func infoOf(s identity.Subject) SessionInfo {
-	return SessionInfo{Person: s.Person, Via: s.Via, Scope: s.Scope}
+	return SessionInfo{Person: s.Person, Via: s.Via, Scope: s.Scope, Bounds: s.Bounds}
 }
 
 // SetupState says whether the first administrator is still to be made.

@@ -136,12 +136,23 @@ func (s *Service) RemoveProject(ctx context.Context, actor, name string) (keptVo
 		if len(left) > 0 {
 			return fault.Conflict("stage %q was made meanwhile; remove the project again", left[0].Name)
 		}
+		if err := s.endTokens(ctx, tx, actor, p.ID); err != nil {
+			return err
+		}
 		if err := deleteProject(ctx, tx, p.ID); err != nil {
 			return err
 		}
 		return s.emitProject(ctx, tx, eventProjectRemoved, actor, p)
 	})
 	return keptVolumes, err
+}
+
+// endTokens ends the API tokens that are bound to what is removed.
+func (s *Service) endTokens(ctx context.Context, tx *sqlite.Tx, actor, id string) error {
+	if s.tokens == nil {
+		return nil
+	}
+	return s.tokens.EndBoundTokens(ctx, tx, actor, id)
 }
 
 func (s *Service) emitProject(ctx context.Context, tx *sqlite.Tx, kind event.Kind, actor string, p Project) error {

@@ -17,6 +17,14 @@ type pushed struct {
 	Repository string `json:"repository"`
 	Tag        string `json:"tag"`
 	By         string `json:"by"` // what found it; "" of a push
+	// Of a push by somebody who is held to a project or stage: that.
+	Project string `json:"project"`
+	Stage   string `json:"stage"`
+}
+
+// reaches says whether whoever pushed may have the stage deployed.
+func (p pushed) reaches(st stage) bool {
+	return p.Project == "" || p.Project == st.Project && (p.Stage == "" || p.Stage == st.Name)
 }
 
 func (p pushed) trigger() Trigger {
@@ -85,7 +93,7 @@ func (s *Service) takePush(ctx context.Context, e event.Event) error {
 			return err
 		}
 		for _, st := range stages {
-			if st.Spec.PromoteFrom != "" || !st.Spec.Tags.Match(p.Tag) {
+			if !p.reaches(st) || st.Spec.PromoteFrom != "" || !st.Spec.Tags.Match(p.Tag) {
 				continue
 			}
 			has, err := currentReference(ctx, tx, st.ID)

@@ -25,6 +25,14 @@ type Secrets interface {
 	Get(ctx context.Context, slotContext, name string) (secret.Text, error)
 }
 
+// Tokens are the API tokens that are bound to projects and stages.
+// *identity.Service is one.
+type Tokens interface {
+	// EndBoundTokens ends, in tx, those that are bound to a project or stage,
+	// by its id, which is about to be removed.
+	EndBoundTokens(ctx context.Context, tx *sqlite.Tx, actor, id string) error
+}
+
 // Config is what a Service needs.
 type Config struct {
 	DB      *sqlite.DB
@@ -34,6 +42,7 @@ type Config struct {
 	Meter   Meter // how deployments answer; guards look at restarts and probes alone when nil
 	Images  Images
 	Secrets Secrets
+	Tokens  Tokens // may be nil, where there are none
 	// BaseURL gives the scheme and the port that people reach stages at; plain
 	// HTTP without a port when nil.
 	BaseURL *url.URL
@@ -66,6 +75,7 @@ type Service struct {
 	meter    Meter
 	images   Images
 	secrets  Secrets
+	tokens   Tokens
 	base     url.URL
 	reserved map[string]bool
 	shutdown time.Duration
@@ -107,7 +117,7 @@ func New(c Config) (*Service, error) {
 		}
 	}
 	s := &Service{
-		db: c.DB, events: c.Events, runtime: c.Runtime, router: c.Router, images: c.Images, secrets: c.Secrets,
+		db: c.DB, events: c.Events, runtime: c.Runtime, router: c.Router, images: c.Images, secrets: c.Secrets, tokens: c.Tokens,
 		base: url.URL{Scheme: "http"}, reserved: map[string]bool{}, shutdown: orElse(c.ShutdownTimeout, 30*time.Second),
 		clock: c.Clock, log: c.Log, hook: c.Hook, prober: probe.New(),
 		engine:   engineState{turns: make(chan struct{}, engineAtATime)},

@@ -224,6 +224,9 @@ func (s *Service) removeStage(ctx context.Context, actor string, st stage, withA
 		if releases, err = releasesOf(ctx, tx, st.ID, "", -1); err != nil {
 			return err
 		}
+		if err := s.endTokens(ctx, tx, actor, st.ID); err != nil {
+			return err
+		}
 		if err := deleteStage(ctx, tx, st.ID); err != nil {
 			return err
 		}

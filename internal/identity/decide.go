@@ -8,7 +8,7 @@ type Action int
 
 // The actions.
 const (
-	ActionRead       Action = iota + 1 // see projects, deployments, images, oneself
+	ActionRead       Action = iota + 1 // see projects, deployments, images
 	ActionDeploy                       // start, redeploy, roll back, cancel
 	ActionEdit                         // change projects, stages, secrets, images
 	ActionPush                         // push images
@@ -16,6 +16,7 @@ const (
 	ActionAdminister                   // people, registry accounts, settings, metrics
 	ActionOwnAccount                   // one's own password, sessions and tokens
 	ActionEndToken                     // end the API token one came with
+	ActionOneself                      // learn who one is, and read the API's document
 )
 
 func (a Action) String() string {
@@ -36,14 +37,17 @@ func (a Action) String() string {
 		return "own account"
 	case ActionEndToken:
 		return "end token"
+	case ActionOneself:
+		return "oneself"
 	}
 	return "nothing"
 }
 
-// Decide says whether s may do a: nil, or a fault of kind Unauthenticated
-// (nobody is there, so signing in would help) or Denied (somebody is, and may
-// not). It is a pure function of its arguments; nil is nobody.
-func Decide(s *Subject, a Action) error {
+// Decide says whether s may do a on what on names: nil, or a fault of kind
+// Unauthenticated (nobody is there, so signing in would help) or Denied
+// (somebody is, and may not). What it is on counts for API tokens that are
+// bound: see [Bounds]. It is a pure function of its arguments; nil is nobody.
+func Decide(s *Subject, a Action, on On) error {
 	if s == nil || s.Person.Disabled || !knownVia(s.Via) {
 		return fault.SignIn("sign in first")
 	}
@@ -55,6 +59,9 @@ func Decide(s *Subject, a Action) error {
 	}
 	if s.Via == ViaToken && !scopeMay(s.Scope, a) {
 		return fault.Forbidden("this API token has the scope %q, which is not enough", s.Scope)
+	}
+	if s.Bounds != nil && !s.Bounds.hold(a, on) {
+		return fault.Forbidden("this API token is for %s alone", s.Bounds)
 	}
 	return nil
 }
@@ -69,7 +76,7 @@ func knownVia(v Via) bool {
 
 func roleMay(r Role, a Action) bool {
 	switch a {
-	case ActionRead, ActionDeploy, ActionEdit, ActionPush, ActionPull, ActionOwnAccount, ActionEndToken:
+	case ActionRead, ActionDeploy, ActionEdit, ActionPush, ActionPull, ActionOwnAccount, ActionEndToken, ActionOneself:
 		return r == RoleMember || r == RoleAdministrator
 	case ActionAdminister:
 		return r == RoleAdministrator
@@ -79,7 +86,7 @@ func roleMay(r Role, a Action) bool {
 
 func scopeMay(s Scope, a Action) bool {
 	switch a {
-	case ActionRead, ActionPull, ActionEndToken:
+	case ActionRead, ActionPull, ActionEndToken, ActionOneself:
 		return s.level() >= ScopeRead.level()
 	case ActionDeploy, ActionPush:
 		return s.level() >= ScopeDeploy.level()

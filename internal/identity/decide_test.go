@@ -12,17 +12,18 @@ import (
 
 var everyAction = []identity.Action{
 	0, identity.ActionRead, identity.ActionDeploy, identity.ActionEdit, identity.ActionPush,
-	identity.ActionPull, identity.ActionAdminister, identity.ActionOwnAccount, identity.ActionEndToken, 99,
+	identity.ActionPull, identity.ActionAdminister, identity.ActionOwnAccount, identity.ActionEndToken,
+	identity.ActionOneself, 99,
 }
 
 // TestDecide_IsThisTable has every role, way, scope and action. A letter is
 // what may be done: Read, Deploy, Edit, pUsh, puLl, Administer, Own account,
-// end the Token.
+// end the Token, learn who one Is.
 func TestDecide_IsThisTable(t *testing.T) {
 	letters := map[identity.Action]byte{
 		identity.ActionRead: 'R', identity.ActionDeploy: 'D', identity.ActionEdit: 'E', identity.ActionPush: 'U',
 		identity.ActionPull: 'L', identity.ActionAdminister: 'A', identity.ActionOwnAccount: 'O',
-		identity.ActionEndToken: 'T',
+		identity.ActionEndToken: 'T', identity.ActionOneself: 'I',
 	}
 	const (
 		admin, member = identity.RoleAdministrator, identity.RoleMember
@@ -34,20 +35,20 @@ func TestDecide_IsThisTable(t *testing.T) {
 		scope identity.Scope
 		may   string
 	}{
-		{admin, identity.ViaSession, none, "RDEULAOT"},
-		{admin, identity.ViaPassword, none, "RDEULAOT"},
-		{admin, identity.ViaLocal, none, "RDEULA"},
-		{admin, identity.ViaToken, identity.ScopeAdmin, "RDEULAOT"},
-		{admin, identity.ViaToken, identity.ScopeDeploy, "RDULT"},
-		{admin, identity.ViaToken, identity.ScopeRead, "RLT"},
+		{admin, identity.ViaSession, none, "RDEULAOTI"},
+		{admin, identity.ViaPassword, none, "RDEULAOTI"},
+		{admin, identity.ViaLocal, none, "RDEULAI"},
+		{admin, identity.ViaToken, identity.ScopeAdmin, "RDEULAOTI"},
+		{admin, identity.ViaToken, identity.ScopeDeploy, "RDULTI"},
+		{admin, identity.ViaToken, identity.ScopeRead, "RLTI"},
 		{admin, identity.ViaToken, none, ""},
 		{admin, identity.ViaToken, "everything", ""},
 
-		{member, identity.ViaSession, none, "RDEULOT"},
-		{member, identity.ViaPassword, none, "RDEULOT"},
-		{member, identity.ViaToken, identity.ScopeAdmin, "RDEULOT"},
-		{member, identity.ViaToken, identity.ScopeDeploy, "RDULT"},
-		{member, identity.ViaToken, identity.ScopeRead, "RLT"},
+		{member, identity.ViaSession, none, "RDEULOTI"},
+		{member, identity.ViaPassword, none, "RDEULOTI"},
+		{member, identity.ViaToken, identity.ScopeAdmin, "RDEULOTI"},
+		{member, identity.ViaToken, identity.ScopeDeploy, "RDULTI"},
+		{member, identity.ViaToken, identity.ScopeRead, "RLTI"},
 		{member, identity.ViaToken, none, ""},
 
 		{"", identity.ViaSession, none, ""},
@@ -59,7 +60,7 @@ func TestDecide_IsThisTable(t *testing.T) {
 		subject := identity.Subject{Person: identity.Person{ID: "1", Username: "ana", Role: line.role}, Via: line.via, Scope: line.scope}
 		var may strings.Builder
 		for _, action := range everyAction {
-			if identity.Decide(&subject, action) == nil {
+			if identity.Decide(&subject, action, identity.On{}) == nil {
 				may.WriteByte(letters[action])
 			}
 		}
@@ -67,20 +68,20 @@ func TestDecide_IsThisTable(t *testing.T) {
 
 		subject.Person.Disabled = true
 		for _, action := range everyAction {
-			requireKind(t, fault.Unauthenticated, identity.Decide(&subject, action))
+			requireKind(t, fault.Unauthenticated, identity.Decide(&subject, action, identity.On{}))
 		}
 	}
 	for _, action := range everyAction {
-		requireKind(t, fault.Unauthenticated, identity.Decide(nil, action))
-		requireKind(t, fault.Unauthenticated, identity.Decide(&identity.Subject{}, action))
+		requireKind(t, fault.Unauthenticated, identity.Decide(nil, action, identity.On{}))
+		requireKind(t, fault.Unauthenticated, identity.Decide(&identity.Subject{}, action, identity.On{}))
 	}
 }
 
 func TestDecide_SaysWhetherSigningInWouldHelp(t *testing.T) {
 	member := identity.Subject{Person: identity.Person{Role: identity.RoleMember}, Via: identity.ViaSession}
-	requireKind(t, fault.Denied, identity.Decide(&member, identity.ActionAdminister))
+	requireKind(t, fault.Denied, identity.Decide(&member, identity.ActionAdminister, identity.On{}))
 	token := identity.Subject{Person: identity.Person{Role: identity.RoleMember}, Via: identity.ViaToken, Scope: identity.ScopeRead}
-	err := identity.Decide(&token, identity.ActionDeploy)
+	err := identity.Decide(&token, identity.ActionDeploy, identity.On{})
 	requireKind(t, fault.Denied, err)
 	require.Contains(t, fault.Message(err), `scope "read"`)
 }
@@ -88,8 +89,8 @@ func TestDecide_SaysWhetherSigningInWouldHelp(t *testing.T) {
 func TestLocal_IsAnAdministratorWithoutAnAccount(t *testing.T) {
 	local := identity.Local()
 	require.Equal(t, "local", local.Person.Username)
-	require.NoError(t, identity.Decide(&local, identity.ActionAdminister))
-	requireKind(t, fault.Denied, identity.Decide(&local, identity.ActionOwnAccount))
+	require.NoError(t, identity.Decide(&local, identity.ActionAdminister, identity.On{}))
+	requireKind(t, fault.Denied, identity.Decide(&local, identity.ActionOwnAccount, identity.On{}))
 }
 
 func TestAction_HasAWordForEach(t *testing.T) {

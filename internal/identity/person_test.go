@@ -114,12 +114,12 @@ func TestUpdatePerson_ShowsInSessionsAtOnce(t *testing.T) {
 	token, _ := w.signIn(t, "ana")
 	subject, err := w.BySession(t.Context(), token)
 	require.NoError(t, err)
-	requireKind(t, fault.Denied, identity.Decide(&subject, identity.ActionAdminister))
+	requireKind(t, fault.Denied, identity.Decide(&subject, identity.ActionAdminister, identity.On{}))
 	_, err = w.UpdatePerson(t.Context(), "root", "ana", ana.Version, identity.PersonEdit{Role: new(identity.RoleAdministrator)})
 	require.NoError(t, err)
 	subject, err = w.BySession(t.Context(), token)
 	require.NoError(t, err)
-	require.NoError(t, identity.Decide(&subject, identity.ActionAdminister))
+	require.NoError(t, identity.Decide(&subject, identity.ActionAdminister, identity.On{}))
 }
 
 func TestDisabling_TakesSessionsAndTokensForGood(t *testing.T) {

@@ -107,7 +107,7 @@ func (s *Service) EndSession(ctx context.Context, actor Subject, personID, sessi
 	if actor.Person.ID == personID {
 		action = ActionOwnAccount
 	}
-	if err := Decide(&actor, action); err != nil {
+	if err := Decide(&actor, action, On{}); err != nil {
 		return err
 	}
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
@@ -122,7 +122,7 @@ func (s *Service) EndSession(ctx context.Context, actor Subject, personID, sessi
 // EndOtherSessions ends all the subject's sessions but the one they came with,
 // and says how many that were.
 func (s *Service) EndOtherSessions(ctx context.Context, subject Subject) (ended int, err error) {
-	if err := Decide(&subject, ActionOwnAccount); err != nil {
+	if err := Decide(&subject, ActionOwnAccount, On{}); err != nil {
 		return 0, err
 	}
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {

@@ -109,7 +109,7 @@ func (s *Service) proofOf(username string, password secret.Text) digest {
 // ChangePassword gives the subject a new password for the old one, and ends
 // their other sessions. API tokens stay.
 func (s *Service) ChangePassword(ctx context.Context, subject Subject, old, fresh secret.Text) error {
-	if err := Decide(&subject, ActionOwnAccount); err != nil {
+	if err := Decide(&subject, ActionOwnAccount, On{}); err != nil {
 		return err
 	}
 	if err := checkNewPassword(subject.Person.Username, fresh); err != nil {

@@ -52,6 +52,8 @@ type Subject struct {
 	SessionID string `json:"session_id,omitempty"` // set for ViaSession
 	TokenID   string `json:"token_id,omitempty"`   // set for ViaToken
 	Scope     Scope  `json:"scope,omitempty"`      // set for ViaToken
+	// Bounds are what an API token is held to, nil for one that is not.
+	Bounds *Bounds `json:"bounds,omitempty"`
 }
 
 // Local is whoever can open the machine's own socket: an administrator

@@ -17,6 +17,7 @@ type Token struct {
 	PersonID   string     `json:"-"`
 	Name       string     `json:"name"`
 	Scope      Scope      `json:"scope"`
+	Bounds     *Bounds    `json:"bounds,omitempty"` // what it is held to; all that its person may reach, when nil
 	CreatedAt  time.Time  `json:"created_at"`
 	LastUsedAt *time.Time `json:"last_used_at,omitempty"`
 	ExpiresAt  *time.Time `json:"expires_at,omitempty"` // never, when nil
@@ -38,7 +39,8 @@ func isTokenText(text string) bool {
 }
 
 // ByToken finds who an API token belongs to. After the first time it asks the
-// store nothing. A token that is unknown, removed or expired gives a fault of
+// store nothing, but for a token that is bound: its project's image may change
+// at any time. A token that is unknown, removed or expired gives a fault of
 // kind Unauthenticated.
 func (s *Service) ByToken(ctx context.Context, token secret.Text) (Subject, error) {
 	if !isTokenText(token.Reveal()) {
@@ -51,7 +53,9 @@ func (s *Service) ByToken(ctx context.Context, token secret.Text) (Subject, erro
 		if entry, err = s.loadToken(ctx, key); err != nil {
 			return Subject{}, err
 		}
-		s.tokens.put(key, entry, epoch)
+		if entry.subject.Bounds == nil {
+			s.tokens.put(key, entry, epoch)
+		}
 	}
 	if !entry.expires.IsZero() && !now.Before(entry.expires) {
 		s.tokens.remove(key)
@@ -71,7 +75,7 @@ func (s *Service) loadToken(ctx context.Context, key digest) (*cached, error) {
 		if p.Disabled {
 			return errNoToken()
 		}
-		entry.subject = Subject{Person: p, Via: ViaToken, TokenID: one.ID, Scope: one.Scope}
+		entry.subject = Subject{Person: p, Via: ViaToken, TokenID: one.ID, Scope: one.Scope, Bounds: one.Bounds}
 		if one.ExpiresAt != nil {
 			entry.expires = *one.ExpiresAt
 		}
@@ -89,12 +93,18 @@ func errNoToken() error { return fault.SignIn("this API token is unknown, remove
 // and never again. expires is the zero time for never. Who comes with a token
 // makes none of a wider scope and none that outlives it.
 func (s *Service) CreateToken(ctx context.Context, subject Subject, name string, scope Scope, expires time.Time) (secret.Text, Token, error) {
-	if err := Decide(&subject, ActionOwnAccount); err != nil {
+	return s.CreateBoundToken(ctx, subject, nil, name, scope, expires)
+}
+
+// CreateBoundToken is CreateToken of one that is held to bounds, which ends
+// with the project or stage they name. Their Repository is not read.
+func (s *Service) CreateBoundToken(ctx context.Context, subject Subject, to *Bounds, name string, scope Scope, expires time.Time) (secret.Text, Token, error) {
+	if err := Decide(&subject, ActionOwnAccount, On{}); err != nil {
 		return secret.Text{}, Token{}, err
 	}
 	now := s.now()
 	name = strings.TrimSpace(name)
-	if err := checkToken(name, scope, expires, now); err != nil {
+	if err := checkToken(name, scope, to, expires, now); err != nil {
 		return secret.Text{}, Token{}, err
 	}
 	if subject.Via == ViaToken && scope.level() > subject.Scope.level() {
@@ -102,6 +112,9 @@ func (s *Service) CreateToken(ctx context.Context, subject Subject, name string,
 	}
 	text := newSecret(tokenPrefix)
 	one := Token{ID: sqlite.NewID(now), PersonID: subject.Person.ID, Name: name, Scope: scope, CreatedAt: now}
+	if to != nil {
+		one.Bounds = &Bounds{Project: to.Project, Stage: to.Stage}
+	}
 	if !expires.IsZero() {
 		expires = expires.UTC().Truncate(time.Millisecond)
 		one.ExpiresAt = &expires
@@ -117,14 +130,18 @@ func (s *Service) CreateToken(ctx context.Context, subject Subject, name string,
 		if len(have) >= maxTokens {
 			return fault.Conflict("you have %d API tokens, and more are not kept: remove one first", len(have))
 		}
-		err = insertToken(ctx, tx, one, digestOf(text))
+		ids, err := boundIDs(ctx, tx, one.Bounds)
+		if err != nil {
+			return err
+		}
+		err = insertToken(ctx, tx, one, ids, digestOf(text))
 		if sqlite.IsUnique(err) {
 			return fault.Conflict("you have an API token named %q already", name)
 		}
 		if err != nil {
 			return err
 		}
-		return s.record(ctx, tx, TokenCreated, subject.Person.Username, aboutToken{Person: one.PersonID, Token: one.ID, Name: name, Scope: scope})
+		return s.record(ctx, tx, TokenCreated, subject.Person.Username, about(one, ""))
 	})
 	if err != nil {
 		return secret.Text{}, Token{}, err
@@ -165,7 +182,7 @@ func (s *Service) RemoveToken(ctx context.Context, subject Subject, tokenID stri
 	if subject.Via == ViaToken && subject.TokenID == tokenID {
 		action = ActionEndToken
 	}
-	if err := Decide(&subject, action); err != nil {
+	if err := Decide(&subject, action, On{}); err != nil {
 		return err
 	}
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
@@ -179,11 +196,16 @@ func (s *Service) RemoveToken(ctx context.Context, subject Subject, tokenID stri
 
 // aboutToken is the data of token.created and token.removed.
 type aboutToken struct {
-	Person string `json:"person"` // the person's id
-	Token  string `json:"token"`
-	Name   string `json:"name"`
-	Scope  Scope  `json:"scope"`
-	Why    string `json:"why,omitempty"`
+	Person string  `json:"person"` // the person's id
+	Token  string  `json:"token"`
+	Name   string  `json:"name"`
+	Scope  Scope   `json:"scope"`
+	Bounds *Bounds `json:"bounds,omitempty"`
+	Why    string  `json:"why,omitempty"`
+}
+
+func about(one Token, why string) aboutToken {
+	return aboutToken{Person: one.PersonID, Token: one.ID, Name: one.Name, Scope: one.Scope, Bounds: one.Bounds, Why: why}
 }
 
 func (s *Service) removeToken(ctx context.Context, tx *sqlite.Tx, actor string, one Token, why string) error {
@@ -195,16 +217,19 @@ func (s *Service) removeToken(ctx context.Context, tx *sqlite.Tx, actor string, 
 		s.tokens.drop(gone)
 		s.holds.drop(gone)
 	})
-	return s.record(ctx, tx, TokenRemoved, actor, aboutToken{Person: one.PersonID, Token: one.ID, Name: one.Name, Scope: one.Scope, Why: why})
+	return s.record(ctx, tx, TokenRemoved, actor, about(one, why))
 }
 
-func checkToken(name string, scope Scope, expires, now time.Time) error {
+func checkToken(name string, scope Scope, to *Bounds, expires, now time.Time) error {
 	var wrong []fault.Field
 	if name == "" || utf8.RuneCountInString(name) > 100 || !printable(name) {
 		wrong = append(wrong, fault.Field{Name: "name", Message: "takes 1 to 100 printable characters"})
 	}
 	if scope.level() == 0 {
 		wrong = append(wrong, fault.Field{Name: "scope", Message: "is read, deploy or admin"})
+	}
+	if to != nil && scope == ScopeAdmin {
+		wrong = append(wrong, fault.Field{Name: "scope", Message: "is read or deploy, for a token that is bound to a project"})
 	}
 	if !expires.IsZero() && !expires.After(now) {
 		wrong = append(wrong, fault.Field{Name: "expires_at", Message: "is in the past"})

@@ -12,16 +12,24 @@ import (
 
 //nolint:gosec // the names of columns, no credentials
 const tokenColumns = `api_tokens.id, api_tokens.person_id, api_tokens.name, api_tokens.scope,
-		api_tokens.created_at, api_tokens.last_used_at, api_tokens.expires_at`
+		api_tokens.created_at, api_tokens.last_used_at, api_tokens.expires_at,
+		api_tokens.project_id, projects.name, projects.image, stages.name`
+
+//nolint:gosec // the names of tables
+const tokenTables = `api_tokens
+		LEFT JOIN projects ON projects.id = api_tokens.project_id
+		LEFT JOIN stages ON stages.id = api_tokens.stage_id`
 
 type tokenRow struct {
 	Token
 	created       int64
 	used, expires sql.NullInt64
+
+	bound, project, image, stage sql.NullString
 }
 
 func (r *tokenRow) into() []any {
-	return []any{&r.ID, &r.PersonID, &r.Name, &r.Scope, &r.created, &r.used, &r.expires}
+	return []any{&r.ID, &r.PersonID, &r.Name, &r.Scope, &r.created, &r.used, &r.expires, &r.bound, &r.project, &r.image, &r.stage}
 }
 
 func (r *tokenRow) token() Token {
@@ -35,18 +43,37 @@ func (r *tokenRow) token() Token {
 		expires := sqlite.Time(r.expires.Int64)
 		one.ExpiresAt = &expires
 	}
+	if r.bound.Valid {
+		one.Bounds = &Bounds{Project: r.project.String, Stage: r.stage.String, Repository: r.image.String}
+	}
 	return one
 }
 
-func insertToken(ctx context.Context, tx *sqlite.Tx, one Token, hash digest) error {
+// bounded are the ids of what a token is bound to.
+type bounded struct{ project, stage sql.NullString }
+
+// findBounds finds them by their names; what is not there stays NULL.
+func findBounds(ctx context.Context, tx *sqlite.Tx, b Bounds) (ids bounded, err error) {
+	err = tx.QueryRowContext(ctx, `
+		SELECT projects.id, stages.id
+		FROM projects
+		LEFT JOIN stages ON stages.project_id = projects.id AND stages.name = ?
+		WHERE projects.name = ?`, b.Stage, b.Project).Scan(&ids.project, &ids.stage)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ids, nil
+	}
+	return ids, err
+}
+
+func insertToken(ctx context.Context, tx *sqlite.Tx, one Token, ids bounded, hash digest) error {
 	var expires sql.NullInt64
 	if one.ExpiresAt != nil {
 		expires = sql.NullInt64{Int64: sqlite.Millis(*one.ExpiresAt), Valid: true}
 	}
 	_, err := tx.ExecContext(ctx, `
-		INSERT INTO api_tokens (id, token_hash, person_id, name, scope, created_at, expires_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		one.ID, hash[:], one.PersonID, one.Name, string(one.Scope), sqlite.Millis(one.CreatedAt), expires)
+		INSERT INTO api_tokens (id, token_hash, person_id, name, scope, created_at, expires_at, project_id, stage_id)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		one.ID, hash[:], one.PersonID, one.Name, string(one.Scope), sqlite.Millis(one.CreatedAt), expires, ids.project, ids.stage)
 	return err
 }
 
@@ -55,7 +82,7 @@ func tokenByHash(ctx context.Context, tx *sqlite.Tx, hash digest) (Token, Person
 	var p personRow
 	err := tx.QueryRowContext(ctx, `
 		SELECT `+tokenColumns+`, `+personColumns+`
-		FROM api_tokens
+		FROM `+tokenTables+`
 		JOIN people ON people.id = api_tokens.person_id
 		WHERE api_tokens.token_hash = ?`, hash[:]).Scan(append(r.into(), p.into()...)...)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -68,8 +95,8 @@ func tokenByID(ctx context.Context, tx *sqlite.Tx, personID, id string) (Token, 
 	var r tokenRow
 	err := tx.QueryRowContext(ctx, `
 		SELECT `+tokenColumns+`
-		FROM api_tokens
-		WHERE id = ? AND person_id = ?`, id, personID).Scan(r.into()...)
+		FROM `+tokenTables+`
+		WHERE api_tokens.id = ? AND api_tokens.person_id = ?`, id, personID).Scan(r.into()...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Token{}, fault.NotFound("you have no such API token")
 	}
@@ -79,17 +106,24 @@ func tokenByID(ctx context.Context, tx *sqlite.Tx, personID, id string) (Token, 
 func selectTokens(ctx context.Context, tx *sqlite.Tx, personID string) ([]Token, error) {
 	return listTokens(ctx, tx, `
 		SELECT `+tokenColumns+`
-		FROM api_tokens
-		WHERE person_id = ?
-		ORDER BY name`, personID)
+		FROM `+tokenTables+`
+		WHERE api_tokens.person_id = ?
+		ORDER BY api_tokens.name`, personID)
 }
 
 func expiredTokens(ctx context.Context, tx *sqlite.Tx, before time.Time) ([]Token, error) {
 	return listTokens(ctx, tx, `
 		SELECT `+tokenColumns+`
-		FROM api_tokens
-		WHERE expires_at <= ?
+		FROM `+tokenTables+`
+		WHERE api_tokens.expires_at <= ?
 		LIMIT 1000`, sqlite.Millis(before))
+}
+
+func tokensBoundTo(ctx context.Context, tx *sqlite.Tx, projectOrStage string) ([]Token, error) {
+	return listTokens(ctx, tx, `
+		SELECT `+tokenColumns+`
+		FROM `+tokenTables+`
+		WHERE api_tokens.project_id = ?1 OR api_tokens.stage_id = ?1`, projectOrStage)
 }
 
 func listTokens(ctx context.Context, tx *sqlite.Tx, query string, args ...any) ([]Token, error) {

@@ -176,14 +176,14 @@ func TestByToken_ForWhoIsDemotedMayLess(t *testing.T) {
 	require.NoError(t, err)
 	by, err := w.ByToken(t.Context(), text)
 	require.NoError(t, err)
-	require.NoError(t, identity.Decide(&by, identity.ActionAdminister))
+	require.NoError(t, identity.Decide(&by, identity.ActionAdminister, identity.On{}))
 
 	member := identity.RoleMember
 	_, err = w.UpdatePerson(t.Context(), "root", "ana", ana.Version, identity.PersonEdit{Role: &member})
 	require.NoError(t, err)
 	by, err = w.ByToken(t.Context(), text)
 	require.NoError(t, err)
-	requireKind(t, fault.Denied, identity.Decide(&by, identity.ActionAdminister))
+	requireKind(t, fault.Denied, identity.Decide(&by, identity.ActionAdminister, identity.On{}))
 }
 
 func FuzzProofs_LetNobodyIn(f *testing.F) {

@@ -31,15 +31,25 @@ type caller struct {
 
 // may says whether the account has the right to an action anywhere.
 func (a Account) may(what action) bool {
-	if what == pull {
+	switch what {
+	case pull:
 		return a.Pull
+	case push:
+		return a.Push
+	case remove:
+		return a.Push && a.Bound == nil
 	}
-	return a.Push
+	return false
+}
+
+// reaches says whether a repository is one that the account is let to.
+func (a Account) reaches(repository string) bool {
+	return a.Bound == nil || a.Bound.Repository == repository
 }
 
 // may says whether the caller may act on a repository.
 func (c caller) may(what action, repository string) bool {
-	return c.account.may(what) && (c.token == nil || c.token.covers(what, repository))
+	return c.account.may(what) && c.account.reaches(repository) && (c.token == nil || c.token.covers(what, repository))
 }
 
 // accountGate lets in Berth's accounts, by their password or API token
@@ -62,16 +72,19 @@ func (g *accountGate) admit(w http.ResponseWriter, req *http.Request, t target) 
 	case partBase:
 		return c, nil
 	case partCatalog:
-		if t.action == pull && c.account.Pull && (c.token == nil || c.token.Catalog) {
+		if t.action == pull && c.account.Pull && c.account.Bound == nil && (c.token == nil || c.token.Catalog) {
 			return c, nil
 		}
 	case partBlob, partUploads, partUpload, partManifest, partTags, partReferrers:
-		if c.may(t.action, t.repository) {
+		if c.may(t.right(), t.repository) {
 			return c, nil
 		}
 	}
-	if !c.account.may(t.action) {
+	if !c.account.may(t.right()) {
 		return c, fault.Forbidden("%s may not %s images here", c.account.Name, t.action)
+	}
+	if !c.account.reaches(t.repository) {
+		return c, fault.Forbidden("this API token is for the repository %s alone", c.account.Bound.Repository)
 	}
 	// The token was asked for something else: the client is to ask for
 	// another (RFC 6750, section 3.1).

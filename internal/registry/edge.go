@@ -25,6 +25,7 @@ type edge struct {
 // exchange is what the edge knows of a request and the storage needs.
 type exchange struct {
 	actor string
+	bound *Bound
 	// offset is where the request's bytes go on in their upload; -1 when it
 	// does not say.
 	offset int64
@@ -68,7 +69,7 @@ func (e *edge) serve(w http.ResponseWriter, req *http.Request) error {
 	if err != nil {
 		return err
 	}
-	x := &exchange{actor: c.account.Name, offset: -1}
+	x := &exchange{actor: c.account.Name, bound: c.account.Bound, offset: -1}
 	req = req.WithContext(context.WithValue(req.Context(), exchangeKey{}, x))
 
 	switch {

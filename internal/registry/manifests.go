@@ -62,7 +62,7 @@ func (r *Registry) manifest(ctx context.Context, repository, reference string) (
 
 // putManifest stores a manifest, when all that it needs is there, and points
 // the tag at it when there is one. The event stands in the same transaction.
-func (r *Registry) putManifest(ctx context.Context, actor, repository, tag string, content []byte, contentType string) (ociregistry.Descriptor, error) {
+func (r *Registry) putManifest(ctx context.Context, x *exchange, repository, tag string, content []byte, contentType string) (ociregistry.Descriptor, error) {
 	doc, err := readDocument(content, contentType)
 	if err != nil {
 		return ociregistry.Descriptor{}, err
@@ -89,8 +89,11 @@ func (r *Registry) putManifest(ctx context.Context, actor, repository, tag strin
 		if err := putTag(ctx, tx, repository, tag, m.digest, now); err != nil {
 			return err
 		}
-		return r.events.Append(ctx, tx, event.Event{Kind: Pushed, At: now, Actor: actor},
-			Push{Repository: repository, Tag: tag, Digest: string(m.digest)})
+		push := Push{Repository: repository, Tag: tag, Digest: string(m.digest)}
+		if x.bound != nil {
+			push.Project, push.Stage = x.bound.Project, x.bound.Stage
+		}
+		return r.events.Append(ctx, tx, event.Event{Kind: Pushed, At: now, Actor: x.actor}, push)
 	})
 	if err != nil {
 		return ociregistry.Descriptor{}, fmt.Errorf("put manifest in %s: %w", repository, err)

@@ -47,7 +47,7 @@ func (p *protocol) DeleteBlob(ctx context.Context, repo string, d digestOf) erro
 }
 
 func (p *protocol) PushManifest(ctx context.Context, repo, tag string, content []byte, mediaType string) (descriptor, error) {
-	return p.r.putManifest(ctx, exchangeOf(ctx).actor, repo, tag, content, mediaType)
+	return p.r.putManifest(ctx, exchangeOf(ctx), repo, tag, content, mediaType)
 }
 
 func (p *protocol) GetManifest(ctx context.Context, repo string, d digestOf) (blobReader, error) {

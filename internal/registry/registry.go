@@ -41,6 +41,18 @@ type Account struct {
 	Name string
 	Push bool // write, mount and delete
 	Pull bool // read and list
+	// Bound holds it to one repository, which it neither deletes from nor
+	// lists beside others; nil for one that reaches all.
+	Bound *Bound
+}
+
+// Bound is what an account is held to.
+type Bound struct {
+	Repository string `json:"repository"` // none when empty
+	// Project and Stage are what a push of this account may deploy to: every
+	// stage of the project when Stage is empty.
+	Project string `json:"project"`
+	Stage   string `json:"stage,omitempty"`
 }
 
 // The kinds of the events that this package writes.
@@ -63,6 +75,10 @@ type Push struct {
 	Repository string `json:"repository"`
 	Tag        string `json:"tag"`
 	Digest     string `json:"digest"`
+	// Project and Stage are all that this push may deploy to, by their names;
+	// empty when it was made by somebody who is not held to them.
+	Project string `json:"project,omitempty"`
+	Stage   string `json:"stage,omitempty"`
 }
 
 // Removal is the data of a Removed event. Without a digest the whole

@@ -48,9 +48,9 @@ func grantsOf(asked []string, a Account) (grants []grant) {
 		}
 		name, actions := rest[:i], strings.Split(rest[i+1:], ",")
 		switch {
-		case kind == "registry" && name == "catalog" && a.Pull:
+		case kind == "registry" && name == "catalog" && a.Pull && a.Bound == nil:
 			grants = append(grants, grant{Type: kind, Name: name, Actions: []action{"*"}})
-		case kind == "repository" && checkName(name) == nil:
+		case kind == "repository" && checkName(name) == nil && a.reaches(name):
 			if allowed := allowedOf(actions, a); len(allowed) > 0 {
 				grants = append(grants, grant{Type: kind, Name: name, Actions: allowed})
 			}

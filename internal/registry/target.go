@@ -99,6 +99,14 @@ func targetOf(method string, u *url.URL) (target, error) {
 	return t, t.check()
 }
 
+// right is what the request needs. Whoever uploads may give an upload up.
+func (t target) right() action {
+	if t.part == partUpload && t.action == remove {
+		return push
+	}
+	return t.action
+}
+
 func actionOf(method string) action {
 	switch method {
 	case http.MethodGet, http.MethodHead:

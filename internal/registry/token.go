@@ -44,10 +44,11 @@ type claims struct {
 	Access   []grant  `json:"access"`
 	Rights   []action `json:"rights"` // the account's, so that a refusal can say which it lacks
 	Catalog  bool     `json:"catalog,omitempty"`
+	Bound    *Bound   `json:"bound,omitempty"` // the account's
 }
 
 func (c claims) account() Account {
-	return Account{Name: c.Subject, Push: slices.Contains(c.Rights, push), Pull: slices.Contains(c.Rights, pull)}
+	return Account{Name: c.Subject, Push: slices.Contains(c.Rights, push), Pull: slices.Contains(c.Rights, pull), Bound: c.Bound}
 }
 
 // covers says whether the token was given for an action on a repository.
@@ -68,7 +69,7 @@ func (t tokens) sign(a Account, grants []grant) (secret.Text, claims) {
 	now := t.clock()
 	c := claims{
 		Issuer: "berth", Audience: t.service, Subject: a.Name,
-		IssuedAt: now.Unix(), Expires: now.Add(tokenLife).Unix(), Access: grants,
+		IssuedAt: now.Unix(), Expires: now.Add(tokenLife).Unix(), Access: grants, Bound: a.Bound,
 	}
 	for _, what := range []action{pull, push} {
 		if a.may(what) {

@@ -41,11 +41,20 @@ func (a *authenticator) Authenticate(ctx context.Context, username string, passw
 	if err != nil {
 		return registry.Account{}, err
 	}
-	return registry.Account{
-		Name: subject.Person.Username,
-		Push: identity.Decide(&subject, identity.ActionPush) == nil,
-		Pull: identity.Decide(&subject, identity.ActionPull) == nil,
-	}, nil
+	return accountOf(subject), nil
+}
+
+// accountOf is a person, or an API token, as the registry knows them.
+func accountOf(s identity.Subject) registry.Account {
+	a := registry.Account{Name: s.Person.Username}
+	var on identity.On
+	if b := s.Bounds; b != nil {
+		on.Repository = b.Repository
+		a.Bound = &registry.Bound{Repository: b.Repository, Project: b.Project, Stage: b.Stage}
+	}
+	a.Push = identity.Decide(&s, identity.ActionPush, on) == nil
+	a.Pull = identity.Decide(&s, identity.ActionPull, on) == nil
+	return a
 }
 
 // localDoor lets the local socket push to the registry: its requests carry a

@@ -178,7 +178,7 @@ func (s *Server) buildDeploy(context.Context) (err error) {
 	s.onClose(s.engine.Close)
 	table := gateway.NewTable(gateway.TableConfig{Clock: s.clock, Log: s.log})
 	s.deploy, err = deploy.New(deploy.Config{ //nolint:contextcheck // nothing waits yet: Run brings the context
-		DB: s.db, Events: s.events, Runtime: s.engine, Router: table, Meter: table, Images: s.resolver, Secrets: s.vault,
+		DB: s.db, Events: s.events, Runtime: s.engine, Router: table, Meter: table, Images: s.resolver, Secrets: s.vault, Tokens: s.identity,
 		BaseURL: s.settings.BaseURL, ReservedHosts: s.baseHosts(), ShutdownTimeout: orNone(s.settings.ShutdownTimeout),
 		Clock: s.clock, Log: s.log, Hook: crashHook(),
 	})

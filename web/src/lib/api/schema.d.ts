@@ -1180,6 +1180,12 @@ export interface components {
             /** @description Remove what the document's sections do not name */
             prune?: boolean;
         };
+        Bounds: {
+            /** @description The one project that the token is for */
+            project: string;
+            /** @description The one stage that it is for; every stage of the project when absent */
+            stage?: string;
+        };
         CanaryRule: {
             /** @example 1m30s */
             duration?: string;
@@ -1229,6 +1235,8 @@ export interface components {
             spec: components["schemas"]["StageSpec"];
         };
         CreateTokenInputBody: {
+            /** @description Hold the token to one project, or one stage of it; its scope is read or deploy then */
+            bounds?: components["schemas"]["Bounds"];
             /**
              * Format: date-time
              * @description Never, when absent
@@ -1930,6 +1938,8 @@ export interface components {
             user_agent: string;
         };
         SessionInfo: {
+            /** @description What the API token is held to, where it is */
+            bounds?: components["schemas"]["Bounds"];
             person: components["schemas"]["Person"];
             /**
              * @description Of the API token, where there is one
@@ -2154,6 +2164,7 @@ export interface components {
             pattern?: string;
         };
         Token: {
+            bounds?: components["schemas"]["Bounds"];
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
