@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -45,12 +46,19 @@ const (
 const (
 	deploymentState event.Kind = "deployment.state"
 	instanceState   event.Kind = "instance.state"
+	jobFailed       event.Kind = "job.failed"
+	sourceFailing   event.Kind = "source.failing"
+	sourceRecovered event.Kind = "source.recovered"
 	signInFailed    event.Kind = "signin.failed"
+	diskLow         event.Kind = "disk.low"
+	diskRecovered   event.Kind = "disk.recovered"
 	projectRemoved  event.Kind = "project.removed"
 )
 
 // followed are those, and those on which channels themselves depend.
-var followed = []event.Kind{deploymentState, instanceState, signInFailed, projectRemoved}
+var followed = []event.Kind{
+	deploymentState, instanceState, jobFailed, sourceFailing, sourceRecovered, signInFailed, diskLow, diskRecovered, projectRemoved,
+}
 
 // noticeOf decides what an event says to people; false when it says nothing.
 // recent are the events of its kind up to it, the newest first, where one
@@ -64,6 +72,12 @@ func noticeOf(e event.Event, recent []event.Event) (Notice, bool) {
 		return n.ofDeployment(e.Data)
 	case instanceState:
 		return n.ofInstance(e.Data)
+	case jobFailed:
+		return n.ofJob(e.Data)
+	case sourceFailing, sourceRecovered:
+		return n.ofSource(e.Data, e.Kind == sourceRecovered)
+	case diskLow, diskRecovered:
+		return n.ofDisk(e.Data, e.Kind == diskRecovered)
 	case signInFailed:
 		return n.ofSignIns(recent)
 	}
@@ -107,6 +121,16 @@ func (n Notice) ofDeployment(raw json.RawMessage) (Notice, bool) {
 			n.Title += " at " + d.FailedStep
 		}
 		n.Text = lines(sentence(n.Reason), who)
+	case "reverted":
+		n.Kind, n.Level, n.Title = DeploymentRolledBack, Ask, fmt.Sprintf("%s: %s was rolled back", place, n.Release)
+		if d.FailedStep == "guard" {
+			n.Level, n.Title = Bad, fmt.Sprintf("%s: %s was taken back by the guard", place, n.Release)
+		}
+		reason := sentence(n.Reason)
+		if n.Actor != "" && strings.HasPrefix(n.Reason, n.Actor+" ") {
+			reason = n.Reason + "." // a name is spelled as it is
+		}
+		n.Text = lines(reason, fmt.Sprintf("The release before it serves again. Deployment %d.", d.Generation))
 	case "held":
 		n.Kind, n.Level = DeploymentHeld, Ask
 		n.Title = fmt.Sprintf("%s: %s waits for approval", place, n.Release)
@@ -160,6 +184,63 @@ func (n Notice) ofInstance(raw json.RawMessage) (Notice, bool) {
 	n.Title = fmt.Sprintf("%s %s: instance %d is down", n.Project, n.Stage, d.Ordinal+1)
 	n.Text = sentence(n.Reason)
 	n.about, n.quiet = "instance "+n.Project+" "+n.Stage, instanceQuiet
+	return n, true
+}
+
+func (n Notice) ofJob(raw json.RawMessage) (Notice, bool) {
+	var d struct {
+		Job   string `json:"job"`
+		Name  string `json:"name"`
+		Error string `json:"error"`
+	}
+	if json.Unmarshal(raw, &d) != nil {
+		return Notice{}, false
+	}
+	name := clean(cmp.Or(d.Job, d.Name, "a job"), 100)
+	n.Reason = clean(d.Error, 500)
+	n.Kind, n.Level, n.Path = JobFailed, Bad, "/projects/"+n.Project+"/stages/"+n.Stage
+	n.Title, n.Text = fmt.Sprintf("%s %s: %s failed", n.Project, n.Stage, name), sentence(n.Reason)
+	return n, true
+}
+
+func (n Notice) ofSource(raw json.RawMessage, over bool) (Notice, bool) {
+	var d struct {
+		Repository string `json:"repository"`
+		Error      string `json:"error"`
+	}
+	if json.Unmarshal(raw, &d) != nil || d.Repository == "" {
+		return Notice{}, false
+	}
+	repository := clean(d.Repository, 200)
+	n.Actor, n.Reason = "", clean(d.Error, 500)
+	n.Kind, n.Level, n.Path = SourceFailing, Bad, "/images"
+	n.Title, n.Text = repository+" can't be watched", lines(sentence(n.Reason), "New images of it are not deployed until this is mended.")
+	if over {
+		n.Level, n.Title, n.Text = Good, repository+" is watched again", ""
+	}
+	return n, true
+}
+
+func (n Notice) ofDisk(raw json.RawMessage, over bool) (Notice, bool) {
+	var d struct {
+		Path  string `json:"path"`
+		Free  int64  `json:"free"`
+		Total int64  `json:"total"`
+	}
+	if json.Unmarshal(raw, &d) != nil || d.Total <= 0 {
+		return Notice{}, false
+	}
+	n.Actor = ""
+	n.Kind, n.Level, n.Path = DiskLow, Bad, "/system"
+	n.Title = "Berth: the disk is nearly full"
+	n.Text = fmt.Sprintf("%.1f of %.1f GiB are free", float64(d.Free)/(1<<30), float64(d.Total)/(1<<30))
+	if d.Path != "" {
+		n.Text += " at " + clean(d.Path, 200)
+	}
+	n.Text += "."
+	if over {
+		n.Level, n.Title = Good, "Berth: the disk has room again"
+	}
 	return n, true
 }
 

@@ -58,6 +58,34 @@ func TestNoticeOf_SaysWhatHappenedInOneOrTwoLines(t *testing.T) {
 			deploymentState, `{"state": "held", "kind": "promote", "trigger": "person", "generation": 15, "reference": "2.0", "approval": "other", "source": {"stage": "staging"}}`, "ana",
 			DeploymentHeld, Ask, "shop prod: 2.0 waits for approval", "Somebody other than who asked for it has to approve it.\nDeployment 15, promoted from staging by ana.", "/deployments/d1",
 		},
+		"taken back by the guard": {
+			deploymentState, `{"state": "reverted", "kind": "deploy", "trigger": "push", "generation": 16, "reference": "2.1", "failed_step": "guard", "error": "12 of 80 answers were errors"}`, "ana",
+			DeploymentRolledBack, Bad, "shop prod: 2.1 was taken back by the guard", "12 of 80 answers were errors.\nThe release before it serves again. Deployment 16.", "/deployments/d1",
+		},
+		"rolled back to what still ran": {
+			deploymentState, `{"state": "reverted", "kind": "deploy", "generation": 16, "reference": "2.1", "error": "ana rolled back to shop:2.0"}`, "ana",
+			DeploymentRolledBack, Ask, "shop prod: 2.1 was rolled back", "ana rolled back to shop:2.0.\nThe release before it serves again. Deployment 16.", "/deployments/d1",
+		},
+		"a job": {
+			jobFailed, `{"job": "nightly", "error": "it ended with code 1"}`, "berth",
+			JobFailed, Bad, "shop prod: nightly failed", "It ended with code 1.", "/projects/shop/stages/prod",
+		},
+		"a source": {
+			sourceFailing, `{"repository": "ghcr.io/ana/shop", "error": "the registry says no"}`, "berth",
+			SourceFailing, Bad, "ghcr.io/ana/shop can't be watched", "The registry says no.\nNew images of it are not deployed until this is mended.", "/images",
+		},
+		"a source that is well again": {
+			sourceRecovered, `{"repository": "ghcr.io/ana/shop"}`, "berth",
+			SourceFailing, Good, "ghcr.io/ana/shop is watched again", "", "/images",
+		},
+		"a disk": {
+			diskLow, `{"path": "/var/lib/berth", "free": 1610612736, "total": 107374182400}`, "berth",
+			DiskLow, Bad, "Berth: the disk is nearly full", "1.5 of 100.0 GiB are free at /var/lib/berth.", "/system",
+		},
+		"a disk that has room again": {
+			diskRecovered, `{"free": 32212254720, "total": 107374182400}`, "berth",
+			DiskLow, Good, "Berth: the disk has room again", "30.0 of 100.0 GiB are free.", "/system",
+		},
 		"waiting":    {kind: deploymentState, data: `{"state": "waiting", "generation": 15, "reference": "2.0"}`},
 		"replaced":   {kind: deploymentState, data: `{"state": "replaced", "generation": 15, "reference": "2.0"}`},
 		"canceled":   {kind: deploymentState, data: `{"state": "canceled", "generation": 15, "reference": "2.0"}`},

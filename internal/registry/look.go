@@ -236,7 +236,7 @@ func (w *Watcher) settle(ctx context.Context, it *watching, s *sight) error {
 	next := s.next(now, interval)
 	limited := fault.KindOf(s.err) == fault.TooOften
 	hinted := len(s.hints) > 0
-	quiet := s.quiet(next)
+	quiet := s.quiet(next) && turned(s.state, next) == ""
 	if !quiet {
 		if err := w.commit(ctx, s, next, now, &hinted); err != nil {
 			return err
@@ -310,6 +310,22 @@ func (s *sight) next(now time.Time, interval time.Duration) watchState {
 	return n
 }
 
+// failingAfter is how many looks in a row fail until that is an event: a
+// registry that hiccups once is none.
+const failingAfter = 3
+
+// turned gives the kind of event that it is when looks have begun to fail, or
+// no longer do; "" when neither.
+func turned(before, next watchState) event.Kind {
+	switch {
+	case before.failures < failingAfter && next.failures >= failingAfter:
+		return SourceFails
+	case before.failures >= failingAfter && next.failures == 0:
+		return SourceRecovers
+	}
+	return ""
+}
+
 // quiet says that nothing was seen that must be written down at once.
 func (s *sight) quiet(next watchState) bool {
 	if len(s.hints)+len(s.note)+len(s.gone)+len(s.found) > 0 || !slices.Equal(next.baseline, s.state.baseline) {
@@ -337,6 +353,12 @@ func (w *Watcher) commit(ctx context.Context, s *sight, next watchState, now tim
 		for _, f := range s.found {
 			f.Repository = s.repository
 			if err := w.events.Append(ctx, tx, event.Event{Kind: ImageFound, Actor: f.By}, f); err != nil {
+				return err
+			}
+		}
+		if kind := turned(s.state, next); kind != "" {
+			turn := SourceTurn{Repository: s.repository, Error: next.trouble}
+			if err := w.events.Append(ctx, tx, event.Event{Kind: kind, Actor: "berth"}, turn); err != nil {
 				return err
 			}
 		}

@@ -19,6 +19,19 @@ import (
 // has moved. Its data is a Found.
 const ImageFound event.Kind = "image.found"
 
+// The kinds of events that say that a watched image can't be looked at for a
+// while, and that it can be again. Their data is a SourceTurn.
+const (
+	SourceFails    event.Kind = "source.failing"
+	SourceRecovers event.Kind = "source.recovered"
+)
+
+// SourceTurn is the data of SourceFails and SourceRecovers.
+type SourceTurn struct {
+	Repository string `json:"repository"`
+	Error      string `json:"error,omitempty"` // what the last look failed with, for a person
+}
+
 // Interest is an image that a project has, and the tags of it that its stages
 // deploy by themselves.
 type Interest struct {

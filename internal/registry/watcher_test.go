@@ -377,3 +377,33 @@ func TestWatcher_SaysWhatIsWrong(t *testing.T) {
 	_, err := m.Poll(t.Context(), "ghcr.io/ana/none")
 	require.Equal(t, fault.Missing, fault.KindOf(err))
 }
+
+func TestWatcher_TellsOnceOfAnImageThatFailsForAWhileAndOnceOfTheEnd(t *testing.T) {
+	d, b := newDistribution(t), newBerth(t)
+	d.push("shop", "1")
+	repository := d.host + "/shop"
+	r := b.resolver()
+	m := b.watch(r, registry.Interest{Project: "shop", Repository: repository, Rules: []registry.Rule{exactly("1")}})
+	turns := func() (said []string) {
+		list, err := b.events.Since(t.Context(), 0, event.Filter{Kinds: []event.Kind{registry.SourceFails, registry.SourceRecovers}}, 0)
+		require.NoError(t, err)
+		for _, e := range list {
+			var turn registry.SourceTurn
+			require.NoError(t, json.Unmarshal(e.Data, &turn))
+			require.Equal(t, repository, turn.Repository)
+			require.Equal(t, e.Kind == registry.SourceFails, strings.Contains(turn.Error, "an administrator can add an account"))
+			said = append(said, string(e.Kind))
+		}
+		return said
+	}
+	m.polled(repository)
+	m.poll(repository)
+	require.Empty(t, turns(), "twice is not a while")
+	m.poll(repository)
+	m.poll(repository)
+	require.Equal(t, []string{"source.failing"}, turns())
+	require.NoError(t, r.SetAccount(t.Context(), "ana", nil, registry.RegistryAccount{Host: d.host, Username: ina.Username}, secret.New(ina.Password)))
+	m.poll(repository)
+	m.poll(repository)
+	require.Equal(t, []string{"source.failing", "source.recovered"}, turns())
+}
