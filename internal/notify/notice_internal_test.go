@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"strconv"
 	"testing"
@@ -177,4 +178,10 @@ func TestSettle_WaitsLongerAndLongerAndGivesUp(t *testing.T) {
 	require.Equal(t, Failed, settle(fresh, &sendError{}, noon.Add(longestAge), 0).State, "too old")
 	sent := settle(Delivery{State: Pending, Error: "earlier", NextAt: noon}, nil, noon, 0)
 	require.Equal(t, Delivery{State: Sent, Attempts: 1, SentAt: noon}, sent)
+}
+
+// The values are those of the specification's example.
+func TestSign_GivesWhatTheSpecificationDoes(t *testing.T) {
+	got := sign("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", []byte(`{"test": 2432232314}`))
+	require.Equal(t, "g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=", base64.StdEncoding.EncodeToString(got))
 }

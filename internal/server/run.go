@@ -44,6 +44,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	keepers.run("gateway", func() error { return s.gateway.Run(keeping) })
 	keepers.run("notifications", func() error { return s.notifier.Run(keeping) })
 	keepers.run("webhooks", func() error { return s.webhooks.Run(keeping) })
+	keepers.run("disk", func() error { return s.watchDisk(keeping) })
 	keepers.run("retention", func() error { return s.prune(keeping) })
 
 	servers := &crew{fail: fail}

@@ -10,6 +10,7 @@ import CircleX from '@lucide/svelte/icons/circle-x';
 import Construction from '@lucide/svelte/icons/construction';
 import Container from '@lucide/svelte/icons/container';
 import Hand from '@lucide/svelte/icons/hand';
+import HardDrive from '@lucide/svelte/icons/hard-drive';
 import KeyRound from '@lucide/svelte/icons/key-round';
 import Layers from '@lucide/svelte/icons/layers';
 import LogIn from '@lucide/svelte/icons/log-in';
@@ -130,6 +131,14 @@ export function say(fact: Fact, within = ''): Said {
 			return said(`changed notification channel ${text(d, 'name')}`, Bell, { href: '/notifications' });
 		case 'channel.removed':
 			return said(`removed notification channel ${text(d, 'name')}`, BellOff, { tone: 'bad' });
+		case 'disk.low':
+			return said('The disk is nearly full', HardDrive, { who: '', detail: text(d, 'path'), href: '/system', tone: 'bad' });
+		case 'disk.recovered':
+			return said('The disk has room again', HardDrive, { who: '', href: '/system' });
+		case 'source.failing':
+			return said(`${text(d, 'repository')} can’t be watched`, Container, { who: '', detail: text(d, 'error'), tone: 'bad' });
+		case 'source.recovered':
+			return said(`${text(d, 'repository')} is watched again`, Container, { who: '' });
 		case 'notification.failed':
 			return said(`could not tell ${text(d, 'channel')}: ${text(d, 'title')}`, BellOff, { detail: text(d, 'error'), href: '/notifications', tone: 'bad' });
 		case 'registry_account.set':
