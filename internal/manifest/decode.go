@@ -53,6 +53,7 @@ func (p *place) String() string {
 type decoder struct {
 	flaws []fault.Field
 	nodes int
+	over  bool // the bounds
 }
 
 var (
@@ -73,10 +74,7 @@ func position(n *yaml.Node) string { return fmt.Sprintf("line %d, column %d: ", 
 func (d *decoder) enter(n *yaml.Node, at *place) *yaml.Node {
 	for range maxDepth {
 		if d.nodes++; d.nodes > maxNodes || at.depth > maxDepth {
-			if d.nodes < math.MaxInt/2 {
-				d.flaw(n, at, "the document is too large or too deep, with what its aliases stand for")
-				d.nodes = math.MaxInt / 2
-			}
+			d.tooLarge(n, at)
 			return nil
 		}
 		if n.Kind != yaml.AliasNode || n.Alias == nil {
@@ -87,8 +85,16 @@ func (d *decoder) enter(n *yaml.Node, at *place) *yaml.Node {
 	return nil
 }
 
+// tooLarge is told once; nothing more is read then.
+func (d *decoder) tooLarge(n *yaml.Node, at *place) {
+	if !d.over {
+		d.flaw(n, at, "the document is too large or too deep, with what its aliases stand for")
+	}
+	d.over, d.nodes = true, maxNodes
+}
+
 // full says whether there are enough flaws to stop.
-func (d *decoder) full() bool { return len(d.flaws) >= maxFlaws }
+func (d *decoder) full() bool { return d.over || len(d.flaws) >= maxFlaws }
 
 func (d *decoder) value(n *yaml.Node, into reflect.Value, at *place) {
 	if n = d.enter(n, at); n == nil || d.full() {
@@ -227,7 +233,11 @@ func (d *decoder) pairs(n *yaml.Node, at *place, depth int) (own []pair) {
 			continue
 		}
 		from := d.enter(value, at)
-		if from == nil || depth > maxDepth {
+		if from == nil {
+			return nil
+		}
+		if depth > maxDepth {
+			d.tooLarge(value, at)
 			return nil
 		}
 		list := []*yaml.Node{from}
@@ -247,7 +257,7 @@ func (d *decoder) pairs(n *yaml.Node, at *place, depth int) (own []pair) {
 				merged = append(merged, p)
 			}
 			if d.nodes += len(merged); d.nodes > maxNodes {
-				d.enter(m, at)
+				d.tooLarge(m, at)
 				return nil
 			}
 		}

@@ -12,6 +12,7 @@ import Container from '@lucide/svelte/icons/container';
 import Hand from '@lucide/svelte/icons/hand';
 import HardDrive from '@lucide/svelte/icons/hard-drive';
 import KeyRound from '@lucide/svelte/icons/key-round';
+import FileCog from '@lucide/svelte/icons/file-cog';
 import Layers from '@lucide/svelte/icons/layers';
 import LogIn from '@lucide/svelte/icons/log-in';
 import Package from '@lucide/svelte/icons/package';
@@ -69,6 +70,12 @@ export function say(fact: Fact, within = ''): Said {
 			return said(`changed project ${project}`, Box, { href: projectPage });
 		case 'project.removed':
 			return said(`removed project ${project}`, Box, { tone: 'bad' });
+		case 'manifest.applied': {
+			const seed = text(d, 'seed');
+			return said(seed ? `Berth was set up from ${seed}` : 'applied a configuration', FileCog, { who: seed ? '' : who || 'Berth', detail: [['created', 'created'], ['updated', 'changed'], ['removed', 'removed']].map(([key, word]) => [Number(text(d, key ?? '') || 0), word]).filter(([n]) => n).map(([n, word]) => `${n} ${word}`).join(', ') });
+		}
+		case 'manifest.exported':
+			return said('exported the configuration with sealed secrets', FileCog, { tone: 'bad', detail: text(d, 'secrets') && `${text(d, 'secrets')} secrets` });
 		case 'stage.created':
 			return said(`created stage ${place}`, Layers, { href: stagePage });
 		case 'stage.updated':
