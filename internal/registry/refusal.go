@@ -37,23 +37,22 @@ func (e *refusal) Detail() json.RawMessage { return nil }
 // error of the protocol's server likewise, a fault by its kind. internal says
 // that it is none of these, so that the log is where the reason belongs.
 func answer(err error) (status int, body []byte, internal bool) {
-	if r, ok := errors.AsType[*refusal](err); ok {
-		return r.status, wire(r.code, r.message), false
-	}
-	if f, ok := errors.AsType[*fault.Error](err); ok {
+	var r *refusal
+	var f *fault.Error
+	switch {
+	case errors.As(err, &r):
+	case errors.As(err, &f):
 		status, code := codeOf(f.Kind)
-		return status, wire(code, f.Message), f.Kind == fault.Internal
-	}
-	_, isCode := errors.AsType[ociregistry.Error](err)
-	_, isHTTP := errors.AsType[ociregistry.HTTPError](err)
-	if isCode || isHTTP {
+		r, internal = &refusal{status, code, f.Message}, f.Kind == fault.Internal
+	case errors.As(err, new(ociregistry.Error)), errors.As(err, new(ociregistry.HTTPError)):
 		body, status = ociregistry.MarshalError(err)
 		return status, body, false
+	case errors.Is(err, syscall.ENOSPC):
+		r, internal = &refusal{http.StatusInsufficientStorage, "UNKNOWN", "the registry's disk is full"}, true
+	default:
+		r, internal = &refusal{http.StatusInternalServerError, "UNKNOWN", fault.Message(err)}, true
 	}
-	if errors.Is(err, syscall.ENOSPC) {
-		return http.StatusInsufficientStorage, wire("UNKNOWN", "the registry's disk is full"), true
-	}
-	return http.StatusInternalServerError, wire("UNKNOWN", fault.Message(err)), true
+	return r.status, r.wire(), internal
 }
 
 // codeOf gives the OCI error that comes nearest to a kind of fault.
@@ -80,7 +79,8 @@ func codeOf(k fault.Kind) (status int, code string) {
 	return http.StatusInternalServerError, "UNKNOWN"
 }
 
-func wire(code, message string) []byte {
-	body, _ := json.Marshal(ociregistry.WireErrors{Errors: []ociregistry.WireError{{Code_: code, Message: message}}})
+// wire gives the refusal as a client reads it.
+func (e *refusal) wire() []byte {
+	body, _ := json.Marshal(ociregistry.WireErrors{Errors: []ociregistry.WireError{{Code_: e.code, Message: e.message}}})
 	return body
 }
