@@ -96,7 +96,7 @@ func (s *Server) awaitRoutes(ctx context.Context) {
 }
 
 // crew is goroutines that are waited for together. The first that ends with
-// an error, or before it was asked to, ends the server.
+// an error ends the server.
 type crew struct {
 	fail   context.CancelCauseFunc
 	group  sync.WaitGroup
