@@ -53,6 +53,8 @@ type cli struct {
 	People   peopleCommand   `cmd:"" group:"access" help:"People: list, add, edit, password, sessions, remove."`
 	Secret   secretCommand   `cmd:"" group:"access" help:"Stored secrets: list, set, remove."`
 	Registry registryCommand `cmd:"" group:"access" help:"Accounts at other registries: list, set, remove."`
+	Webhook  webhookCommand  `cmd:"" aliases:"webhooks" group:"access" help:"Webhooks of other registries: list, add, remove, deliveries, replay."`
+	Source   sourceCommand   `cmd:"" aliases:"sources" group:"access" help:"Images in other registries that are watched: list, poll."`
 
 	System     systemCommand     `cmd:"" group:"server" help:"Show the server's version, engine, disk and settings."`
 	Health     healthCommand     `cmd:"" group:"server" help:"Ask whether the server answers."`

@@ -28,9 +28,17 @@ func (*registryList) Run(ctx context.Context, c *client, o *output) error {
 			if a.Insecure {
 				speaks = "plain http"
 			}
-			rows[i] = []string{a.Host, a.Username, speaks}
+			polled := "every 5m0s"
+			switch a.PollInterval {
+			case 0:
+			case registry.Never:
+				polled = "never"
+			default:
+				polled = "every " + a.PollInterval.String()
+			}
+			rows[i] = []string{a.Host, a.Username, speaks, polled}
 		}
-		o.table([]string{"registry", "username", "speaks"}, rows)
+		o.table([]string{"registry", "username", "speaks", "looked at"}, rows)
 	})
 }
 
@@ -44,11 +52,14 @@ type registrySet struct {
 	Host     string `arg:"" help:"The registry's host, such as ghcr.io."`
 	Username string `short:"u" help:"Who Berth is there."`
 	Insecure bool   `help:"Speak plain HTTP; only for a registry on a network of your own."`
+	Poll     string `help:"How often its images are looked at: a time such as 10m, off, or default (5m). What it is stays when it is not given."`
 	Force    bool   `help:"Set it also when somebody else does so meanwhile."`
 }
 
 // Help tells where the password comes from.
-func (*registrySet) Help() string { return "The password is asked for, or read from stdin." }
+func (*registrySet) Help() string {
+	return "The password is asked for, or read from stdin; without a username there is none."
+}
 
 // Run sets an account, over the version that there is before the password is
 // asked for.
@@ -58,6 +69,13 @@ func (cmd *registrySet) Run(ctx context.Context, c *client, o *output, p *proces
 		return err
 	}
 	body := map[string]any{"username": cmd.Username, "insecure": cmd.Insecure}
+	switch cmd.Poll {
+	case "":
+	case "default":
+		body["poll_interval"] = ""
+	default:
+		body["poll_interval"] = cmd.Poll
+	}
 	if !cmd.Force {
 		accounts, err := registryAccounts(ctx, c)
 		if err != nil {
@@ -70,16 +88,25 @@ func (cmd *registrySet) Run(ctx context.Context, c *client, o *output, p *proces
 			}
 		}
 	}
-	password, err := p.askSecret("Password of " + cmd.Username + " at " + host)
-	if err != nil {
-		return err
+	body["password"] = ""
+	if cmd.Username != "" {
+		password, err := p.askSecret("Password of " + cmd.Username + " at " + host)
+		if err != nil {
+			return err
+		}
+		body["password"] = password.Reveal()
 	}
-	body["password"] = password.Reveal()
 	if err := c.call(ctx, http.MethodPut, pathf("/api/registries/%s", host), body, nil); err != nil {
 		return err
 	}
 	set := map[string]any{"host": host, "username": cmd.Username, "insecure": cmd.Insecure}
-	return o.result(set, func() { o.printf("Berth is %s at %s now.\n", cmd.Username, host) })
+	return o.result(set, func() {
+		if cmd.Username == "" {
+			o.printf("Set how Berth speaks to %s.\n", host)
+			return
+		}
+		o.printf("Berth is %s at %s now.\n", cmd.Username, host)
+	})
 }
 
 type registryRemove struct {

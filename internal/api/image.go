@@ -57,14 +57,33 @@ type setRegistryInput struct {
 		Insecure bool        `json:"insecure,omitempty" doc:"Speak plain HTTP; only for registries on a network of your own"`
 		Version  *int64      `json:"version,omitempty" minimum:"0" doc:"The version that was seen, 0 for an account that is not there; 409 when it has moved. Without it, whatever is there is replaced."`
 		// PollInterval is checked by its type.
-		PollInterval registry.Interval `json:"poll_interval,omitempty" doc:"How often its images are looked at: a time from 30s to 168h, off, or nothing for 5m"`
+		PollInterval *registry.Interval `json:"poll_interval,omitempty" doc:"How often its images are looked at: a time from 30s to 168h, off, or nothing for 5m. What it is stays when it is absent"`
 	}
 }
 
 func (a *API) setRegistry(ctx context.Context, in *setRegistryInput) (*struct{}, error) {
-	return nil, a.resolver.SetAccount(ctx, callerOf(ctx).actor(), in.Body.Version, registry.RegistryAccount{
-		Host: in.Host, Username: in.Body.Username, Insecure: in.Body.Insecure, PollInterval: in.Body.PollInterval,
-	}, in.Body.Password)
+	account := registry.RegistryAccount{Host: in.Host, Username: in.Body.Username, Insecure: in.Body.Insecure}
+	if in.Body.PollInterval != nil {
+		account.PollInterval = *in.Body.PollInterval
+	} else if err := a.keepPollInterval(ctx, &account); err != nil {
+		return nil, err
+	}
+	return nil, a.resolver.SetAccount(ctx, callerOf(ctx).actor(), in.Body.Version, account, in.Body.Password)
+}
+
+// keepPollInterval takes the interval that the account has.
+func (a *API) keepPollInterval(ctx context.Context, account *registry.RegistryAccount) error {
+	host, err := registry.NormalHost(account.Host)
+	if err != nil {
+		return err
+	}
+	accounts, err := a.resolver.Accounts(ctx)
+	for _, have := range accounts {
+		if have.Host == host {
+			account.PollInterval = have.PollInterval
+		}
+	}
+	return err
 }
 
 type registryInput struct {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"berth/internal/fault"
+	"berth/internal/registry"
 	"berth/internal/secret"
 	"berth/internal/sqlite"
 )
@@ -98,7 +99,7 @@ func (s *Service) examine(ctx context.Context, h Webhook, d *Delivery, in Incomi
 func (s *Service) newDelivery(h Webhook, event, mediaType string) Delivery {
 	now := s.now()
 	return Delivery{
-		ID: sqlite.NewID(now), Webhook: h.ID, At: now,
+		ID: sqlite.NewID(now), Webhook: h.ID, At: now, Hints: []registry.Hint{},
 		Event: bounded(event, maxEvent), header: bounded(event, maxEvent), mediaType: bounded(mediaType, maxEvent),
 	}
 }
@@ -118,7 +119,7 @@ func (d *Delivery) read(h Webhook) error { return d.readBody(h, d.payload) }
 
 func (d *Delivery) readBody(h Webhook, body []byte) error {
 	parsed, err := Parse(h.Source, d.header, d.mediaType, body, h.Registry)
-	d.Hints = parsed.Hints
+	d.Hints = append([]registry.Hint{}, parsed.Hints...)
 	if parsed.Event != "" {
 		d.Event = bounded(parsed.Event, maxEvent)
 	}

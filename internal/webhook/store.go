@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"berth/internal/fault"
-	"berth/internal/registry"
 	"berth/internal/sqlite"
 )
 
@@ -122,9 +121,6 @@ func scanDelivery(row scanner, payload ...any) (d Delivery, err error) {
 }
 
 func insertDelivery(ctx context.Context, tx *sqlite.Tx, d Delivery) error {
-	if d.Hints == nil {
-		d.Hints = []registry.Hint{}
-	}
 	hints, err := json.Marshal(d.Hints)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import FileCog from '@lucide/svelte/icons/file-cog';
 import Layers from '@lucide/svelte/icons/layers';
 import LogIn from '@lucide/svelte/icons/log-in';
 import Package from '@lucide/svelte/icons/package';
+import Radio from '@lucide/svelte/icons/radio';
 import Rocket from '@lucide/svelte/icons/rocket';
 import UserRound from '@lucide/svelte/icons/user-round';
 import type { Component } from 'svelte';
@@ -40,7 +41,7 @@ const text = (data: unknown, key: string): string => {
 	return value === undefined || value === null ? '' : String(value);
 };
 
-const actors: Record<string, string> = { registry: 'The registry', berth: 'Berth', local: 'The command line' };
+const actors: Record<string, string> = { registry: 'The registry', berth: 'Berth', local: 'The command line', webhook: 'A webhook', poll: 'Polling' };
 
 /** Facts on the way to another: what matters is told without them. */
 export function routine(fact: Fact): boolean {
@@ -103,6 +104,12 @@ export function say(fact: Fact, within = ''): Said {
 			});
 		case 'image.pushed':
 			return said(`pushed ${image}`, Package, { href: `/images/${text(d, 'repository')}` });
+		case 'image.found':
+			return said(`found ${image}`, Package, { href: '/sources' });
+		case 'webhook.created':
+			return said(`added webhook ${text(d, 'name')}`, Radio, { href: `/sources/${text(d, 'id')}` });
+		case 'webhook.removed':
+			return said(`removed webhook ${text(d, 'name')}`, Radio, { tone: 'bad' });
 		case 'image.removed':
 			return said(`removed image ${image}`, Package, { tone: 'bad' });
 		case 'person.created':

@@ -4,6 +4,7 @@ import Boxes from '@lucide/svelte/icons/boxes';
 import Container from '@lucide/svelte/icons/container';
 import KeyRound from '@lucide/svelte/icons/key-round';
 import Package from '@lucide/svelte/icons/package';
+import Radio from '@lucide/svelte/icons/radio';
 import Server from '@lucide/svelte/icons/server';
 import Users from '@lucide/svelte/icons/users';
 
@@ -13,6 +14,7 @@ const under = (prefix: string) => (path: string) => path === prefix || path.star
 export const places = [
 	{ href: '/', label: 'Projects', icon: Boxes, here: (path: string) => path === '/' || /^\/(projects|deployments|instances)\b/.test(path) },
 	{ href: '/images', label: 'Images', icon: Package, here: under('/images') },
+	{ href: '/sources', label: 'Sources', icon: Radio, here: under('/sources') },
 	{ href: '/secrets', label: 'Secrets', icon: KeyRound, here: under('/secrets') },
 	{ href: '/activity', label: 'Activity', icon: Activity, here: under('/activity') },
 	{ href: '/notifications', label: 'Notifications', icon: Bell, here: under('/notifications') },

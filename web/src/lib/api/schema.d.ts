@@ -1957,7 +1957,7 @@ export interface components {
             insecure?: boolean;
             password: string;
             /**
-             * @description How often its images are looked at: a time from 30s to 168h, off, or nothing for 5m
+             * @description How often its images are looked at: a time from 30s to 168h, off, or nothing for 5m. What it is stays when it is absent
              * @example 10m0s
              */
             poll_interval?: string;
