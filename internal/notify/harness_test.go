@@ -3,7 +3,6 @@ package notify_test
 import (
 	"context"
 	"crypto/x509"
-	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
@@ -208,9 +207,3 @@ func (s *sink) took() []got {
 
 // trust has a notifier trust the sink's certificate.
 func (s *sink) trust(c *notify.Config) { c.Roots = s.roots }
-
-func (g got) json(t *testing.T) (v map[string]any) {
-	t.Helper()
-	require.NoError(t, json.Unmarshal([]byte(g.body), &v), g.body)
-	return v
-}

@@ -89,8 +89,8 @@ func (a address) mailTrouble(err error) *sendError {
 	}
 	switch {
 	case errors.Is(err, errForbiddenPlace):
-		text := err.Error()
-		e.text = a.scrub(text[strings.LastIndex(text[:strings.Index(text, errForbiddenPlace.Error())], ": ")+1:])
+		before, after, _ := strings.Cut(err.Error(), errForbiddenPlace.Error())
+		e.text = a.scrub(before[strings.LastIndex(before, ": ")+1:] + errForbiddenPlace.Error() + after)
 	case strings.Contains(err.Error(), "STARTTLS"):
 		e.text, e.final = "the mail server offers no TLS, without which nothing is sent: with smtps:// TLS begins at once", true
 	default:

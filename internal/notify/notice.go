@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -80,6 +81,7 @@ func noticeOf(e event.Event, recent []event.Event) (Notice, bool) {
 		return n.ofDisk(e.Data, e.Kind == diskRecovered)
 	case signInFailed:
 		return n.ofSignIns(recent)
+	case event.DeploymentLog: // who wants to read along follows it
 	}
 	return Notice{}, false
 }
@@ -333,12 +335,7 @@ func lines(list ...string) string {
 }
 
 func appendNew(list []string, word string) []string {
-	for _, w := range list {
-		if w == word {
-			return list
-		}
-	}
-	if word == "" {
+	if word == "" || slices.Contains(list, word) {
 		return list
 	}
 	return append(list, word)
