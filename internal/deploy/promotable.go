@@ -149,12 +149,15 @@ func findOffer(ctx context.Context, tx *sqlite.Tx, source stage, releaseID strin
 	return o, err
 }
 
-// tagOf gives what tells a project's releases apart: the tag or the digest of
-// a reference.
+// tagOf gives what tells a project's releases apart: the tag of a reference, or
+// its digest as people compare it.
 func tagOf(reference string) string {
-	_, rest, ok := splitReference(reference)
-	if !ok {
+	tag := referenceIn(reference)
+	switch {
+	case tag == "":
 		return reference
+	case digestForm.MatchString(tag):
+		return short(tag)
 	}
-	return short(rest)
+	return tag
 }

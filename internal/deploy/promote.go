@@ -67,9 +67,8 @@ func (s *Service) promotion(ctx context.Context, tx *sqlite.Tx, st stage, o offe
 	if err != nil {
 		return deployment{}, err
 	}
-	_, reference, _ := splitReference(o.release.Reference)
 	d := deployment{Deployment: Deployment{
-		Kind: KindPromote, Reference: reference, Release: id, Digest: o.release.Digest, Trigger: t, Actor: actor,
+		Kind: KindPromote, Reference: referenceIn(o.release.Reference), Release: id, Digest: o.release.Digest, Trigger: t, Actor: actor,
 		Source: &Source{Stage: o.stage.Name, Deployment: o.deployment, Release: o.release.ID},
 	}}
 	switch {

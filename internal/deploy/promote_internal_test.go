@@ -62,8 +62,18 @@ func TestHealth_ProvesTheLongestTimeWithoutABreak(t *testing.T) {
 func TestNewest_GoesByVersionElseByWhenTheImageWasCreatedElseByName(t *testing.T) {
 	day := func(n int) time.Time { return time.Unix(int64(n)*86400, 0) }
 	tags := []TagMade{
-		{"1.9.0", day(1)}, {"1.10.0", day(2)}, {"1.10.1-rc.1", day(9)}, {"v1.2.0", day(8)}, {"2.0.0", day(3)},
-		{"main-a", day(4)}, {"main-b", day(6)}, {"main-c", day(5)}, {"same-a", day(7)}, {"same-b", day(7)}, {"undated-z", time.Time{}}, {"undated-a", day(1)},
+		{"1.9.0", day(1)},
+		{"1.10.0", day(2)},
+		{"1.10.1-rc.1", day(9)},
+		{"v1.2.0", day(8)},
+		{"2.0.0", day(3)},
+		{"main-a", day(4)},
+		{"main-b", day(6)},
+		{"main-c", day(5)},
+		{"same-a", day(7)},
+		{"same-b", day(7)},
+		{"undated-z", time.Time{}},
+		{"undated-a", day(1)},
 	}
 	for _, c := range []struct {
 		kind    TagKind

@@ -24,7 +24,7 @@ func (b *berth) pair(edit func(prod *deploy.StageSpec)) {
 		Probe: deploy.Probe{Interval: deploy.Duration(20 * time.Millisecond)},
 	})
 	require.NoError(b.t, err)
-	b.edit("prod", func(prod *deploy.StageSpec) {
+	b.edit(func(prod *deploy.StageSpec) {
 		prod.PromoteFrom = "staging"
 		if edit != nil {
 			edit(prod)
@@ -32,13 +32,12 @@ func (b *berth) pair(edit func(prod *deploy.StageSpec)) {
 	})
 }
 
-// edit saves a change of a stage of shop.
-func (b *berth) edit(stage string, change func(*deploy.StageSpec)) {
+// edit saves a change of shop's stage prod.
+func (b *berth) edit(change func(prod *deploy.StageSpec)) {
 	b.t.Helper()
-	st, err := b.Stage(b.t.Context(), "shop", stage)
-	require.NoError(b.t, err)
+	st := b.status()
 	change(&st.Spec)
-	_, err = b.UpdateStage(b.t.Context(), "ana", "shop", stage, st.Version, st.Spec)
+	_, err := b.UpdateStage(b.t.Context(), "ana", "shop", "prod", st.Version, st.Spec)
 	require.NoError(b.t, err)
 }
 
@@ -52,8 +51,9 @@ func (b *berth) goStaging(tag string) deploy.Deployment {
 	return d
 }
 
-func (b *berth) promote(actor, release string) (deploy.Deployment, error) {
-	return b.Promote(b.t.Context(), deploy.PromoteRequest{Project: "shop", Stage: "prod", Release: release, Trigger: deploy.TriggerPerson, Actor: actor})
+// promote has ana ask for a release of staging in prod.
+func (b *berth) promote(release string) (deploy.Deployment, error) {
+	return b.Promote(b.t.Context(), deploy.PromoteRequest{Project: "shop", Stage: "prod", Release: release, Trigger: deploy.TriggerPerson, Actor: "ana"})
 }
 
 // push says that a tag of shop was pushed, as the registry does.
@@ -88,7 +88,7 @@ func TestPromote_TakesTheImageWhereverItsTagPointsByNow(t *testing.T) {
 			w.engine.mu.Unlock()
 		}
 		w.images.away = inEngine // no registry is asked for what the engine has
-		d, err := b.promote("ana", staged.Release)
+		d, err := b.promote(staged.Release)
 		require.NoError(t, err)
 		require.Equal(t, deploy.KindPromote, d.Kind)
 		require.Equal(t, &deploy.Source{Stage: "staging", Deployment: staged.ID, Release: staged.Release}, d.Source)
@@ -109,11 +109,11 @@ func TestPromote_IsRefusedWhenTheSourceHasMoved(t *testing.T) {
 	w.images.push("shop", "1", appGood)
 	w.images.push("shop", "2", appGood)
 	b.pair(nil)
-	_, err := b.promote("ana", "anything")
+	_, err := b.promote("anything")
 	require.ErrorContains(t, err, "nothing is live in shop/staging to promote")
 	seen := b.goStaging("1")
 	b.goStaging("2")
-	_, err = b.promote("ana", seen.Release)
+	_, err = b.promote(seen.Release)
 	require.Equal(t, fault.Clash, fault.KindOf(err))
 	require.ErrorContains(t, err, "staging has moved on: 2 (sha256:")
 	list, _, err := b.Deployments(t.Context(), deploy.DeploymentFilter{Stage: "prod"}, deploy.Page{})
@@ -135,9 +135,9 @@ func TestPromote_IsTheOnlyWayInButBack(t *testing.T) {
 	before := b.goLive("1") // while prod took anything
 	never := b.end(b.deploy("bad").ID)
 	require.Equal(t, deploy.Failed, never.State)
-	b.edit("prod", func(prod *deploy.StageSpec) { prod.PromoteFrom = "staging" })
+	b.edit(func(prod *deploy.StageSpec) { prod.PromoteFrom = "staging" })
 	staged := b.goStaging("2")
-	d, err := b.promote("ana", staged.Release)
+	d, err := b.promote(staged.Release)
 	require.NoError(t, err)
 	require.Equal(t, deploy.Live, b.end(d.ID).State)
 
@@ -150,7 +150,7 @@ func TestPromote_IsTheOnlyWayInButBack(t *testing.T) {
 	require.ErrorContains(t, err, "was never live in shop/prod")
 
 	// The live release with new settings, and what was live here before.
-	b.edit("prod", func(prod *deploy.StageSpec) { prod.Env["LEVEL"] = "error" })
+	b.edit(func(prod *deploy.StageSpec) { prod.Env["LEVEL"] = "error" })
 	d, err = b.Redeploy(t.Context(), "ana", "shop", "prod", deploy.TriggerPerson)
 	require.NoError(t, err)
 	require.Equal(t, deploy.Live, b.end(d.ID).State)
@@ -192,7 +192,7 @@ func TestPromote_RefusesWhatWasAskedForBeforeTheStagePromoted(t *testing.T) {
 		prod.Tags, prod.Approve = deploy.TagRule{Kind: deploy.TagExact, Pattern: "1"}, true
 	})
 	waits := b.deploy("1")
-	b.edit("prod", func(prod *deploy.StageSpec) {
+	b.edit(func(prod *deploy.StageSpec) {
 		prod.Tags, prod.Approve, prod.PromoteFrom = deploy.TagRule{Kind: deploy.TagNone}, false, "staging"
 	})
 	b = w.start(options{})
@@ -211,7 +211,7 @@ func TestPromote_TakesOnlyWhatWasHealthyForItsTime(t *testing.T) {
 	const after = 700 * time.Millisecond
 	b.pair(func(prod *deploy.StageSpec) { prod.PromoteAfter = deploy.Duration(after) })
 	first := b.goStaging("1")
-	_, err := b.promote("ana", first.Release)
+	_, err := b.promote(first.Release)
 	require.ErrorContains(t, err, "1 has been healthy in staging for")
 	b.eventually(func() bool {
 		p, err := b.Promotion(t.Context(), "shop", "prod", "")
@@ -224,7 +224,7 @@ func TestPromote_TakesOnlyWhatWasHealthyForItsTime(t *testing.T) {
 	require.Empty(t, p.Refused)
 	require.Len(t, p.Earlier, 1)
 	require.Equal(t, first.Release, p.Earlier[0].ID)
-	_, err = b.promote("ana", first.Release)
+	_, err = b.promote(first.Release)
 	require.ErrorContains(t, err, "staging has moved on", "not without having seen what is live")
 	d, err := b.Promote(t.Context(), deploy.PromoteRequest{
 		Project: "shop", Stage: "prod", Release: first.Release, Seen: second.Release, Trigger: deploy.TriggerPerson, Actor: "ana",
@@ -252,11 +252,11 @@ func TestPromotion_TellsWhatChangesAndWhatStaysDifferent(t *testing.T) {
 	require.Equal(t, []deploy.Change{
 		{Field: "spec.env.LEVEL", From: "debug", To: "warn"}, {Field: "spec.env.TRACE", From: "1"},
 	}, p.Differs)
-	d, err := b.promote("ana", first.Release)
+	d, err := b.promote(first.Release)
 	require.NoError(t, err)
 	b.end(d.ID)
 	b.goStaging("2")
-	b.edit("prod", func(prod *deploy.StageSpec) { prod.Env["LEVEL"] = "error" })
+	b.edit(func(prod *deploy.StageSpec) { prod.Env["LEVEL"] = "error" })
 	p, err = b.Promotion(t.Context(), "shop", "prod", "")
 	require.NoError(t, err)
 	fields := []string{}
@@ -274,7 +274,7 @@ func TestPromote_WaitsForAnotherPerson(t *testing.T) {
 	w.images.push("shop", "1", appGood)
 	b.pair(func(prod *deploy.StageSpec) { prod.PromoteApproval = true })
 	staged := b.goStaging("1")
-	d, err := b.promote("ana", staged.Release)
+	d, err := b.promote(staged.Release)
 	require.NoError(t, err)
 	require.Equal(t, deploy.Held, d.State)
 	require.Equal(t, deploy.ApprovalOther, d.Approval)
@@ -285,7 +285,7 @@ func TestPromote_WaitsForAnotherPerson(t *testing.T) {
 	_, err = b.Approve(t.Context(), "ana", d.ID)
 	require.Equal(t, fault.Denied, fault.KindOf(err))
 	require.ErrorContains(t, err, "another person has to approve it")
-	b.edit("prod", func(prod *deploy.StageSpec) { prod.PromoteApproval = false })
+	b.edit(func(prod *deploy.StageSpec) { prod.PromoteApproval = false })
 	_, err = b.Approve(t.Context(), "ana", d.ID)
 	require.Equal(t, fault.Denied, fault.KindOf(err), "what was asked for under the rule stays under it")
 
@@ -322,7 +322,7 @@ func TestApprove_IsRefusedWhenTheStageNoLongerTakesIt(t *testing.T) {
 	w.images.push("shop", "2", appGood)
 	b.pair(func(prod *deploy.StageSpec) { prod.PromoteApproval = true })
 	staged := b.goStaging("1")
-	d, err := b.promote("ana", staged.Release)
+	d, err := b.promote(staged.Release)
 	require.NoError(t, err)
 	b.goStaging("2")
 	_, err = b.Approve(t.Context(), "ben", d.ID)
@@ -420,7 +420,7 @@ func TestAutoPromote_LooksOnceMoreAtWhatItTakes(t *testing.T) {
 	b.stop()
 	w.engine.crash(status.Instances[0].Container, 9)
 	b = w.start(options{idle: true})
-	b.edit("prod", func(prod *deploy.StageSpec) { prod.AutoPromote = true })
+	b.edit(func(prod *deploy.StageSpec) { prod.AutoPromote = true })
 	b = w.start(options{})
 	b.eventually(func() bool { return b.status().Release != nil }, "it is promoted once it is up again")
 	p, err := b.Promotion(t.Context(), "shop", "prod", "")
@@ -470,7 +470,7 @@ func TestPromoteFrom_IsNoChangeToDeploy(t *testing.T) {
 	w.images.push("shop", "1", appGood)
 	b.pair(func(prod *deploy.StageSpec) { prod.PromoteFrom = "" })
 	b.goLive("1")
-	b.edit("prod", func(prod *deploy.StageSpec) {
+	b.edit(func(prod *deploy.StageSpec) {
 		prod.PromoteFrom, prod.PromoteAfter, prod.AutoPromote, prod.PromoteApproval = "staging", deploy.Duration(time.Minute), true, true
 	})
 	require.Empty(t, b.status().Changes, "it counts as soon as it is saved")

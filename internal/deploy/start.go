@@ -77,9 +77,8 @@ func (s *Service) Rollback(ctx context.Context, actor, project, stageName, relea
 		return Deployment{}, err
 	}
 	return s.ask(ctx, project, stageName, func(*sqlite.Tx, stage) (deployment, error) {
-		_, reference, _ := splitReference(back.Reference)
 		return deployment{Deployment: Deployment{
-			Kind: KindRollback, Reference: reference, Release: back.ID, Digest: back.Digest, Trigger: t, Actor: actor,
+			Kind: KindRollback, Reference: referenceIn(back.Reference), Release: back.ID, Digest: back.Digest, Trigger: t, Actor: actor,
 		}}, nil
 	})
 }
@@ -222,16 +221,17 @@ func cleanReference(repository, asked string) (string, error) {
 	return asked, nil
 }
 
-// splitReference takes "repository:tag" or "repository@sha256:…" apart.
-func splitReference(s string) (repository, reference string, ok bool) {
-	if repository, reference, ok = strings.Cut(s, "@"); ok {
-		return repository, reference, true
+// referenceIn gives what follows the repository in "repository:tag" or
+// "repository@sha256:…"; "" when nothing does.
+func referenceIn(s string) string {
+	if _, digest, ok := strings.Cut(s, "@"); ok {
+		return digest
 	}
 	i := strings.LastIndexByte(s, ':')
 	if i < 0 || strings.Contains(s[i:], "/") {
-		return s, "", false
+		return ""
 	}
-	return s[:i], s[i+1:], true
+	return s[i+1:]
 }
 
 // short gives a digest as people compare it.

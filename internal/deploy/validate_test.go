@@ -50,8 +50,14 @@ func TestTagRule_MatchesWhatItSays(t *testing.T) {
 
 func FuzzTagRule(f *testing.F) {
 	for _, seed := range [][3]string{
-		{"exact", "latest", "latest"}, {"glob", "a[", "a"}, {"glob", "*-*", "x-y"}, {"semver", ">=1 <2 || ~3", "1.2.3"}, {"semver", "x", "v0.0.0-a+b"},
-		{"regexp", "v[0-9]+", "v1"}, {"regexp", "a)|(b", "a"}, {"regexp", "(?m)^a$", "a"},
+		{"exact", "latest", "latest"},
+		{"glob", "a[", "a"},
+		{"glob", "*-*", "x-y"},
+		{"semver", ">=1 <2 || ~3", "1.2.3"},
+		{"semver", "x", "v0.0.0-a+b"},
+		{"regexp", "v[0-9]+", "v1"},
+		{"regexp", "a)|(b", "a"},
+		{"regexp", "(?m)^a$", "a"},
 	} {
 		f.Add(seed[0], seed[1], seed[2])
 	}
