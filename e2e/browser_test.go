@@ -28,6 +28,7 @@ func TestBrowser(t *testing.T) {
 	b.push("hello", "1", image(t, "1"))
 	b.push("hello", "2", image(t, "2"))
 	b.push("hello", "slow", image(t, "slow", "APP_START_DELAY=10m"))
+	b.push("hello", "late", image(t, "4", "APP_FAIL_AFTER=8s"))
 	b.push("hello", "broken", image(t, "3", "APP_CRASH=no database at db:5432"))
 
 	file := filepath.Join(t.TempDir(), "report.json")

@@ -1,0 +1,172 @@
+import http from 'node:http';
+import { expect, makeStage, picture, sound, test, unique } from './berth.ts';
+
+const server = new URL(process.env.BERTH_URL ?? 'http://localhost:8080');
+
+/** Asks a stage's app once, by its hostname, as a visitor of that name. */
+function visit(host: string, agent = 'visitor', accept = '*/*'): Promise<{ status: number; body: string }> {
+	return new Promise((resolve, reject) => {
+		http
+			.get({ host: '127.0.0.1', port: server.port, path: '/', headers: { host, 'user-agent': agent, accept }, agent: false }, (answer) => {
+				let body = '';
+				answer.on('data', (part) => (body += part)).on('end', () => resolve({ status: answer.statusCode ?? 0, body }));
+			})
+			.on('error', reject);
+	});
+}
+
+/** Keeps visitors coming until it is called. */
+function visitors(host: string): () => Promise<void> {
+	let on = true;
+	const coming = (async () => {
+		for (let n = 0; on; n++) {
+			await visit(host, `visitor ${n % 20}`);
+			await new Promise((next) => setTimeout(next, 20));
+		}
+	})();
+	return async () => {
+		on = false;
+		await coming;
+	};
+}
+
+test('a release that breaks late is taken back, and says why', async ({ dashboard: page }, info) => {
+	test.slow();
+	const project = unique(info, 'guarded');
+	const stage = await makeStage(page, project, { guard: { window: '5m' } });
+	await stage.live('1');
+	const leave = visitors(`${project}.localhost`);
+	try {
+		await page.goto(stage.path);
+		await page.getByRole('button', { name: 'Deploy', exact: true }).click();
+		await page.getByLabel('Tag or digest').fill('late');
+		await page.getByRole('button', { name: 'Deploy late' }).click();
+		const guard = page.getByTestId('watch-guard');
+		await expect(guard).toHaveAttribute('data-state', 'watching', { timeout: 60_000 });
+		await expect(guard.getByRole('row', { name: /Answers/ })).toContainText(/[1-9]/);
+		await sound(page);
+		await picture(page, info, 'guard');
+		await expect(page.getByTestId('reverted')).toContainText('answers were errors', { timeout: 60_000 });
+		await expect(guard).toHaveAttribute('data-state', 'breached');
+		await sound(page);
+		await picture(page, info, 'guard-breached');
+		await expect.poll(async () => (await visit(`${project}.localhost`)).body).toContain('1 ');
+		await page.goto(stage.path);
+		await expect(page.getByText('was taken back').first()).toBeVisible();
+		await sound(page);
+	} finally {
+		await leave();
+		await stage.remove();
+	}
+});
+
+test('a canary is given to everybody, and another is taken back', async ({ dashboard: page }, info) => {
+	test.slow();
+	const project = unique(info, 'canary');
+	const stage = await makeStage(page, project, { canary: { share: 30, duration: '1h' } });
+	await stage.live('1');
+	const leave = visitors(`${project}.localhost`);
+	const deploy = async (tag: string) => {
+		await page.goto(stage.path);
+		await page.getByRole('button', { name: 'Deploy', exact: true }).click();
+		await page.getByLabel('Tag or digest').fill(tag);
+		await page.getByRole('button', { name: `Deploy ${tag}` }).click();
+		await expect(page.getByTestId('watch-canary')).toHaveAttribute('data-state', 'watching', { timeout: 60_000 });
+	};
+	try {
+		await deploy('2');
+		await expect(page.getByTestId('watch-canary').getByRole('row', { name: /Errors/ })).toContainText('0 %');
+		await sound(page);
+		await picture(page, info, 'canary');
+		await page.getByRole('button', { name: 'Give it to everybody' }).click();
+		await expect(page.locator('h1 ~ [data-status=live], [data-status=live]').first()).toBeVisible({ timeout: 30_000 });
+		await expect(page.getByTestId('watch-canary')).toHaveAttribute('data-state', 'ended');
+		await expect.poll(async () => (await visit(`${project}.localhost`)).body).toContain('2 ');
+
+		await deploy('1');
+		await page.goto(stage.path);
+		await expect(page.getByText('30 % of the clients try 1')).toBeVisible();
+		await page.getByText('30 % of the clients try 1').click();
+		await page.getByRole('button', { name: 'Go back' }).click();
+		await sound(page);
+		await page.getByRole('alertdialog').getByRole('button', { name: 'Go back' }).click();
+		await expect(page.getByText('It was canceled.', { exact: false }).first()).toBeVisible({ timeout: 30_000 });
+		await expect.poll(async () => (await visit(`${project}.localhost`)).body).toContain('2 ');
+	} finally {
+		await leave();
+		await stage.remove();
+	}
+});
+
+test('a stage is paused, and maintained, and neither for ever', async ({ dashboard: page }, info) => {
+	const project = unique(info, 'paused');
+	const stage = await makeStage(page, project);
+	await stage.live('1');
+	const more = async (item: string) => {
+		await page.getByRole('button', { name: /^More/ }).click();
+		await page.getByRole('menuitem', { name: item }).click();
+	};
+	try {
+		await page.goto(stage.path);
+		await more('Pause…');
+		await page.getByLabel('Why').fill('holidays until Monday');
+		await sound(page);
+		await page.getByRole('button', { name: 'Pause', exact: true }).click();
+		await expect(page.getByTestId('paused')).toContainText('holidays until Monday');
+		await page.getByRole('button', { name: 'Deploy', exact: true }).click();
+		await page.getByLabel('Tag or digest').fill('2');
+		await page.getByRole('button', { name: 'Deploy 2' }).click();
+		await expect(page.getByRole('dialog').getByRole('alert')).toContainText('resume it first');
+		await page.getByRole('button', { name: 'Cancel' }).click();
+
+		await more('Maintenance page…');
+		await page.getByLabel('What visitors read').fill('Back at noon.');
+		await page.getByLabel('Ask again after').fill('0');
+		await expect(page.getByRole('button', { name: 'Begin maintenance' })).toBeDisabled();
+		await page.getByLabel('Ask again after').fill('10');
+		await sound(page);
+		await page.getByRole('button', { name: 'Begin maintenance' }).click();
+		await expect(page.getByTestId('maintenance')).toContainText('Back at noon.');
+		const seen = await visit(`${project}.localhost`, 'browser', 'text/html');
+		expect(seen.status).toBe(503);
+		expect(seen.body).toContain('Back at noon.');
+		await sound(page);
+		await picture(page, info, 'paused');
+		await page.goto(`/projects/${project}`);
+		await expect(page.getByTestId('stage-prod')).toContainText('maintenance');
+		await sound(page);
+
+		await page.goto(stage.path);
+		await page.getByRole('button', { name: 'End maintenance' }).click();
+		await expect(page.getByTestId('maintenance')).toHaveCount(0);
+		await page.getByRole('button', { name: 'Resume', exact: true }).click();
+		await expect(page.getByTestId('paused')).toHaveCount(0);
+		expect((await visit(`${project}.localhost`)).status).toBe(200);
+	} finally {
+		await stage.remove();
+	}
+});
+
+test('the guard and the canary are set in the settings', async ({ dashboard: page }, info) => {
+	const project = unique(info, 'watched');
+	const stage = await makeStage(page, project);
+	try {
+		await page.goto(`${stage.path}/settings`);
+		await page.getByRole('heading', { name: 'Guard and canary' }).click();
+		await page.getByLabel('Watch a new release after the switch').check();
+		await page.getByLabel('For', { exact: true }).fill('1s');
+		await expect(page.getByText('it is 5s at least', { exact: false })).toBeVisible();
+		await page.getByLabel('For', { exact: true }).fill('3m');
+		await page.getByLabel('Give it to some clients first').check();
+		await page.getByLabel('Share of clients').fill('25');
+		await page.getByLabel('More errors than before').fill('2.5');
+		await sound(page);
+		await page.getByRole('heading', { name: 'Guard and canary' }).scrollIntoViewIfNeeded();
+		await picture(page, info, 'guard-settings');
+		await page.getByRole('button', { name: 'Save', exact: true }).click();
+		await expect(page).toHaveURL(new RegExp(`${stage.path}$`));
+		expect(await stage.spec()).toMatchObject({ guard: { window: '3m0s', error_rate: 2.5, min_requests: 20 }, canary: { share: 25, duration: '5m0s' } });
+	} finally {
+		await stage.remove();
+	}
+});
