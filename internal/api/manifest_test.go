@@ -1,0 +1,76 @@
+package api_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestManifest_IsExportedPlannedAndApplied(t *testing.T) {
+	s := newServer(t)
+	exported := s.do(member, http.MethodGet, "/api/manifest", "")
+	require.Equal(t, http.StatusOK, exported.StatusCode, exported.body)
+	require.Equal(t, "application/yaml", exported.Header.Get("Content-Type"))
+	require.Contains(t, exported.Header.Get("Content-Disposition"), "berth.yaml")
+	require.Contains(t, exported.body, "shop.example.com")
+	require.NotContains(t, exported.body, "hunter2")
+	require.NotContains(t, exported.body, "registries", "they are for administrators")
+	require.Contains(t, s.do(admin, http.MethodGet, "/api/manifest", "").body, "registries: {}")
+
+	unchanged := s.do(member, http.MethodPost, "/api/manifest/plan", document(t, exported.body))
+	require.Contains(t, unchanged.body, `"changes":[]`)
+	changed := strings.Replace(exported.body, "shop.example.com", "new.example.com", 1)
+	planned := s.do(member, http.MethodPost, "/api/manifest/plan", document(t, changed))
+	require.Contains(t, planned.body, `"name":"shop/prod","fields":[{"field":"hostname","from":"shop.example.com","to":"new.example.com"}]`)
+
+	old := s.do(member, http.MethodPost, "/api/manifest/apply", document(t, changed, "fingerprint", "another"))
+	require.Equal(t, http.StatusConflict, old.StatusCode, old.body)
+	var plan struct{ Fingerprint string }
+	require.NoError(t, json.Unmarshal([]byte(planned.body), &plan))
+	applied := s.do(member, http.MethodPost, "/api/manifest/apply", document(t, changed, "fingerprint", plan.Fingerprint))
+	require.Equal(t, http.StatusOK, applied.StatusCode, applied.body)
+	require.Contains(t, s.do(member, http.MethodGet, "/api/projects/shop/stages/prod", "").body, "new.example.com")
+}
+
+func TestManifest_LeavesAccountsAtRegistriesToAdministrators(t *testing.T) {
+	s := newServer(t)
+	body := document(t, "berth: 1\nregistries: {plain.example.com: {insecure: true}}\n")
+	for _, path := range []string{"/api/manifest/plan", "/api/manifest/apply"} {
+		require.Equal(t, http.StatusForbidden, s.do(member, http.MethodPost, path, body).StatusCode)
+	}
+	require.Equal(t, http.StatusOK, s.do(admin, http.MethodPost, "/api/manifest/apply", body).StatusCode)
+}
+
+func TestManifest_NamesTheFieldsThatAreWrong(t *testing.T) {
+	s := newServer(t)
+	got := s.do(member, http.MethodPost, "/api/manifest/plan", document(t, "berth: 1\nprojects: {shop: {imag: shop}}\n"))
+	require.Equal(t, http.StatusUnprocessableEntity, got.StatusCode)
+	require.Contains(t, got.body, `"location":"body.projects.shop.imag"`)
+	require.Contains(t, got.body, "line 2, column 19")
+}
+
+func TestManifest_IsSealedOnlyForPublicKeys(t *testing.T) {
+	s := newServer(t)
+	got := s.do(admin, http.MethodPost, "/api/manifest/export", `{"recipients":["ana"]}`)
+	require.Equal(t, http.StatusUnprocessableEntity, got.StatusCode)
+	got = s.do(admin, http.MethodPost, "/api/manifest/export",
+		`{"recipients":["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]}`)
+	require.Equal(t, http.StatusOK, got.StatusCode, got.body)
+	require.Contains(t, got.body, "-----BEGIN AGE ENCRYPTED FILE-----")
+	require.NotContains(t, got.body, "hunter2")
+}
+
+// document is a request with a document in it, and perhaps another field.
+func document(t *testing.T, yaml string, more ...string) string {
+	t.Helper()
+	body := map[string]string{"document": yaml}
+	if len(more) == 2 {
+		body[more[0]] = more[1]
+	}
+	raw, err := json.Marshal(body)
+	require.NoError(t, err)
+	return string(raw)
+}
