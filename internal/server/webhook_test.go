@@ -1,0 +1,140 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/sync/errgroup"
+
+	"berth/internal/deploy"
+	"berth/internal/registry"
+	"berth/internal/secret"
+	"berth/internal/sqlite"
+	"berth/internal/webhook"
+)
+
+// TestWebhooks_ReplayedTenThousandTimesMakeOneDeployment has a real registry,
+// with a password, and everything of Berth's but an engine.
+func TestWebhooks_ReplayedTenThousandTimesMakeOneDeployment(t *testing.T) {
+	const times = 10_000
+	s := newServer(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running errgroup.Group
+	running.Go(func() error { return s.watcher.Run(ctx) })
+	running.Go(func() error { return s.deploy.Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, running.Wait())
+	})
+
+	host := distribution(t)
+	push := func() {
+		image, err := random.Image(64, 1)
+		require.NoError(t, err)
+		repository, err := name.NewRepository(host + "/shop")
+		require.NoError(t, err)
+		require.NoError(t, remote.Write(repository.Tag("latest"), image, remote.WithAuth(&authn.Basic{Username: "ina", Password: "ina-password"})))
+	}
+	push()
+	require.NoError(t, s.resolver.SetAccount(ctx, "ana", nil, registry.RegistryAccount{Host: host, Username: "ina"}, secret.New("ina-password")))
+	_, err := s.deploy.CreateProject(ctx, "ana", deploy.Project{Name: "shop", Image: host + "/shop"})
+	require.NoError(t, err)
+	_, err = s.deploy.CreateStage(ctx, "ana", "shop", "prod", deploy.StageSpec{Hostname: "shop.localhost", Tags: deploy.TagRule{Kind: deploy.TagExact, Pattern: "latest"}})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		list, _ := s.watcher.Sources("", "", 0)
+		return len(list) == 1 && list[0].State == registry.SourceOK
+	}, 20*time.Second, 10*time.Millisecond, "what is there at first is taken note of")
+	push()
+
+	// The same service with no limit to how often it is told.
+	hooks, err := webhook.New(webhook.Config{DB: s.db, Events: s.events, Secrets: s.vault, Hinter: s.watcher, BaseURL: s.settings.BaseURL, Rate: 1e6})
+	require.NoError(t, err)
+	made, err := hooks.Add(ctx, "ana", webhook.Request{Name: "ci", Source: webhook.Generic})
+	require.NoError(t, err)
+	delivery := webhook.Incoming{
+		Source: webhook.Generic, Token: secret.New(filepath.Base(made.URL.Reveal())), Header: http.Header{},
+		Body: fmt.Appendf(nil, `{"image":%q}`, host+"/shop:latest"), Address: "192.0.2.1",
+	}
+	var senders errgroup.Group
+	for range 50 {
+		senders.Go(func() error {
+			for range times / 50 {
+				if d, err := hooks.Receive(ctx, delivery); err != nil || d.Verdict != webhook.Accepted {
+					return fmt.Errorf("%s %s: %w", d.Verdict, d.Reason, err)
+				}
+			}
+			return nil
+		})
+	}
+	require.NoError(t, senders.Wait())
+	require.Eventually(t, func() bool {
+		var left int
+		require.NoError(t, s.db.Read(ctx, func(tx *sqlite.Tx) error {
+			return tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM registry_hints`).Scan(&left)
+		}))
+		return left == 0
+	}, 30*time.Second, 20*time.Millisecond, "all is looked up")
+
+	deployments := func() []deploy.Deployment {
+		list, _, err := s.deploy.Deployments(ctx, deploy.DeploymentFilter{Project: "shop"}, deploy.Page{})
+		require.NoError(t, err)
+		return list
+	}
+	require.Eventually(t, func() bool { return len(deployments()) > 0 }, 20*time.Second, 10*time.Millisecond)
+	list := deployments()
+	require.Len(t, list, 1)
+	require.Equal(t, deploy.TriggerWebhook, list[0].Trigger)
+	require.Equal(t, "latest", list[0].Reference)
+	kept, _, err := hooks.Deliveries(ctx, made.Webhook.ID, "", times)
+	require.NoError(t, err)
+	require.Len(t, kept, 200)
+}
+
+// distribution starts Debian's docker-registry with a password and gives its
+// host.
+func distribution(t *testing.T) string {
+	t.Helper()
+	if _, err := exec.LookPath("docker-registry"); err != nil {
+		if os.Getenv("BERTH_TEST_ENGINES") == "required" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	hash, err := bcrypt.GenerateFromPassword([]byte("ina-password"), bcrypt.MinCost)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "htpasswd"), []byte("ina:"+string(hash)+"\n"), 0o600))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	host := l.Addr().String()
+	require.NoError(t, l.Close())
+	config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\nauth: {htpasswd: {realm: test, path: %q}}\n",
+		filepath.Join(dir, "data"), host, filepath.Join(dir, "htpasswd"))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.yml"), []byte(config), 0o600))
+	cmd := exec.Command("docker-registry", "serve", filepath.Join(dir, "config.yml"))
+	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	require.Eventually(t, func() bool {
+		res, err := http.Get("http://" + host + "/v2/")
+		return err == nil && res.Body.Close() == nil && res.StatusCode == http.StatusUnauthorized
+	}, 20*time.Second, 20*time.Millisecond, "docker-registry answers")
+	return host
+}
