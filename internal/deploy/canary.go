@@ -145,7 +145,10 @@ func (a *attempt) lookAtContainers(ctx context.Context) error {
 
 // keepWatch has what was watched stored with the end of the step.
 func (a *attempt) keepWatch(w Watch) {
-	a.later(func(ctx context.Context, tx *sqlite.Tx) error { return saveWatch(ctx, tx, a.d.ID, w) })
+	a.later(func(ctx context.Context, tx *sqlite.Tx) error {
+		tx.OnCommit(func() { a.s.verdicts.count(a.d, w) })
+		return saveWatch(ctx, tx, a.d.ID, w)
+	})
 }
 
 // said tells what was seen, for a person.

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"maps"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,28 +34,73 @@ func (l *losses) forget(stageID string) {
 	delete(l.of, stageID)
 }
 
-// collector gives the losses to Prometheus.
+// verdicts counts how watches ended, since the start.
+type verdicts struct {
+	mu sync.Mutex
+	of map[verdictKey]uint64
+}
+
+type verdictKey struct {
+	stageID, project, stage string
+	phase                   WatchPhase
+	state                   WatchState
+}
+
+func (v *verdicts) count(d deployment, w Watch) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.of == nil {
+		v.of = map[verdictKey]uint64{}
+	}
+	v.of[verdictKey{d.stageID, d.Project, d.Stage, w.Phase, w.State}]++
+}
+
+// forget counts nothing of a stage any more that is gone.
+func (v *verdicts) forget(stageID string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	maps.DeleteFunc(v.of, func(k verdictKey, _ uint64) bool { return k.stageID == stageID })
+}
+
+// collector gives the losses and the verdicts to Prometheus.
 type collector struct {
-	losses *losses
-	lost   *prometheus.Desc
+	losses   *losses
+	lost     *prometheus.Desc
+	verdicts *verdicts
+	watched  *prometheus.Desc
 }
 
 // Collector gives, by project and stage, how many instances were taken out of
-// their route for not answering their probe any more. A stage that lost none
-// has no figure.
+// their route for not answering their probe any more, and how the watches of
+// new releases ended. What did not happen has no figure.
 func (s *Service) Collector() prometheus.Collector {
-	return &collector{&s.losses, prometheus.NewDesc("berth_instances_lost_total",
-		"Instances that stopped answering their probe while requests went to them.", []string{"project", "stage"}, nil)}
+	stage := []string{"project", "stage"}
+	return &collector{
+		losses: &s.losses,
+		lost: prometheus.NewDesc("berth_instances_lost_total",
+			"Instances that stopped answering their probe while requests went to them.", stage, nil),
+		verdicts: &s.verdicts,
+		watched: prometheus.NewDesc("berth_watches_total",
+			"Watches of new releases that are over, by phase (canary or guard) and how they ended.", append(stage, "phase", "state"), nil),
+	}
 }
 
-// Describe names the figure.
-func (c *collector) Describe(to chan<- *prometheus.Desc) { to <- c.lost }
+// Describe names the figures.
+func (c *collector) Describe(to chan<- *prometheus.Desc) {
+	to <- c.lost
+	to <- c.watched
+}
 
 // Collect gives the figures.
 func (c *collector) Collect(to chan<- prometheus.Metric) {
 	c.losses.mu.Lock()
-	defer c.losses.mu.Unlock()
 	for _, of := range c.losses.of {
 		to <- prometheus.MustNewConstMetric(c.lost, prometheus.CounterValue, float64(of.instances), of.project, of.stage)
+	}
+	c.losses.mu.Unlock()
+	c.verdicts.mu.Lock()
+	defer c.verdicts.mu.Unlock()
+	for of, n := range c.verdicts.of {
+		to <- prometheus.MustNewConstMetric(c.watched, prometheus.CounterValue, float64(n), of.project, of.stage, string(of.phase), string(of.state))
 	}
 }

@@ -283,8 +283,10 @@ func (s *Service) endWatch(ctx context.Context, tx *sqlite.Tx, d deployment, why
 	if err := saveStep(ctx, tx, d.ID, guard); err != nil {
 		return err
 	}
+	w := k.as(outcome{Ended, why})
+	tx.OnCommit(func() { s.verdicts.count(d, w) })
 	err := s.events.Append(ctx, tx, event.Event{Kind: eventStep, Actor: "berth", Project: d.Project, Stage: d.Stage, Deployment: d.ID}, guard)
-	return errors.Join(err, saveWatch(ctx, tx, d.ID, k.as(outcome{Ended, why})))
+	return errors.Join(err, saveWatch(ctx, tx, d.ID, w))
 }
 
 func (s *Service) warmOf(ctx context.Context, st stage, back release) (to *served, from deployment, err error) {

@@ -202,12 +202,13 @@ func because(why string) string {
 	return ": " + why
 }
 
-// percent spells a share as people do: "0 %", "0.4 %", "37 %".
+// percent spells a share as people do: "0 %", "0.4 %", "37 %", with a space
+// that no line breaks at.
 func percent(share float64) string {
 	switch p := share * 100; {
 	case p == 0 || p >= 10:
-		return fmt.Sprintf("%.0f %%", p)
+		return fmt.Sprintf("%.0f\u00a0%%", p)
 	default:
-		return fmt.Sprintf("%.1f %%", p)
+		return fmt.Sprintf("%.1f\u00a0%%", p)
 	}
 }

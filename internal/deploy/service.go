@@ -90,6 +90,7 @@ type Service struct {
 	jobs       jobs
 	beats      beats
 	losses     losses
+	verdicts   verdicts
 	restarts   restarts
 	canaries   canaries
 	watches    watches

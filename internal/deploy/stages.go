@@ -235,6 +235,7 @@ func (s *Service) removeStage(ctx context.Context, actor string, st stage, withA
 		}
 		s.beats.forget(st.ID)
 		s.losses.forget(st.ID)
+		s.verdicts.forget(st.ID)
 		return s.emitStage(ctx, tx, eventStageRemoved, actor, st)
 	})
 	if err != nil {
