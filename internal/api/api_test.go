@@ -222,7 +222,7 @@ var calls = []call{
 	{name: "remove an image that is not there", as: member, method: "DELETE", path: "/api/images?repository=nope", status: 404},
 	{name: "remove a tag that is not there", as: member, method: "DELETE", path: "/api/images/tags?repository=nope&tag=1", status: 404},
 	{name: "registries", as: admin, method: "GET", path: "/api/registries", status: 200, holds: []string{`{"items":[]}`}},
-	{name: "set a registry's account", as: admin, method: "PUT", path: "/api/registries/ghcr.io", body: `{"username":"ana","password":"s3cret"}`, status: 204, events: []event.Kind{"secret.set", "registry_account.set"}},
+	{name: "set a registry's account", as: admin, method: "PUT", path: "/api/registries/ghcr.io", body: `{"username":"ana","password":"s3cret"}`, status: 204, events: []event.Kind{"registry_account.set"}},
 	{name: "set a registry's account unseen", as: admin, method: "PUT", path: "/api/registries/ghcr.io", body: `{"username":"ana","password":"s3cret","version":1}`, status: 409, holds: []string{`"code":"conflict"`}, lacks: []string{"s3cret"}},
 	{name: "set a registry's account of no version", as: admin, method: "PUT", path: "/api/registries/ghcr.io", body: `{"username":"ana","password":"s3cret","version":-1}`, status: 422, holds: []string{`"location":"body.version"`}, lacks: []string{"s3cret"}},
 	{name: "remove a registry's account that is not there", as: admin, method: "DELETE", path: "/api/registries/ghcr.io", status: 404},

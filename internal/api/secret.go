@@ -23,6 +23,9 @@ func notOfBerth(slotContext string) error {
 	case webhook.SlotContext:
 		return fault.Forbidden("the secrets of webhooks are set with the webhook")
 	}
+	if vault.Inner(slotContext) {
+		return fault.Forbidden("the secrets of %q are Berth's own", slotContext)
+	}
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"berth/internal/fault"
+	"berth/internal/vault"
 )
 
 // The bounds of what a person may ask for.
@@ -157,8 +158,7 @@ func (c *checks) variables(s StageSpec) {
 		c.when(plain, field, "the variable is in env too")
 		c.when(!slotForm.MatchString(ref.Context), field+".context", "it names a context of slots, such as %q", "shop")
 		// Else whoever may edit a stage could read the passwords of registry accounts, which only administrators set.
-		c.when(ref.Context == "registry", field+".context", "these slots are for Berth's registry accounts alone")
-		c.when(strings.HasPrefix(ref.Context, "berth/"), field+".context", "these slots are for Berth alone")
+		c.when(vault.Inner(ref.Context), field+".context", "these slots are for Berth alone")
 		c.when(!slotForm.MatchString(ref.Name), field+".name", "it names a slot, such as %q", "database-password")
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"berth/internal/fault"
 	"berth/internal/registry"
 	"berth/internal/sqlite"
+	"berth/internal/vault"
 )
 
 // Request is what an apply, or its plan, is asked for.
@@ -156,7 +157,7 @@ func (s *Service) wanted(ctx context.Context, r Request) (Wanted, source, error)
 		doc.Projects[name] = p
 	}
 	for _, slot := range doc.slots() {
-		if ofBerth(slot.Context) {
+		if vault.Inner(slot.Context) {
 			wrong = append(wrong, from.flaws(slot.steps(), "", fault.Invalid("these secrets are set with what they belong to"))...)
 		}
 	}
@@ -186,7 +187,7 @@ func (s *Service) password(ctx context.Context, w Wanted, from source, host stri
 		return nil
 	}
 	slot := Slot{p.Context, p.Name}
-	if ofBerth(slot.Context) {
+	if vault.Inner(slot.Context) {
 		return from.flaws(append(at, "password"), "", fault.Invalid("these secrets are for what they belong to alone"))
 	}
 	value := w.Values[slot]

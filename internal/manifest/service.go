@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"strings"
 	"time"
 
 	"filippo.io/age"
@@ -198,7 +197,7 @@ func (s *Service) state(ctx context.Context) (have State, err error) {
 	slots, err := s.vault.List(ctx, "")
 	have.Slots, have.Values = map[Slot]int64{}, Values{}
 	for _, slot := range slots {
-		if !ofBerth(slot.Context) {
+		if !vault.Inner(slot.Context) {
 			have.Slots[Slot{slot.Context, slot.Name}] = slot.Version
 		}
 	}
@@ -226,10 +225,4 @@ func (s *Service) value(ctx context.Context, slot Slot) (secret.Text, error) {
 		return s.accounts.Password(ctx, slot.Name)
 	}
 	return s.vault.Get(ctx, slot.Context, slot.Name)
-}
-
-// ofBerth says whether slots of a context are set with what they belong to, by
-// those who may set that, and never by themselves.
-func ofBerth(slotContext string) bool {
-	return slotContext == registry.SecretContext || strings.HasPrefix(slotContext, "berth/")
 }

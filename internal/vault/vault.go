@@ -205,7 +205,18 @@ type about struct {
 	Version int64  `json:"version"`
 }
 
+// Inner says whether a context is Berth's own. Its slots are set with what
+// they belong to (a registry account, a channel, a webhook), by those who may
+// set that: no stage may use them, nobody sets or lists them by themselves,
+// and their events are those of what they belong to.
+func Inner(slotContext string) bool {
+	return slotContext == "registry" || strings.HasPrefix(slotContext, "berth/")
+}
+
 func (v *Vault) record(ctx context.Context, tx *sqlite.Tx, kind event.Kind, actor string, slot Slot) error {
+	if Inner(slot.Context) {
+		return nil
+	}
 	return v.events.Append(ctx, tx, event.Event{Kind: kind, Actor: actor, At: v.now()},
 		about{Context: slot.Context, Name: slot.Name, Version: slot.Version})
 }

@@ -224,6 +224,22 @@ func TestGet_OpensNothingThatWasMovedOrAltered(t *testing.T) {
 	}
 }
 
+func TestVault_LeavesItsOwnSlotsToTheEventsOfWhatTheyBelongTo(t *testing.T) {
+	h := open(t)
+	for _, slotContext := range []string{"registry", "berth/notify", "berth/webhook"} {
+		require.True(t, vault.Inner(slotContext))
+		_, err := h.Set(t.Context(), "ana", slotContext, "ghcr.io", secret.New("x"))
+		require.NoError(t, err)
+		require.NoError(t, h.Remove(t.Context(), "ana", slotContext, "ghcr.io"))
+	}
+	for _, slotContext := range []string{"shop", "registry/shop", "berth", "berths/x"} {
+		require.False(t, vault.Inner(slotContext))
+	}
+	list, err := h.events.Since(t.Context(), 0, event.Filter{}, 0)
+	require.NoError(t, err)
+	require.Empty(t, list)
+}
+
 func TestVault_WritesNoValueAnywhere(t *testing.T) {
 	h := open(t)
 	const value = "hunter2-is-nowhere-to-be-read"
