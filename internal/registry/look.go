@@ -383,9 +383,14 @@ func (s *sight) commitTags(ctx context.Context, tx *sqlite.Tx, now time.Time) er
 			return err
 		}
 	}
-	if s.err != nil {
-		return nil
+	if s.err == nil {
+		return s.commitNames(ctx, tx, now)
 	}
+	return nil
+}
+
+// commitNames writes down what a whole list of tags tells.
+func (s *sight) commitNames(ctx context.Context, tx *sqlite.Tx, now time.Time) error {
 	for _, tag := range s.note {
 		if err := putWatchedTag(ctx, tx, s.repository, tag, known{}, now); err != nil {
 			return err

@@ -219,7 +219,7 @@ func (d *distribution) repository(repository string) name.Repository {
 }
 
 // push puts a new image at a tag.
-func (d *distribution) push(repository string, tags ...string) {
+func (d *distribution) push(repository string, tags ...string) { //nolint:unparam // it reads better with the name
 	d.t.Helper()
 	for _, tag := range tags {
 		image, err := random.Image(64, 1)

@@ -52,8 +52,7 @@ func Parse(source Source, event, mediaType string, body []byte, host string) (Pa
 // unwrapForm takes JSON out of a form's field "payload", which forges can send
 // instead of JSON alone.
 func unwrapForm(mediaType string, body []byte) ([]byte, error) {
-	kind, _, err := mime.ParseMediaType(mediaType)
-	if err != nil || kind != "application/x-www-form-urlencoded" {
+	if kind, _, _ := mime.ParseMediaType(mediaType); kind != "application/x-www-form-urlencoded" {
 		return body, nil
 	}
 	form, err := url.ParseQuery(string(body))

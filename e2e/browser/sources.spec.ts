@@ -1,0 +1,107 @@
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { expect, picture, sound, test, unique } from './berth.ts';
+
+/** A registry on this machine that has one tag, whose image can be moved. */
+async function registry() {
+	let digit = 'a';
+	const server = http.createServer((request, response) => {
+		if (request.url?.includes('/manifests/latest')) response.setHeader('Docker-Content-Digest', `sha256:${digit.repeat(64)}`);
+		response.writeHead(request.url === '/v2/' || request.url?.includes('/manifests/latest') ? 200 : 404).end();
+	});
+	await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+	return { host: `127.0.0.1:${(server.address() as AddressInfo).port}`, move: (to: string) => (digit = to), close: () => server.close() };
+}
+
+test('a push elsewhere is told of by a webhook, kept, and replayed', async ({ dashboard: page }, info) => {
+	const elsewhere = await registry();
+	const project = unique(info, 'afar');
+	const name = unique(info, 'packages');
+	const image = `${elsewhere.host}/${project}`;
+	const source = page.getByTestId('sources').locator(`[data-source="${image}"]`);
+	const post = async (path: string, data: object) => {
+		const answer = await page.request.post(path, { data });
+		expect(answer.ok(), await answer.text()).toBe(true);
+	};
+	let address = '';
+	let secret = '';
+
+	await test.step('watch an image in another registry', async () => {
+		await post('/api/projects', { name: project, image });
+		await post(`/api/projects/${project}/stages`, { name: 'prod', spec: { hostname: `${project}.localhost`, tags: { kind: 'exact', pattern: 'latest' } } });
+		await page.goto('/sources');
+		await expect(page.getByRole('heading', { level: 1, name: 'Sources' })).toBeVisible();
+		await expect(source).toContainText('Good');
+		await expect(source).toContainText('exact latest');
+		await source.getByRole('button', { name: `Look at ${image} now` }).click();
+		await expect(page.getByText(`Looking at ${image}`)).toBeVisible();
+		await sound(page);
+	});
+
+	await test.step('add a webhook, and be shown its address once', async () => {
+		await page.getByRole('button', { name: 'New webhook' }).first().click();
+		const dialog = page.getByRole('dialog', { name: 'New webhook' });
+		await dialog.getByLabel('Who sends').selectOption('zot');
+		await expect(dialog.getByLabel('Registry')).toHaveAttribute('required', '');
+		await dialog.getByLabel('Who sends').selectOption('dockerhub');
+		await expect(dialog).toContainText('can send no secret');
+		await dialog.getByLabel('Who sends').selectOption('generic');
+		await dialog.getByLabel('Name').fill(name);
+		await dialog.getByLabel('For', { exact: true }).selectOption(project);
+		await sound(page);
+		await picture(page, info, 'webhook-new');
+		await dialog.getByRole('button', { name: 'Add webhook' }).click();
+		address = (await page.getByTestId('webhook-address').textContent()) ?? '';
+		secret = (await page.getByTestId('webhook-secret').textContent()) ?? '';
+		expect(address).toMatch(/\/api\/webhooks\/generic\/[\w-]{43}$/);
+		await sound(page);
+		await picture(page, info, 'webhook-address');
+		await page.getByRole('button', { name: 'Done' }).click();
+		await expect(page.locator('body')).not.toContainText(address);
+		await page.getByTestId('webhooks').getByRole('link', { name }).click();
+		await expect(page.getByText('Nothing was sent yet')).toBeVisible();
+		await sound(page);
+	});
+
+	const send = async (data: object, key: string) => (await fetch(address, { method: 'POST', body: JSON.stringify(data), headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${key}` } })).status;
+	const deliveries = page.getByTestId('deliveries').getByRole('listitem');
+
+	await test.step('see what became of each delivery', async () => {
+		expect(await send({ image: `${image}:latest` }, 'wrong')).toBe(401);
+		expect(await send({ image: `${image}:other` }, secret)).toBe(202);
+		elsewhere.move('b');
+		expect(await send({ image: `${image}:latest` }, secret)).toBe(202);
+		await page.reload();
+		await expect(deliveries).toHaveCount(3);
+		await expect(deliveries.nth(0)).toHaveAttribute('data-verdict', 'accepted');
+		await expect(deliveries.nth(1)).toContainText('no stage takes');
+		await expect(deliveries.nth(2)).toContainText('missing or wrong');
+		await deliveries.nth(0).getByRole('button', { expanded: false }).click();
+		await expect(deliveries.nth(0).getByLabel('What was sent')).toContainText(`${image}:latest`);
+		await sound(page);
+		await picture(page, info, 'webhook-deliveries');
+	});
+
+	await test.step('replay one by keyboard: what is known deploys nothing', async () => {
+		const list = async () => (await (await page.request.get(`/api/deployments?project=${project}`)).json()).items as { trigger: string }[];
+		await expect.poll(async () => (await list()).length).toBe(1);
+		await deliveries.nth(0).getByRole('button', { name: 'Replay' }).focus();
+		await page.keyboard.press('Enter');
+		await expect(page.getByText('Replayed: the image is looked up')).toBeVisible();
+		await expect(deliveries).toHaveCount(4);
+		await expect(deliveries.nth(0)).toContainText('replayed by');
+		await page.waitForTimeout(3000); // in which nothing may happen
+		expect((await list()).map((d) => d.trigger)).toEqual(['webhook']);
+	});
+
+	await test.step('remove it', async () => {
+		await page.getByRole('button', { name: 'Remove', exact: true }).click();
+		await page.getByRole('alertdialog').getByRole('button', { name: 'Remove webhook' }).click();
+		await expect(page).toHaveURL(/\/sources$/);
+		await expect(page.getByTestId('webhooks').getByText(name)).toHaveCount(0);
+		await picture(page, info, 'sources');
+		expect(await send({ image }, secret)).toBe(404);
+		await page.request.delete(`/api/projects/${project}`);
+	});
+	elsewhere.close();
+});
