@@ -213,7 +213,7 @@ func TestStage_IsMaintainedAndPaused(t *testing.T) {
 		b.eventually("the push is live", func() error { return b.answers(project, "1") })
 		path := "/api/projects/" + project + "/stages/prod"
 		b.call("POST", path+"/maintenance", map[string]any{"on": true, "message": "Back at noon."}, nil)
-		_, status, err := b.get(project, "/")
+		_, status, err := b.get(project, "/health")
 		require.NoError(t, err)
 		require.Equal(t, http.StatusServiceUnavailable, status)
 		b.kill()

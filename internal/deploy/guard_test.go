@@ -42,13 +42,13 @@ func (b *berth) reaches(id string, name deploy.StepName) {
 }
 
 // twoReleases makes shop with release 1 live.
-func twoReleases(t *testing.T, edit func(*deploy.StageSpec), o options) (*berth, deploy.Deployment) {
+func twoReleases(t *testing.T, edit func(*deploy.StageSpec)) (*berth, deploy.Deployment) {
 	t.Helper()
 	w := newWorld(t)
 	w.images.push("shop", "1", appGood)
 	w.images.push("shop", "2", appGood)
 	w.images.push("shop", "3", appGood)
-	b := w.start(o)
+	b := w.start(options{})
 	b.shop(edit)
 	first := b.goLive("1")
 	w.meter.count(first.ID, 1000, 1)
@@ -56,7 +56,7 @@ func twoReleases(t *testing.T, edit func(*deploy.StageSpec), o options) (*berth,
 }
 
 func TestGuard_GivesTheStageBackToTheOldInstances(t *testing.T) {
-	b, first := twoReleases(t, func(s *deploy.StageSpec) { guarded(s); s.Replicas = 2 }, options{})
+	b, first := twoReleases(t, func(s *deploy.StageSpec) { guarded(s); s.Replicas = 2 })
 	require.Equal(t, deploy.StepSkipped, b.step(first.ID, deploy.GuardStep).State, "nothing was live before the first one")
 	second := b.deploy("2")
 	b.reaches(second.ID, deploy.GuardStep)
@@ -93,7 +93,7 @@ func TestGuard_GivesTheStageBackToTheOldInstances(t *testing.T) {
 }
 
 func TestGuard_TakesAReleaseBackWhoseContainerEnds(t *testing.T) {
-	b, _ := twoReleases(t, guarded, options{})
+	b, _ := twoReleases(t, guarded)
 	second := b.deploy("2")
 	b.reaches(second.ID, deploy.GuardStep)
 	route, _ := b.router.of("shop.test")
@@ -106,7 +106,7 @@ func TestGuard_TakesAReleaseBackWhoseContainerEnds(t *testing.T) {
 }
 
 func TestGuard_KeepsTheReleaseWhenTheOldOneCanNotTakeOver(t *testing.T) {
-	b, first := twoReleases(t, guarded, options{})
+	b, first := twoReleases(t, guarded)
 	old := b.engine.all()[0].ID
 	second := b.deploy("2")
 	b.reaches(second.ID, deploy.GuardStep)
@@ -122,7 +122,7 @@ func TestGuard_KeepsTheReleaseWhenTheOldOneCanNotTakeOver(t *testing.T) {
 }
 
 func TestGuard_StartsAnOldInstanceAgainThatEnds(t *testing.T) {
-	b, _ := twoReleases(t, guarded, options{})
+	b, _ := twoReleases(t, guarded)
 	old := b.engine.all()[0].ID
 	b.engine.crash(old, 1)
 	b.servesOnly("image-shop-1", 1)
@@ -143,7 +143,7 @@ func TestGuard_StartsAnOldInstanceAgainThatEnds(t *testing.T) {
 }
 
 func TestGuard_LetsAPersonsRequestInAndAPushWait(t *testing.T) {
-	b, _ := twoReleases(t, guarded, options{})
+	b, _ := twoReleases(t, guarded)
 	second := b.deploy("2")
 	b.reaches(second.ID, deploy.GuardStep)
 	third := b.deploy("3")
@@ -165,7 +165,7 @@ func orReplaced(s deploy.State) deploy.State {
 }
 
 func TestRollback_UsesTheInstancesThatStillRun(t *testing.T) {
-	b, first := twoReleases(t, guarded, options{})
+	b, first := twoReleases(t, guarded)
 	second := b.deploy("2")
 	b.reaches(second.ID, deploy.GuardStep)
 	made := b.engine.called("Create")
@@ -183,7 +183,7 @@ func TestRollback_UsesTheInstancesThatStillRun(t *testing.T) {
 }
 
 func TestRollback_UsesTheInstancesThatAreKept(t *testing.T) {
-	b, first := twoReleases(t, func(s *deploy.StageSpec) { s.KeepOld = deploy.Duration(time.Hour) }, options{})
+	b, first := twoReleases(t, func(s *deploy.StageSpec) { s.KeepOld = deploy.Duration(time.Hour) })
 	second := b.goLive("2")
 	require.Len(t, b.engine.all(), 2)
 	d, err := b.Rollback(t.Context(), "ana", "shop", "prod", first.Release, deploy.TriggerPerson)
@@ -201,7 +201,7 @@ func TestRollback_UsesTheInstancesThatAreKept(t *testing.T) {
 }
 
 func TestCanary_GoesToAFewAndThenToAll(t *testing.T) {
-	b, first := twoReleases(t, tried, options{})
+	b, first := twoReleases(t, tried)
 	require.Equal(t, deploy.StepSkipped, b.step(first.ID, deploy.CanaryStep).State)
 	second := b.deploy("2")
 	b.reaches(second.ID, deploy.CanaryStep)
@@ -228,7 +228,7 @@ func TestCanary_GoesToAFewAndThenToAll(t *testing.T) {
 }
 
 func TestCanary_GoesBackWhenItDoesWorse(t *testing.T) {
-	b, first := twoReleases(t, tried, options{})
+	b, first := twoReleases(t, tried)
 	second := b.deploy("2")
 	b.reaches(second.ID, deploy.CanaryStep)
 	b.meter.count(first.ID, 1000, 0)
@@ -244,7 +244,7 @@ func TestCanary_GoesBackWhenItDoesWorse(t *testing.T) {
 }
 
 func TestCanary_GoesBackWhenItsContainerEnds(t *testing.T) {
-	b, _ := twoReleases(t, tried, options{})
+	b, _ := twoReleases(t, tried)
 	second := b.deploy("2")
 	b.reaches(second.ID, deploy.CanaryStep)
 	for _, c := range b.engine.all() {
@@ -259,7 +259,7 @@ func TestCanary_GoesBackWhenItsContainerEnds(t *testing.T) {
 }
 
 func TestCanary_IsCanceledAndSuperseded(t *testing.T) {
-	b, first := twoReleases(t, tried, options{})
+	b, first := twoReleases(t, tried)
 	second := b.deploy("2")
 	b.reaches(second.ID, deploy.CanaryStep)
 	require.NoError(t, b.Cancel(t.Context(), "ana", second.ID))
@@ -281,11 +281,11 @@ func TestCanary_IsCanceledAndSuperseded(t *testing.T) {
 
 func TestGuardAndCanary_GoOnAfterARestart(t *testing.T) {
 	both := func(s *deploy.StageSpec) { guarded(s); tried(s) }
-	b, first := twoReleases(t, both, options{})
+	b, first := twoReleases(t, both)
 	second := b.deploy("2")
 	b.reaches(second.ID, deploy.CanaryStep)
 	b.stop()
-	b = b.world.start(options{})
+	b = b.start(options{})
 	b.reaches(second.ID, deploy.CanaryStep)
 	b.eventually(func() bool {
 		route, _ := b.router.of("shop.test")
@@ -294,7 +294,7 @@ func TestGuardAndCanary_GoOnAfterARestart(t *testing.T) {
 	require.NoError(t, b.GoOn(t.Context(), "ana", second.ID))
 	b.reaches(second.ID, deploy.GuardStep)
 	b.stop()
-	b = b.world.start(options{})
+	b = b.start(options{})
 	b.reaches(second.ID, deploy.GuardStep)
 	require.Len(t, b.engine.all(), 2)
 	b.meter.count(second.ID, 0, 100)
@@ -310,9 +310,9 @@ func TestGuard_CompletesTheWayBackThatACrashLeft(t *testing.T) {
 		t.Run(when, func(t *testing.T) {
 			t.Parallel()
 			killed := make(chan struct{})
-			b, first := twoReleases(t, guarded, options{})
+			b, first := twoReleases(t, guarded)
 			b.stop()
-			b = b.world.start(options{hook: func(b *berth, _ string, at deploy.StepName, moment string) {
+			b = b.start(options{hook: func(b *berth, _ string, at deploy.StepName, moment string) {
 				if at == deploy.GuardStep && moment == when {
 					close(killed)
 					b.kill()
@@ -325,7 +325,7 @@ func TestGuard_CompletesTheWayBackThatACrashLeft(t *testing.T) {
 			b.meter.count(second.ID, 0, 100)
 			<-killed
 			b.stop()
-			b = b.world.start(options{})
+			b = b.start(options{})
 			require.Equal(t, deploy.Reverted, b.end(second.ID).State)
 			b.servesOnly("image-shop-1", 1)
 			require.Equal(t, first.ID, b.status().LiveDeployment)

@@ -265,7 +265,7 @@ type fakeMeter struct {
 }
 
 // count adds answers of 10 ms to what a deployment answered.
-func (m *fakeMeter) count(deployment string, good, errors int64) {
+func (m *fakeMeter) count(deployment string, good, bad int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	a := m.answers[deployment]
@@ -274,7 +274,7 @@ func (m *fakeMeter) count(deployment string, good, errors int64) {
 		before = a.Took[0]
 	}
 	m.answers[deployment] = deploy.Answers{
-		Errors: a.Errors + errors, Took: []int64{before + good + errors, 0}, Bounds: []time.Duration{10 * time.Millisecond},
+		Errors: a.Errors + bad, Took: []int64{before + good + bad, 0}, Bounds: []time.Duration{10 * time.Millisecond},
 	}
 }
 
