@@ -136,22 +136,24 @@ func proofs(source webhook.Source, key string, body []byte) (right, wrong [][]st
 		return [][]string{{"X-Forgejo-Signature", sign(key, body)}, {"X-Gitea-Signature", sign(key, body)}},
 			[][]string{{}, {"X-Forgejo-Signature", sign(other, body), "X-Gitea-Signature", sign(key, body)}}
 	default:
-		return [][]string{
-				{"Authorization", key},
-				{"Authorization", "Bearer " + key},
-				{"X-Webhook-Secret", key},
-				{"X-Gitlab-Token", key},
-				{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte("berth:"+key))},
-			}, [][]string{
-				{},
-				{"Authorization", other},
-				{"Authorization", "Bearer " + other},
-				{"Authorization", "Bearer"},
-				{"X-Webhook-Secret", key[:15]},
-				{"X-Webhook-Secret", key + "x"},
-				{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte(key+":x"))},
-				{"Authorization", "Basic !"},
-			}
+		right = [][]string{
+			{"Authorization", key},
+			{"Authorization", "Bearer " + key},
+			{"X-Webhook-Secret", key},
+			{"X-Gitlab-Token", key},
+			{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte("berth:"+key))},
+		}
+		wrong = [][]string{
+			{},
+			{"Authorization", other},
+			{"Authorization", "Bearer " + other},
+			{"Authorization", "Bearer"},
+			{"X-Webhook-Secret", key[:15]},
+			{"X-Webhook-Secret", key + "x"},
+			{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte(key+":x"))},
+			{"Authorization", "Basic !"},
+		}
+		return right, wrong
 	}
 }
 
