@@ -132,6 +132,7 @@ func (s *Service) note(ctx context.Context, tx *sqlite.Tx, actor string, plan Pl
 			count.Updated++
 		case Remove:
 			count.Removed++
+		case actionDeploy: // in no plan
 		}
 	}
 	if len(plan.Changes) == 0 && seed == "" {
@@ -234,12 +235,12 @@ func (w *writing) all(ctx context.Context, changes []Change, from source) error 
 		var refused []Change
 		var wrong []fault.Field
 		for _, c := range open {
-			switch err := w.one(ctx, c); fault.KindOf(err) {
-			case fault.Internal:
-				if err != nil {
-					return err
-				}
-			case fault.Missing: // its project, which is refused itself
+			err := w.one(ctx, c)
+			switch kind := fault.KindOf(err); {
+			case err == nil:
+			case kind == fault.Internal:
+				return err
+			case kind == fault.Missing: // its project, which is refused itself
 				refused = append(refused, c)
 				if _, err := w.deploy.CheckStage(ctx, "", "", w.wanted.Projects[c.project].Stages[c.stage]); err != nil {
 					wrong = append(wrong, from.flaws(c.steps(), c.prefix(), err)...)

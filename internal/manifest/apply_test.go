@@ -1,7 +1,6 @@
 package manifest_test
 
 import (
-	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -206,8 +205,10 @@ func TestApply_TellsOfARemovalThatFailed(t *testing.T) {
 	result, err := s.Apply(t.Context(), "ana", r)
 
 	require.NoError(t, err)
-	require.Equal(t, []manifest.Failure{{Action: manifest.Remove, Kind: manifest.KindStage, Name: "shop/staging",
-		Reason: "prod promotes from shop/staging: change that first"}}, result.Failed)
+	require.Equal(t, []manifest.Failure{{
+		Action: manifest.Remove, Kind: manifest.KindStage, Name: "shop/staging",
+		Reason: "prod promotes from shop/staging: change that first",
+	}}, result.Failed)
 	require.Empty(t, result.Applied)
 }
 
@@ -231,15 +232,15 @@ func TestApply_TakesAPasswordFromAStoredSecret(t *testing.T) {
 	s.set("infra", "GHCR", "first")
 	result := s.apply(document)
 	require.Equal(t, deploy.Change{Field: "password", To: "••••••"}, result.Applied[0].Fields[2])
-	s.hasPassword("ghcr.io", "first")
+	s.hasPassword("first")
 	require.Empty(t, s.apply(document).Applied)
 
 	s.set("infra", "GHCR", "second")
 	result = s.apply(document)
 	require.Equal(t, []deploy.Change{{Field: "password", From: "••••••", To: "••••••"}}, result.Applied[0].Fields)
-	s.hasPassword("ghcr.io", "second")
+	s.hasPassword("second")
 	require.Empty(t, s.apply(s.export()).Applied, "an export names no password, and keeps the one there is")
-	s.hasPassword("ghcr.io", "second")
+	s.hasPassword("second")
 }
 
 func TestApply_ReadsNoSlotThatIsBerthsOwn(t *testing.T) {
@@ -263,9 +264,9 @@ func (s *server) set(slotContext, name, value string) {
 	require.NoError(s.t, err)
 }
 
-func (s *server) hasPassword(host, want string) {
+func (s *server) hasPassword(want string) {
 	s.t.Helper()
-	got, err := s.accounts.Password(context.Background(), host)
+	got, err := s.accounts.Password(s.t.Context(), "ghcr.io")
 	require.NoError(s.t, err)
 	require.Equal(s.t, want, got.Reveal())
 }

@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -372,9 +373,7 @@ func structFields(v reflect.Value) map[string]reflect.Value {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
 		case f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct:
-			for inner, into := range structFields(v.Field(i)) {
-				found[inner] = into
-			}
+			maps.Copy(found, structFields(v.Field(i)))
 		case !f.IsExported() || name == "-":
 		case name == "":
 			found[f.Name] = v.Field(i)

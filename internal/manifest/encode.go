@@ -3,9 +3,11 @@ package manifest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -126,7 +128,7 @@ func readNode(from *json.Decoder) (*yaml.Node, error) {
 		}
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: v.String()}, nil
 	case bool:
-		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: fmt.Sprint(v)}, nil
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: strconv.FormatBool(v)}, nil
 	}
 	return nil, nil //nolint:nilnil // null: it is left out
 }
@@ -156,7 +158,7 @@ func readNodes(from *json.Decoder, open json.Delim) (*yaml.Node, error) {
 			made.Content = append(made.Content, key, value)
 		}
 	}
-	if _, err := from.Token(); err != nil && err != io.EOF { //nolint:errorlint // the bracket that More has seen
+	if _, err := from.Token(); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	if len(made.Content) == 0 {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -143,7 +144,7 @@ func (s source) flaws(path []string, prefix string, err error) []fault.Field {
 	found := make([]fault.Field, len(fields))
 	for n, f := range fields {
 		steps := stepForm.FindAllString(strings.TrimPrefix(strings.TrimPrefix(f.Name, prefix), "."), -1)
-		node := s.find(append(path[:len(path):len(path)], steps...))
+		node := s.find(append(slices.Clip(path), steps...))
 		at := &place{}
 		for _, step := range path {
 			at = at.field(step)

@@ -112,6 +112,7 @@ func TestNewPlan_FingerprintIsAnotherForOtherVersions(t *testing.T) {
 		have := manifest.State{Projects: []deploy.SavedProject{{Project: deploy.Project{Name: "shop", Image: "shop", Version: version}}}}
 		return manifest.NewPlan(wanted, have, false).Fingerprint
 	}
-	require.Equal(t, at(1), at(1))
+	first, again := at(1), at(1)
+	require.Equal(t, first, again)
 	require.NotEqual(t, at(1), at(2))
 }

@@ -73,7 +73,7 @@ func TestSeal_CarriesSecretsToAnotherServer(t *testing.T) {
 	value, err = to.vault.Get(t.Context(), "shop", "odd")
 	require.NoError(t, err)
 	require.Equal(t, "\x00 \xff\r\n", value.Reveal())
-	to.hasPassword("ghcr.io", "a token")
+	to.hasPassword("a token")
 	plan, err = to.Plan(t.Context(), r)
 	require.NoError(t, err)
 	require.Empty(t, plan.Changes, "the same values are not set again")

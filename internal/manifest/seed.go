@@ -89,7 +89,7 @@ func (s *Service) seed(ctx context.Context, path string, raw []byte, identity se
 	}
 	s.log.InfoContext(ctx, "seeded", "path", path, "changes", len(plan.Changes))
 	for _, note := range plan.Notes {
-		s.log.WarnContext(ctx, "seeded, but "+note, "path", path)
+		s.log.WarnContext(ctx, "seeded, but something is missing", "path", path, "what", note)
 	}
 	return nil
 }

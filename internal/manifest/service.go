@@ -208,13 +208,12 @@ func (s *Service) state(ctx context.Context) (have State, err error) {
 func (s *Service) values(ctx context.Context, wanted Values) (Values, error) {
 	have := Values{}
 	for slot := range wanted {
-		switch value, err := s.value(ctx, slot); fault.KindOf(err) {
-		case fault.Missing, fault.NotNow: // not there, or not to be opened: any value is another one
-		default:
-			if err != nil {
-				return nil, err
-			}
+		value, err := s.value(ctx, slot)
+		switch kind := fault.KindOf(err); {
+		case err == nil:
 			have[slot] = value
+		case kind != fault.Missing && kind != fault.NotNow: // else any value is another one
+			return nil, err
 		}
 	}
 	return have, nil
