@@ -44,7 +44,7 @@ func TestBrowser(t *testing.T) {
 	)
 	out, walkErr := walk.CombinedOutput()
 	t.Logf("%s", out)
-	raw, err := os.ReadFile(file) //nolint:gosec // it is this test's own
+	raw, err := os.ReadFile(file)
 	require.NoError(t, err, "Playwright ended without a report: %v", walkErr)
 	var report playwrightReport
 	require.NoError(t, json.Unmarshal(raw, &report))

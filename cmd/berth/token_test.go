@@ -43,7 +43,9 @@ func TestToken_ThatIsBoundWorksInOneStage(t *testing.T) {
 	require.NoError(t, tarball.WriteToFile(file, name.MustParseReference("any:1"), image))
 	t.Setenv("BERTH_URL", h.url)
 	t.Setenv("BERTH_TOKEN", strings.TrimSpace(made.out))
-	bound := func(args ...string) said { return runCommand(t.Context(), "", []string{"HOME=" + t.TempDir()}, args...) }
+	bound := func(args ...string) said {
+		return runCommand(t.Context(), "", []string{"HOME=" + t.TempDir()}, args...)
+	}
 	for _, c := range []struct {
 		args string
 		code int

@@ -51,7 +51,7 @@ type createChannelInput struct {
 		Project string         `json:"project,omitempty" maxLength:"64" doc:"Absent for all of Berth, which takes an administrator"`
 		Kinds   []notify.Kind  `json:"kinds" maxItems:"32"`
 		Enabled *bool          `json:"enabled,omitempty" default:"true"`
-		Address secret.Text    `json:"address,omitempty" maxLength:"2048" doc:"Where messages go, with its tokens; it is never shown again. Nothing is sent without one"`
+		Address secret.Text    `json:"address,omitzero" maxLength:"2048" doc:"Where messages go, with its tokens; it is never shown again. Nothing is sent without one"`
 	}
 }
 
@@ -98,7 +98,7 @@ type updateChannelInput struct {
 		Name             *string       `json:"name,omitempty" minLength:"1" maxLength:"63"`
 		Kinds            []notify.Kind `json:"kinds,omitempty" maxItems:"32"`
 		Enabled          *bool         `json:"enabled,omitempty"`
-		Address          secret.Text   `json:"address,omitempty" maxLength:"2048" doc:"Instead of the one there is"`
+		Address          secret.Text   `json:"address,omitzero" maxLength:"2048" doc:"Instead of the one there is"`
 		NewSigningSecret bool          `json:"new_signing_secret,omitempty" doc:"Sign a webhook with a new secret from now on"`
 	}
 }

@@ -64,7 +64,7 @@ type createWebhookInput struct {
 		Source         webhook.Source `json:"source"`
 		Project        string         `json:"project,omitempty" maxLength:"64" doc:"The one whose image it may tell of; absent for all"`
 		Registry       string         `json:"registry,omitempty" maxLength:"255" doc:"The host that its images have in projects, where the sender does not say one or says another"`
-		Secret         secret.Text    `json:"secret,omitempty" maxLength:"255" doc:"What deliveries are signed with, or carry"`
+		Secret         secret.Text    `json:"secret,omitzero" maxLength:"255" doc:"What deliveries are signed with, or carry"`
 		GenerateSecret bool           `json:"generate_secret,omitempty" doc:"Make a secret and show it this once"`
 	}
 }

@@ -35,7 +35,10 @@ func TestPause_LetsNothingInAndRemembersWhatItMissed(t *testing.T) {
 			_, err := b.Start(t.Context(), deploy.StartRequest{Project: "shop", Stage: "prod", Reference: "1", Actor: "ben"})
 			return err
 		},
-		func() error { _, err := b.Redeploy(t.Context(), "ben", "shop", "prod", deploy.TriggerPerson); return err },
+		func() error {
+			_, err := b.Redeploy(t.Context(), "ben", "shop", "prod", deploy.TriggerPerson)
+			return err
+		},
 		func() error {
 			_, err := b.Rollback(t.Context(), "ben", "shop", "prod", first.Release, deploy.TriggerPerson)
 			return err

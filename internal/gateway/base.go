@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"strings"
@@ -8,14 +9,13 @@ import (
 )
 
 // serveBase has Base answer, and logs how it did.
-func (x *exchange) serveBase() {
+func (x *exchange) serveBase(ctx context.Context) {
 	x.r.Header["X-Request-Id"] = []string{x.id}
 	x.w.Header()["X-Request-Id"] = []string{x.id}
 	if !x.g.accessLog.takes() {
 		x.g.base.ServeHTTP(x.w, x.r)
 		return
 	}
-	ctx := x.r.Context()
 	x.from = originOf(x.r)
 	if x.r.Body != nil && x.r.Body != http.NoBody {
 		x.r.Body = &readBody{x.r.Body, x}

@@ -106,7 +106,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	host, ok := normalHost(r.Host)
 	x.host, x.id = host, requestID(r)
 	if ok && g.isBase(host) {
-		x.serveBase()
+		x.serveBase(r.Context())
 		return
 	}
 	x.grpc = r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
