@@ -39,3 +39,37 @@ func TestRetryAfter_ReadsSecondsAndDatesAndIsBounded(t *testing.T) {
 		require.Equal(t, want, retryAfter(said, now), said)
 	}
 }
+
+func TestCompare_TellsNewsFromWhatIsKnown(t *testing.T) {
+	glob := Rule{Name: "glob 1*", Match: func(tag string) bool { return tag[0] == '1' }}
+	exact := Rule{Name: "exact 2", Tag: "2"}
+	before := map[string]known{"1": {digest: "a"}, "1.0": {}, "2": {digest: "a"}}
+	for name, c := range map[string]struct {
+		tag      string
+		seen     answered
+		baseline []string
+		hinted   bool
+		by       string
+	}{
+		"the same digest":                        {"1", answered{digest: "a"}, []string{"glob 1*"}, false, ""},
+		"the same digest, hinted at":             {"1", answered{digest: "a"}, []string{"glob 1*"}, true, ""},
+		"another digest":                         {"1", answered{digest: "b"}, []string{"glob 1*"}, false, ByPoll},
+		"another digest, hinted at":              {"1", answered{digest: "b"}, []string{"glob 1*"}, true, ByWebhook},
+		"unchanged, says the registry":           {"1", answered{same: true}, []string{"glob 1*"}, true, ""},
+		"gone":                                   {"1", answered{gone: true}, []string{"glob 1*"}, true, ""},
+		"a new tag":                              {"1.1", answered{digest: "b"}, []string{"glob 1*"}, false, ByPoll},
+		"a new tag of a new rule":                {"1.1", answered{digest: "b"}, nil, false, ""},
+		"a new tag of a new rule, hinted at":     {"1.1", answered{digest: "b"}, nil, true, ByWebhook},
+		"the digest of a name that was known":    {"1.0", answered{digest: "b"}, []string{"glob 1*"}, false, ""},
+		"a moved tag of a new rule":              {"2", answered{digest: "b"}, []string{"glob 1*"}, false, ""},
+		"a tag that no rule takes":               {"3", answered{digest: "b"}, []string{"glob 1*", "exact 2"}, false, ""},
+		"a tag that no rule takes, if hinted at": {"3", answered{digest: "b"}, []string{"glob 1*", "exact 2"}, true, ""},
+	} {
+		found := compare(map[string]answered{c.tag: c.seen}, before, []Rule{glob, exact}, c.baseline, map[string]bool{c.tag: c.hinted})
+		if c.by == "" {
+			require.Empty(t, found, name)
+			continue
+		}
+		require.Equal(t, []Found{{Tag: c.tag, Digest: c.seen.digest, By: c.by}}, found, name)
+	}
+}
