@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # make soak: replace one stage's release BERTH_SOAK_SWAPS times (100) under
 # constant load, on Docker, Podman and rootless Podman. It prints requests,
-# failures and the time from trigger to first answer of the new release.
+# failures and the time from trigger to first answer of the new release. Then a
+# guard takes a release back that breaks late, and canaries keep their clients:
+# it prints what the bad releases cost.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
@@ -14,4 +16,4 @@ mkdir -p .tools
 lines=$(scripts/engines.sh start all "$state")
 say "swapping releases under load; this takes a while"
 # shellcheck disable=SC2086 # one variable a line
-env $lines BERTH_SOAK_SWAPS="${BERTH_SOAK_SWAPS:-100}" go test -v -count 1 -timeout 3h -run TestSwap ./e2e
+env $lines BERTH_SOAK_SWAPS="${BERTH_SOAK_SWAPS:-100}" go test -v -count 1 -timeout 3h -run '^(TestSwap|TestGuard|TestCanary)' ./e2e
