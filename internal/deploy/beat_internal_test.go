@@ -3,7 +3,9 @@ package deploy
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -48,8 +50,27 @@ func TestGapOf_SpreadsTheTurnsAndBoundsTheirNumber(t *testing.T) {
 // heart is beats with instances whose answers a test gives.
 type heart struct {
 	beats
+	told sync.Mutex
+	seen seen
+}
+
+// seen is what became of the instances.
+type seen struct {
 	asked map[string][]time.Duration // when each was, since the start
 	lost  []string
+}
+
+// after lets d go by, and gives all that was seen until then.
+func (h *heart) after(d time.Duration) seen {
+	time.Sleep(d)
+	synctest.Wait()
+	h.told.Lock()
+	defer h.told.Unlock()
+	asked := make(map[string][]time.Duration, len(h.seen.asked))
+	for instance, times := range h.seen.asked {
+		asked[instance] = slices.Clone(times)
+	}
+	return seen{asked, slices.Clone(h.seen.lost)}
 }
 
 // beating runs beats until test ends, in a bubble of its own.
@@ -57,12 +78,17 @@ func beating(t *testing.T, answer func(ctx context.Context, instance string) err
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		h := &heart{asked: map[string][]time.Duration{}}
-		h.beats = beats{every: beatEvery, lost: func(_ context.Context, lost target, _ error) { h.lost = append(h.lost, lost.Instance) }}
+		h := &heart{seen: seen{asked: map[string][]time.Duration{}}}
+		h.every = beatEvery
+		h.lost = func(_ context.Context, lost target, _ error) {
+			h.told.Lock()
+			defer h.told.Unlock()
+			h.seen.lost = append(h.seen.lost, lost.Instance)
+		}
 		h.ask = func(ctx context.Context, asked target) error {
-			h.mu.Lock()
-			h.asked[asked.Instance] = append(h.asked[asked.Instance], time.Since(began))
-			h.mu.Unlock()
+			h.told.Lock()
+			h.seen.asked[asked.Instance] = append(h.seen.asked[asked.Instance], time.Since(began))
+			h.told.Unlock()
 			return answer(ctx, asked.Instance)
 		}
 		ctx, stop := context.WithCancel(t.Context())
@@ -89,14 +115,14 @@ func TestBeats_AskEachInstanceOnceInTenSecondsAndNotAllAtOnce(t *testing.T) {
 	beating(t, well, func(t *testing.T, h *heart) {
 		t.Helper()
 		h.follow(routeTo("s", "d", "a", "b"), StageSpec{})
-		time.Sleep(41 * time.Second)
-		for _, times := range h.asked {
+		seen := h.after(41 * time.Second)
+		for _, times := range seen.asked {
 			require.Len(t, times, 3)
 			for n := range 2 {
 				require.Equal(t, 10*time.Second, times[n+1]-times[n])
 			}
 		}
-		require.Equal(t, 5*time.Second, h.asked["b"][0]-h.asked["a"][0])
+		require.Equal(t, 5*time.Second, seen.asked["b"][0]-seen.asked["a"][0])
 	})
 }
 
@@ -106,9 +132,9 @@ func TestBeats_AskTwentyTimesASecondAtMost(t *testing.T) {
 		for n := range 3000 {
 			h.follow(routeTo(strconv.Itoa(n), "d", strconv.Itoa(n)), StageSpec{})
 		}
-		time.Sleep(10*time.Second + 150*time.Second + time.Millisecond)
-		require.Len(t, h.asked, 3000)
-		for _, times := range h.asked {
+		seen := h.after(10*time.Second + 150*time.Second + time.Millisecond)
+		require.Len(t, seen.asked, 3000)
+		for _, times := range seen.asked {
 			require.Len(t, times, 1)
 		}
 	})
@@ -121,14 +147,14 @@ func TestBeats_AskOnlyWhatRequestsGoToAndCanBeProbed(t *testing.T) {
 		h.follow(routeTo("none", "d", "n"), StageSpec{Probe: Probe{Kind: ProbeNone}})
 		h.follow(routeTo("gone", "d", "g"), StageSpec{})
 		h.forget("gone")
-		time.Sleep(25 * time.Second)
-		require.Len(t, h.asked["a"], 1)
+		seen := h.after(25 * time.Second)
+		require.Len(t, seen.asked["a"], 1)
 		h.follow(routeTo("s", "new", "b"), StageSpec{})
-		time.Sleep(time.Minute)
-		require.Len(t, h.asked["a"], 1, "it has given way to the next release")
-		require.NotEmpty(t, h.asked["b"])
-		require.NotContains(t, h.asked, "n")
-		require.NotContains(t, h.asked, "g")
+		seen = h.after(time.Minute)
+		require.Len(t, seen.asked["a"], 1, "it has given way to the next release")
+		require.NotEmpty(t, seen.asked["b"])
+		require.NotContains(t, seen.asked, "n")
+		require.NotContains(t, seen.asked, "g")
 	})
 }
 
@@ -144,17 +170,17 @@ func TestBeats_LoseOneThatMissesThreeAndForgetWhatItMissedWhenItAnswers(t *testi
 		t.Helper()
 		h.follow(routeTo("s", "d", "a"), StageSpec{})
 		silent.Store(true)
-		time.Sleep(35 * time.Second) // the first beat comes after 20
-		require.Empty(t, h.lost)
+		seen := h.after(35 * time.Second) // the first beat comes after 20
+		require.Empty(t, seen.lost)
 		silent.Store(false)
 		h.follow(routeTo("s", "d", "a", "b"), StageSpec{}) // what it missed is not forgotten for that
-		time.Sleep(20 * time.Second)
+		require.Empty(t, h.after(20*time.Second).lost)
 		silent.Store(true)
 		h.follow(routeTo("s", "d", "a"), StageSpec{})
-		time.Sleep(19 * time.Second)
-		require.Empty(t, h.lost)
-		time.Sleep(20 * time.Second)
-		require.Equal(t, []string{"a"}, h.lost[:1])
+		seen = h.after(19 * time.Second)
+		require.Empty(t, seen.lost)
+		seen = h.after(20 * time.Second)
+		require.Equal(t, []string{"a"}, seen.lost[:1])
 	})
 }
 
@@ -170,8 +196,8 @@ func TestBeats_AskOneThatDoesNotAnswerAgainSoonInALongRound(t *testing.T) {
 		for n := range 3000 {
 			h.follow(routeTo(strconv.Itoa(n), "d", strconv.Itoa(n)), StageSpec{})
 		}
-		time.Sleep(31 * time.Second)
-		require.Equal(t, []string{"0"}, h.lost)
+		seen := h.after(31 * time.Second)
+		require.Equal(t, []string{"0"}, seen.lost)
 	})
 }
 
@@ -186,9 +212,9 @@ func TestBeats_DoNotWaitForOneThatHangs(t *testing.T) {
 	beating(t, answer, func(t *testing.T, h *heart) {
 		t.Helper()
 		h.follow(routeTo("s", "d", "a", "b"), StageSpec{})
-		time.Sleep(2 * time.Minute)
-		require.Len(t, h.asked["a"], 1, "its turn is not over")
-		require.Greater(t, len(h.asked["b"]), 9)
-		require.Empty(t, h.lost)
+		seen := h.after(2 * time.Minute)
+		require.Len(t, seen.asked["a"], 1, "its turn is not over")
+		require.Greater(t, len(seen.asked["b"]), 9)
+		require.Empty(t, seen.lost)
 	})
 }
