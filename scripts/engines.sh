@@ -18,6 +18,9 @@
 set -euo pipefail
 
 rootless_user=berth-rootless
+# Not under /var/lib: Podman 4 hides that, for want of /var/lib/cni, from
+# whatever sets up the networks of an ordinary user.
+rootless_home=/home/$rootless_user
 
 main() {
   local command=${1:-} which=all
@@ -69,7 +72,9 @@ start_rootless() {
   local dir run
   if [ "$(id -u)" = 0 ]; then
     id "$rootless_user" >/dev/null 2>&1 ||
-      useradd --create-home --home-dir "/var/lib/$rootless_user" --shell /usr/sbin/nologin "$rootless_user"
+      useradd --no-create-home --home-dir "$rootless_home" --shell /usr/sbin/nologin "$rootless_user"
+    mkdir -p "$rootless_home"
+    chown "$rootless_user:" "$rootless_home"
     grep -q "^$rootless_user:" /etc/subuid 2>/dev/null || usermod --add-subuids 524288-589823 "$rootless_user"
     grep -q "^$rootless_user:" /etc/subgid 2>/dev/null || usermod --add-subgids 524288-589823 "$rootless_user"
     if [ -e /dev/net/tun ]; then chmod 666 /dev/net/tun; fi
@@ -138,14 +143,14 @@ rootless_dir() {
     runuser -u "$rootless_user" -- test -x "$state"; then
     echo "$state/rootless"
   else
-    echo "/var/lib/$rootless_user/$(mark "$state")"
+    echo "$rootless_home/$(mark "$state")"
   fi
 }
 
 as_rootless() {
   if [ "$(id -u)" = 0 ]; then
     # A neutral environment: root's HOME, XDG and engine settings are not this user's.
-    runuser -u "$rootless_user" -- env -i PATH="$PATH" HOME="/var/lib/$rootless_user" \
+    runuser -u "$rootless_user" -- env -i PATH="$PATH" HOME="$rootless_home" \
       ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} "$@"
   else
     "$@"
