@@ -154,9 +154,7 @@ func TestDB_ManyWritersAndReadersAtOnce(t *testing.T) {
 }
 
 func TestWrite_WaitsForAnotherProgramsLock(t *testing.T) {
-	if _, err := exec.LookPath("sqlite3"); err != nil {
-		t.Skip("needs the sqlite3 command: apt-get install sqlite3")
-	}
+	needShell(t)
 	db := openNotes(t)
 	other := exec.CommandContext(t.Context(), "sqlite3", "-cmd", ".timeout 5000", db.Path())
 	in, err := other.StdinPipe()
