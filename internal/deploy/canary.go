@@ -57,15 +57,17 @@ func (a *attempt) canary(ctx context.Context) error {
 		Previous: before.deployment.ID, Release: before.release.ID, Before: seenOf(a.s.meter.Lately(before.deployment.ID)),
 	}
 	a.say("%d %% of the clients go to generation %d for %s", rule.Share, a.d.Generation, time.Duration(rule.Duration))
+	// It is watched before anybody can read that it is.
+	k := a.s.beginWatch(a.d, spec.Guard, w, Answers{})
+	defer k.forget()
 	if err := a.commit(ctx, func(tx *sqlite.Tx) error { return saveWatch(ctx, tx, a.d.ID, w) }); err != nil {
 		return err
 	}
-	k := a.s.beginWatch(a.d, spec.Guard, w, Answers{})
-	defer k.forget()
 	route := a.canaryRoute(rule.Share)
 	a.tried = true
 	a.s.canaries.set(a.stage.ID, &route)
 	if err := a.s.reroute(ctx, a.stage.ID); err != nil {
+		a.keepWatch(k.as(outcome{Ended, "it was stopped"}))
 		return fmt.Errorf("point the route to the canary: %w", err)
 	}
 	p := probing{s: a.s, spec: spec}

@@ -36,13 +36,14 @@ func (a *attempt) watchOver(ctx context.Context) error {
 		return nil
 	}
 	w, resumed := a.guardWatch(before)
+	// It is watched before anybody can read that it is.
+	k := a.s.beginWatch(a.d, a.release.Spec.Guard, w, a.answered)
+	defer k.forget()
 	if !resumed {
 		if err := a.commit(ctx, func(tx *sqlite.Tx) error { return saveWatch(ctx, tx, a.d.ID, w) }); err != nil {
 			return err
 		}
 	}
-	k := a.s.beginWatch(a.d, a.release.Spec.Guard, w, a.answered)
-	defer k.forget()
 	a.s.keepLater(a.stage.ID)
 	var looked time.Time
 	o, err := k.run(ctx, byHand, func(ctx context.Context) error {
