@@ -44,7 +44,7 @@ func (a *API) getSystem(ctx context.Context, _ *struct{}) (*output[System], erro
 	s := System{
 		Version: a.version, BaseURL: a.baseURL.String(), RegistryHost: a.baseURL.Host,
 		StartedAt: a.started.UTC(), Uptime: now.Sub(a.started).Round(time.Second).String(),
-		Disk: diskAt(a.dataDir), Registry: usage,
+		Disk: DiskAt(a.dataDir), Registry: usage,
 	}
 	ctx, cancel := context.WithTimeout(ctx, engineTimeout)
 	defer cancel()
@@ -66,7 +66,8 @@ func engineTrouble(err error) string {
 	return "the container engine does not answer"
 }
 
-func diskAt(path string) Disk {
+// DiskAt gives the room at a path; none in all when that can't be said.
+func DiskAt(path string) Disk {
 	d := Disk{Path: path}
 	var st unix.Statfs_t
 	if err := unix.Statfs(path, &st); err == nil {

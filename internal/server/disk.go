@@ -4,8 +4,7 @@ import (
 	"context"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"berth/internal/api"
 	"berth/internal/event"
 	"berth/internal/sqlite"
 )
@@ -17,12 +16,8 @@ const (
 	diskRecovered event.Kind = "disk.recovered"
 )
 
-// diskState is how much room a disk has, in bytes.
-type diskState struct {
-	Path  string `json:"path"`
-	Total int64  `json:"total"`
-	Free  int64  `json:"free"` // that Berth may use
-}
+// diskState is how much room a disk has.
+type diskState api.Disk
 
 const (
 	diskEvery = time.Minute
@@ -52,7 +47,7 @@ func (s *Server) watchDisk(ctx context.Context) error {
 	tick := time.NewTicker(diskEvery)
 	defer tick.Stop()
 	for {
-		if err := s.lookAtDisk(ctx, roomAt(s.settings.DataDir)); err != nil && ctx.Err() == nil {
+		if err := s.lookAtDisk(ctx, diskState(api.DiskAt(s.settings.DataDir))); err != nil && ctx.Err() == nil {
 			s.log.ErrorContext(ctx, "disk not looked at", "error", err)
 		}
 		select {
@@ -80,15 +75,4 @@ func (s *Server) lookAtDisk(ctx context.Context, d diskState) error {
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		return s.events.Append(ctx, tx, event.Event{Kind: kind, Actor: "berth"}, d)
 	})
-}
-
-// roomAt gives the room at a path; none in all when that can't be said.
-func roomAt(path string) diskState {
-	d := diskState{Path: path}
-	var st unix.Statfs_t
-	if err := unix.Statfs(path, &st); err == nil {
-		d.Total = int64(st.Blocks) * st.Bsize //nolint:gosec // sizes of real disks fit
-		d.Free = int64(st.Bavail) * st.Bsize  //nolint:gosec // sizes of real disks fit
-	}
-	return d
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"berth/internal/api"
 	"berth/internal/event"
 	"berth/internal/sqlite"
 )
@@ -32,5 +33,5 @@ func TestDisk_IsToldOfOnceWhenItGetsLowAndOnceWhenItIsNot(t *testing.T) {
 	require.Equal(t, diskLow, diskState{Total: 20 * gib, Free: 1 * gib}.turned(""), "a tenth of a small one")
 	require.Empty(t, diskState{Total: 20 * gib, Free: 3 * gib}.turned(""))
 	require.Empty(t, diskState{}.turned(""), "nothing is known of it")
-	require.Positive(t, roomAt(t.TempDir()).Total)
+	require.Positive(t, api.DiskAt(t.TempDir()).Total)
 }
