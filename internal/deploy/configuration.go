@@ -46,8 +46,10 @@ func (s *Service) NormalImage(image string) string { return s.withoutOwnHost(ima
 
 // Differences gives the fields that differ between two configurations as they
 // are saved, by their paths in the API.
-func Differences(from, to StageSpec) []Change {
-	before, after := flatten(from), flatten(to)
+func Differences(from, to StageSpec) []Change { return differing(flatten(from), flatten(to)) }
+
+// differing gives the fields whose texts differ, by their names.
+func differing(before, after map[string]string) []Change {
 	every := maps.Clone(before)
 	maps.Copy(every, after)
 	changes := []Change{}

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -137,27 +135,18 @@ func compareSpecs(from, to StageSpec) []Change {
 // compareVariables gives the variables that differ. A secret is told by its
 // slot; its value is nobody's to see.
 func compareVariables(from, to StageSpec) []Change {
-	before, after := from.variables(), to.variables()
-	every := maps.Clone(before)
-	maps.Copy(every, after)
-	changes := []Change{}
-	for _, name := range slices.Sorted(maps.Keys(every)) {
-		if before[name] != after[name] {
-			changes = append(changes, Change{"spec." + name, before[name], after[name]})
-		}
-	}
-	return changes
+	return differing(from.variables(), to.variables())
 }
 
-// variables spells the variables by their paths: "env.LOG_LEVEL" to its value,
-// "secrets.PASSWORD" to its slot.
+// variables spells the variables by their paths: "spec.env.LOG_LEVEL" to its
+// value, "spec.secrets.PASSWORD" to its slot.
 func (s StageSpec) variables() map[string]string {
 	found := make(map[string]string, len(s.Env)+len(s.Secrets))
 	for name, value := range s.Env {
-		found["env."+name] = value
+		found["spec.env."+name] = value
 	}
 	for name, ref := range s.Secrets {
-		found["secrets."+name] = ref.Context + "/" + ref.Name
+		found["spec.secrets."+name] = ref.Context + "/" + ref.Name
 	}
 	return found
 }
