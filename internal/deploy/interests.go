@@ -31,13 +31,13 @@ func (s *Service) Interests(ctx context.Context) (list []registry.Interest, err 
 // selectInterests reads the rules alone: whole configurations are many times
 // as long.
 func selectInterests(ctx context.Context, tx *sqlite.Tx) ([]registry.Interest, error) {
-	return all(ctx, tx, scanInterest, `
+	return sqlite.All(ctx, tx, scanInterest, `
 		SELECT p.name, p.image, json_extract(s.spec, '$.tags')`+stageFrom+`
 		WHERE json_extract(s.spec, '$.tags.kind') <> ? AND COALESCE(json_extract(s.spec, '$.promote_from'), '') = ''
 		ORDER BY p.name, s.name`, string(TagNone))
 }
 
-func scanInterest(row scanner) (i registry.Interest, err error) {
+func scanInterest(row sqlite.Row) (i registry.Interest, err error) {
 	var raw string
 	if err := row.Scan(&i.Project, &i.Repository, &raw); err != nil {
 		return i, err

@@ -47,7 +47,7 @@ const deploymentFrom = `
 		JOIN projects p ON p.id = s.project_id
 		LEFT JOIN releases r ON r.id = d.release_id`
 
-func scanDeployment(row scanner) (d deployment, err error) {
+func scanDeployment(row sqlite.Row) (d deployment, err error) {
 	var created, started, finished, stop, approved, healthySince, healthyFor int64
 	var from Source
 	err = row.Scan(&d.ID, &d.stageID, &d.Project, &d.Stage, &d.Generation, &d.Reference, &d.Digest, &d.Release,
@@ -128,20 +128,20 @@ func nextToComplete(ctx context.Context, tx *sqlite.Tx, stageID string) (deploym
 // stagesWithWork gives the ids of the stages that nextDeployment or
 // nextToComplete has something for.
 func stagesWithWork(ctx context.Context, tx *sqlite.Tx) ([]string, error) {
-	return all(ctx, tx, scanText, `
+	return sqlite.All(ctx, tx, scanText, `
 		SELECT DISTINCT stage_id
 		FROM deployments
 		WHERE finished_at IS NULL AND state <> 'held'`)
 }
 
-func scanText(row scanner) (v string, err error) {
+func scanText(row sqlite.Row) (v string, err error) {
 	err = row.Scan(&v)
 	return v, err
 }
 
 // waitingBefore gives what a generation supersedes.
 func waitingBefore(ctx context.Context, tx *sqlite.Tx, stageID string, generation int64) ([]deployment, error) {
-	return all(ctx, tx, scanDeployment, `
+	return sqlite.All(ctx, tx, scanDeployment, `
 		SELECT `+deploymentColumns+deploymentFrom+`
 		WHERE d.stage_id = ? AND d.generation < ? AND d.state IN ('waiting', 'held') AND d.finished_at IS NULL
 		ORDER BY d.generation`, stageID, generation)
@@ -150,7 +150,7 @@ func waitingBefore(ctx context.Context, tx *sqlite.Tx, stageID string, generatio
 // onceLive lists deployments of a stage that were switched to before the
 // generation given, and whose instances have no time to stop yet.
 func onceLive(ctx context.Context, tx *sqlite.Tx, stageID string, before int64) ([]deployment, error) {
-	return all(ctx, tx, scanDeployment, `
+	return sqlite.All(ctx, tx, scanDeployment, `
 		SELECT `+deploymentColumns+deploymentFrom+`
 		WHERE d.stage_id = ? AND d.generation < ? AND d.state = 'live' AND d.stop_at IS NULL
 		ORDER BY d.generation`, stageID, before)
@@ -159,7 +159,7 @@ func onceLive(ctx context.Context, tx *sqlite.Tx, stageID string, before int64) 
 // warm lists deployments of a release that were switched to, other than the
 // one given, and whose instances were not stopped; the newest first.
 func warm(ctx context.Context, tx *sqlite.Tx, stageID, except, releaseID string) ([]deployment, error) {
-	return all(ctx, tx, scanDeployment, `
+	return sqlite.All(ctx, tx, scanDeployment, `
 		SELECT `+deploymentColumns+deploymentFrom+`
 		WHERE d.stage_id = ? AND d.id <> ? AND d.state = 'live' AND d.release_id = ?
 		ORDER BY d.generation DESC`, stageID, except, releaseID)
@@ -167,7 +167,7 @@ func warm(ctx context.Context, tx *sqlite.Tx, stageID, except, releaseID string)
 
 // dueToStop lists deployments whose time to stop is known, soonest first.
 func dueToStop(ctx context.Context, tx *sqlite.Tx, limit int) ([]deployment, error) {
-	return all(ctx, tx, scanDeployment, `
+	return sqlite.All(ctx, tx, scanDeployment, `
 		SELECT `+deploymentColumns+deploymentFrom+`
 		WHERE d.stop_at IS NOT NULL AND d.id <> COALESCE(s.live_deployment, '')
 		ORDER BY d.stop_at
@@ -264,7 +264,7 @@ func listDeployments(ctx context.Context, tx *sqlite.Tx, f DeploymentFilter, bef
 			conditions, args = append(conditions, c.condition), append(args, c.value)
 		}
 	}
-	return all(ctx, tx, scanDeployment, `
+	return sqlite.All(ctx, tx, scanDeployment, `
 		SELECT `+deploymentColumns+deploymentFrom+`
 		WHERE `+strings.Join(conditions, " AND ")+`
 		ORDER BY d.id DESC
@@ -275,8 +275,8 @@ func listDeployments(ctx context.Context, tx *sqlite.Tx, f DeploymentFilter, bef
 // under way, else the newest that is not held; and the one that is held, which
 // is always the newest of all.
 func currentDeployments(ctx context.Context, tx *sqlite.Tx, stageIDs []string) (current, held map[string]deployment, err error) {
-	in, args := marks(stageIDs)
-	list, err := all(ctx, tx, scanDeployment, `
+	in, args := sqlite.Placeholders(stageIDs)
+	list, err := sqlite.All(ctx, tx, scanDeployment, `
 		SELECT `+deploymentColumns+deploymentFrom+`
 		WHERE d.stage_id IN (`+in+`)
 			AND (d.generation = s.generation OR d.state = 'running'
@@ -295,8 +295,8 @@ func currentDeployments(ctx context.Context, tx *sqlite.Tx, stageIDs []string) (
 }
 
 func deploymentsByID(ctx context.Context, tx *sqlite.Tx, ids []string) (map[string]deployment, error) {
-	in, args := marks(ids)
-	list, err := all(ctx, tx, scanDeployment, `
+	in, args := sqlite.Placeholders(ids)
+	list, err := sqlite.All(ctx, tx, scanDeployment, `
 		SELECT `+deploymentColumns+deploymentFrom+`
 		WHERE d.id IN (`+in+`)`, args...)
 	found := make(map[string]deployment, len(list))
@@ -323,8 +323,8 @@ func withSteps(ctx context.Context, tx *sqlite.Tx, list []*deployment) error {
 	for _, d := range list {
 		ids = append(ids, d.ID)
 	}
-	in, args := marks(ids)
-	found, err := all(ctx, tx, scanStep, `
+	in, args := sqlite.Placeholders(ids)
+	found, err := sqlite.All(ctx, tx, scanStep, `
 		SELECT deployment_id, name, state, detail, COALESCE(started_at, 0), COALESCE(finished_at, 0)
 		FROM deployment_steps
 		WHERE deployment_id IN (`+in+`)`, args...)
@@ -358,7 +358,7 @@ type stepRow struct {
 	Step
 }
 
-func scanStep(row scanner) (s stepRow, err error) {
+func scanStep(row sqlite.Row) (s stepRow, err error) {
 	var started, finished int64
 	err = row.Scan(&s.deployment, &s.Name, &s.State, &s.Detail, &started, &finished)
 	s.StartedAt, s.FinishedAt = sqlite.Time(started), sqlite.Time(finished)

@@ -17,7 +17,7 @@ const instanceFrom = `
 		JOIN stages s ON s.id = d.stage_id
 		JOIN projects p ON p.id = s.project_id`
 
-func scanInstance(row scanner) (i Instance, err error) {
+func scanInstance(row sqlite.Row) (i Instance, err error) {
 	var created, updated int64
 	err = row.Scan(&i.ID, &i.Project, &i.Stage, &i.Deployment, &i.Ordinal, &i.Container, &i.Address, &i.State, &i.Detail, &created, &updated)
 	i.CreatedAt, i.UpdatedAt = sqlite.Time(created), sqlite.Time(updated)
@@ -53,8 +53,8 @@ func findInstance(ctx context.Context, tx *sqlite.Tx, id string) (Instance, erro
 
 // instancesOf gives the instances of deployments, by deployment and ordinal.
 func instancesOf(ctx context.Context, tx *sqlite.Tx, deploymentIDs ...string) (map[string][]Instance, error) {
-	in, args := marks(deploymentIDs)
-	list, err := all(ctx, tx, scanInstance, `
+	in, args := sqlite.Placeholders(deploymentIDs)
+	list, err := sqlite.All(ctx, tx, scanInstance, `
 		SELECT `+instanceColumns+instanceFrom+`
 		WHERE i.deployment_id IN (`+in+`)
 		ORDER BY i.deployment_id, i.ordinal`, args...)
@@ -68,7 +68,7 @@ func instancesOf(ctx context.Context, tx *sqlite.Tx, deploymentIDs ...string) (m
 // inUse gives the ids of the deployments that may have containers: those that
 // serve a stage, those that are not at their end, and those that are kept.
 func inUse(ctx context.Context, tx *sqlite.Tx) (map[string]bool, error) {
-	list, err := all(ctx, tx, scanText, `
+	list, err := sqlite.All(ctx, tx, scanText, `
 		SELECT live_deployment
 		FROM stages
 		WHERE live_deployment IS NOT NULL

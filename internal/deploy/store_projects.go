@@ -6,45 +6,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"berth/internal/fault"
 	"berth/internal/sqlite"
 )
 
-// scanner is a row to read from: *sql.Row or *sql.Rows.
-type scanner interface{ Scan(into ...any) error }
-
-// all reads every row of a query.
-func all[T any](ctx context.Context, tx *sqlite.Tx, scan func(scanner) (T, error), query string, args ...any) (list []T, err error) {
-	rows, err := tx.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		v, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, v)
-	}
-	return list, rows.Err()
-}
-
-// marks gives "?, ?, ?" for a list of values, and the values as arguments.
-func marks[T any](values []T) (placeholders string, args []any) {
-	args = make([]any, len(values))
-	for i, v := range values {
-		args[i] = v
-	}
-	return strings.TrimSuffix(strings.Repeat("?, ", len(values)), ", "), args
-}
-
 const projectColumns = `p.id, p.name, p.image, p.description, p.created_at, p.updated_at, p.version`
 
-func scanProject(row scanner) (p Project, err error) {
+func scanProject(row sqlite.Row) (p Project, err error) {
 	var created, updated int64
 	err = row.Scan(&p.ID, &p.Name, &p.Image, &p.Description, &created, &updated, &p.Version)
 	p.CreatedAt, p.UpdatedAt = sqlite.Time(created), sqlite.Time(updated)
@@ -63,7 +33,7 @@ func findProject(ctx context.Context, tx *sqlite.Tx, name string) (Project, erro
 }
 
 func listProjects(ctx context.Context, tx *sqlite.Tx, after string, limit int) ([]Project, error) {
-	return all(ctx, tx, scanProject, `
+	return sqlite.All(ctx, tx, scanProject, `
 		SELECT `+projectColumns+`
 		FROM projects p
 		WHERE p.name > ?
@@ -116,7 +86,7 @@ type stage struct {
 const stageColumns = `s.id, s.project_id, p.name, p.image, s.name, s.spec, COALESCE(s.live_deployment, ''), s.live_generation,
 			s.paused, s.maintenance, s.created_at, s.updated_at, s.version`
 
-func scanStage(row scanner) (s stage, err error) {
+func scanStage(row sqlite.Row) (s stage, err error) {
 	var created, updated int64
 	var spec string
 	var paused, maintenance sql.NullString
@@ -168,8 +138,8 @@ func stageByID(ctx context.Context, tx *sqlite.Tx, id string) (stage, error) {
 }
 
 func stagesOf(ctx context.Context, tx *sqlite.Tx, projectIDs []string) ([]stage, error) {
-	in, args := marks(projectIDs)
-	return all(ctx, tx, scanStage, `
+	in, args := sqlite.Placeholders(projectIDs)
+	return sqlite.All(ctx, tx, scanStage, `
 		SELECT `+stageColumns+stageFrom+`
 		WHERE s.project_id IN (`+in+`)
 		ORDER BY s.project_id, s.name`, args...)
@@ -177,21 +147,21 @@ func stagesOf(ctx context.Context, tx *sqlite.Tx, projectIDs []string) ([]stage,
 
 // allStages gives every stage, by its project's name and its own.
 func allStages(ctx context.Context, tx *sqlite.Tx) ([]stage, error) {
-	return all(ctx, tx, scanStage, `
+	return sqlite.All(ctx, tx, scanStage, `
 		SELECT `+stageColumns+stageFrom+`
 		ORDER BY p.name, s.name`)
 }
 
 // stagesOfImage gives the stages that a push to a repository may deploy to.
 func stagesOfImage(ctx context.Context, tx *sqlite.Tx, repository string) ([]stage, error) {
-	return all(ctx, tx, scanStage, `
+	return sqlite.All(ctx, tx, scanStage, `
 		SELECT `+stageColumns+stageFrom+`
 		WHERE p.image = ?
 		ORDER BY p.name, s.name`, repository)
 }
 
 func liveStages(ctx context.Context, tx *sqlite.Tx) ([]stage, error) {
-	return all(ctx, tx, scanStage, `
+	return sqlite.All(ctx, tx, scanStage, `
 		SELECT `+stageColumns+stageFrom+`
 		WHERE s.live_deployment IS NOT NULL
 		ORDER BY s.id`)

@@ -11,7 +11,7 @@ import (
 // servedWith gives the deployments of a stage with which a release went live,
 // the live one last, and before it the newest last.
 func servedWith(ctx context.Context, tx *sqlite.Tx, stageID, releaseID string) ([]deployment, error) {
-	return all(ctx, tx, scanDeployment, `
+	return sqlite.All(ctx, tx, scanDeployment, `
 		SELECT `+deploymentColumns+deploymentFrom+`
 		WHERE d.stage_id = ? AND d.release_id = ? AND d.state IN ('live', 'replaced')
 		ORDER BY d.id = COALESCE(s.live_deployment, ''), d.generation`, stageID, releaseID)
@@ -37,7 +37,7 @@ func promotedBefore(ctx context.Context, tx *sqlite.Tx, stageID, sourceDeploymen
 
 // promotingStages gives the stages that promote from another.
 func promotingStages(ctx context.Context, tx *sqlite.Tx) ([]stage, error) {
-	return all(ctx, tx, scanStage, `
+	return sqlite.All(ctx, tx, scanStage, `
 		SELECT `+stageColumns+stageFrom+`
 		WHERE json_extract(s.spec, '$.promote_from') IS NOT NULL
 		ORDER BY s.id`)
@@ -46,7 +46,7 @@ func promotingStages(ctx context.Context, tx *sqlite.Tx) ([]stage, error) {
 // promotingFrom names the stages of a project that promote from one of that
 // name.
 func promotingFrom(ctx context.Context, tx *sqlite.Tx, projectID, name string) ([]string, error) {
-	return all(ctx, tx, scanText, `
+	return sqlite.All(ctx, tx, scanText, `
 		SELECT name
 		FROM stages
 		WHERE project_id = ? AND json_extract(spec, '$.promote_from') = ?
@@ -67,7 +67,7 @@ func sourceOf(ctx context.Context, tx *sqlite.Tx, project, name string) (source 
 // time without a break while they were live, other than the live one, the
 // newest first.
 func provenReleases(ctx context.Context, tx *sqlite.Tx, source stage, after time.Duration, limit int) ([]string, error) {
-	return all(ctx, tx, scanText, `
+	return sqlite.All(ctx, tx, scanText, `
 		SELECT d.release_id
 		FROM deployments d
 		WHERE d.stage_id = ?1 AND d.state IN ('live', 'replaced') AND d.healthy_for >= ?2

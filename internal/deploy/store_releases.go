@@ -26,7 +26,7 @@ const releaseFrom = `
 		JOIN stages s ON s.id = r.stage_id
 		JOIN projects p ON p.id = s.project_id`
 
-func scanRelease(row scanner) (r release, err error) {
+func scanRelease(row sqlite.Row) (r release, err error) {
 	var created int64
 	var spec string
 	err = row.Scan(&r.ID, &r.stageID, &r.Project, &r.Stage, &r.repository, &r.Reference, &r.Digest, &r.imageID, &spec, &r.SpecHash, &created)
@@ -80,7 +80,7 @@ func findRelease(ctx context.Context, tx *sqlite.Tx, s stage, id string) (releas
 }
 
 func releasesOf(ctx context.Context, tx *sqlite.Tx, stageID, before string, limit int) ([]release, error) {
-	return all(ctx, tx, scanRelease, `
+	return sqlite.All(ctx, tx, scanRelease, `
 		SELECT `+releaseColumns+releaseFrom+`
 		WHERE r.stage_id = ? AND (? = '' OR r.id < ?)
 		ORDER BY r.id DESC
@@ -88,8 +88,8 @@ func releasesOf(ctx context.Context, tx *sqlite.Tx, stageID, before string, limi
 }
 
 func releasesByID(ctx context.Context, tx *sqlite.Tx, ids []string) (map[string]release, error) {
-	in, args := marks(ids)
-	list, err := all(ctx, tx, scanRelease, `
+	in, args := sqlite.Placeholders(ids)
+	list, err := sqlite.All(ctx, tx, scanRelease, `
 		SELECT `+releaseColumns+releaseFrom+`
 		WHERE r.id IN (`+in+`)`, args...)
 	found := make(map[string]release, len(list))

@@ -30,8 +30,8 @@ func saveWatch(ctx context.Context, tx *sqlite.Tx, deploymentID string, w Watch)
 
 // watchesOf gives what was watched of deployments, the canary first.
 func watchesOf(ctx context.Context, tx *sqlite.Tx, deploymentIDs []string) (map[string][]Watch, error) {
-	in, args := marks(deploymentIDs)
-	list, err := all(ctx, tx, scanWatch, `
+	in, args := sqlite.Placeholders(deploymentIDs)
+	list, err := sqlite.All(ctx, tx, scanWatch, `
 		SELECT deployment_id, data
 		FROM watches
 		WHERE deployment_id IN (`+in+`)
@@ -43,7 +43,7 @@ func watchesOf(ctx context.Context, tx *sqlite.Tx, deploymentIDs []string) (map[
 	return found, err
 }
 
-func scanWatch(row scanner) (w watchRow, err error) {
+func scanWatch(row sqlite.Row) (w watchRow, err error) {
 	var data string
 	if err = row.Scan(&w.deployment, &data); err != nil {
 		return w, err
@@ -57,7 +57,7 @@ func scanWatch(row scanner) (w watchRow, err error) {
 // newerWaits says what waits for the stage's worker with a generation over
 // that of d; the zero Trigger when nothing does.
 func newerWaits(ctx context.Context, tx *sqlite.Tx, d deployment) (found []Trigger, err error) {
-	return all(ctx, tx, func(row scanner) (t Trigger, err error) { return t, row.Scan(&t) }, `
+	return sqlite.All(ctx, tx, func(row sqlite.Row) (t Trigger, err error) { return t, row.Scan(&t) }, `
 		SELECT d.trigger
 		FROM deployments d
 		JOIN stages s ON s.id = d.stage_id

@@ -79,7 +79,7 @@ func (s *Service) sweep(ctx context.Context) error {
 func (s *Service) heard(ctx context.Context, e container.Event) {
 	var stages []string
 	err := s.db.Read(ctx, func(tx *sqlite.Tx) (err error) {
-		stages, err = all(ctx, tx, scanText, `
+		stages, err = sqlite.All(ctx, tx, scanText, `
 			SELECT id
 			FROM stages
 			WHERE live_deployment = ?`, e.Labels[labelDeployment])

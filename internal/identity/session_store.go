@@ -83,20 +83,11 @@ func expiredSessions(ctx context.Context, tx *sqlite.Tx, now time.Time, idle tim
 }
 
 func listSessions(ctx context.Context, tx *sqlite.Tx, query string, args ...any) ([]Session, error) {
-	rows, err := tx.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []Session
-	for rows.Next() {
+	return sqlite.All(ctx, tx, func(from sqlite.Row) (Session, error) {
 		var r sessionRow
-		if err := rows.Scan(r.into()...); err != nil {
-			return nil, err
-		}
-		list = append(list, r.session())
-	}
-	return list, rows.Err()
+		err := from.Scan(r.into()...)
+		return r.session(), err
+	}, query, args...)
 }
 
 // hasSessionFrom says whether a person has a session that began at an address.

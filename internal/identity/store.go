@@ -32,25 +32,16 @@ func (r *personRow) person() Person {
 }
 
 func selectPeople(ctx context.Context, tx *sqlite.Tx, after string, limit int) ([]Person, error) {
-	rows, err := tx.QueryContext(ctx, `
+	return sqlite.All(ctx, tx, func(from sqlite.Row) (Person, error) {
+		var r personRow
+		err := from.Scan(r.into()...)
+		return r.person(), err
+	}, `
 		SELECT `+personColumns+`
 		FROM people
 		WHERE username > ?
 		ORDER BY username
 		LIMIT ?`, after, limit)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var people []Person
-	for rows.Next() {
-		var r personRow
-		if err := rows.Scan(r.into()...); err != nil {
-			return nil, err
-		}
-		people = append(people, r.person())
-	}
-	return people, rows.Err()
 }
 
 // personByName finds a person and the hash of their password.

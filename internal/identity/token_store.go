@@ -127,20 +127,11 @@ func tokensBoundTo(ctx context.Context, tx *sqlite.Tx, projectOrStage string) ([
 }
 
 func listTokens(ctx context.Context, tx *sqlite.Tx, query string, args ...any) ([]Token, error) {
-	rows, err := tx.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	list := []Token{}
-	for rows.Next() {
+	return sqlite.All(ctx, tx, func(from sqlite.Row) (Token, error) {
 		var r tokenRow
-		if err := rows.Scan(r.into()...); err != nil {
-			return nil, err
-		}
-		list = append(list, r.token())
-	}
-	return list, rows.Err()
+		err := from.Scan(r.into()...)
+		return r.token(), err
+	}, query, args...)
 }
 
 func touchToken(ctx context.Context, tx *sqlite.Tx, id string, at time.Time) error {

@@ -13,8 +13,6 @@ import (
 
 const channelColumns = `c.id, c.name, c.service, c.project, c.kinds, c.enabled, c.hint, c.inside, c.created_at, c.updated_at, c.version`
 
-type row interface{ Scan(to ...any) error }
-
 // channelFields gives what the columns of a channel are read into, and what
 // makes a channel of them.
 func channelFields() (to []any, done func() (Channel, error)) {
@@ -33,7 +31,7 @@ func channelFields() (to []any, done func() (Channel, error)) {
 	}
 }
 
-func scanChannel(r row) (Channel, error) {
+func scanChannel(r sqlite.Row) (Channel, error) {
 	to, done := channelFields()
 	if err := r.Scan(to...); err != nil {
 		return Channel{}, err
@@ -42,24 +40,11 @@ func scanChannel(r row) (Channel, error) {
 }
 
 func selectChannels(ctx context.Context, tx *sqlite.Tx, project string) ([]Channel, error) {
-	rows, err := tx.QueryContext(ctx, `
+	return sqlite.All(ctx, tx, scanChannel, `
 		SELECT `+channelColumns+`
 		FROM notify_channels c
 		WHERE ? IN ('', c.project)
 		ORDER BY c.name`, project)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	list := []Channel{}
-	for rows.Next() {
-		c, err := scanChannel(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, c)
-	}
-	return list, rows.Err()
 }
 
 func findChannel(ctx context.Context, tx *sqlite.Tx, name string) (Channel, error) {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"berth/internal/fault"
@@ -15,7 +14,7 @@ import (
 
 const deliveryColumns = `d.id, d.event_id, d.notice, d.state, d.attempts, d.next_at, d.error, d.created_at, d.queued_at, d.sent_at, ` + channelColumns
 
-func scanDelivery(r row) (Delivery, error) {
+func scanDelivery(r sqlite.Row) (Delivery, error) {
 	var d Delivery
 	var notice string
 	var next, created, queued, sent int64
@@ -37,24 +36,11 @@ func scanDelivery(r row) (Delivery, error) {
 }
 
 func selectDeliveries(ctx context.Context, tx *sqlite.Tx, rest string, args ...any) ([]Delivery, error) {
-	rows, err := tx.QueryContext(ctx, `
+	return sqlite.All(ctx, tx, scanDelivery, `
 		SELECT `+deliveryColumns+`
 		FROM notify_deliveries d
 		JOIN notify_channels c ON c.id = d.channel_id
 		`+rest, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	list := []Delivery{}
-	for rows.Next() {
-		d, err := scanDelivery(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, d)
-	}
-	return list, rows.Err()
 }
 
 // selectSent lists deliveries below an id, the newest first.
@@ -83,17 +69,15 @@ func findDelivery(ctx context.Context, tx *sqlite.Tx, id string) (Delivery, erro
 // selectDue lists what may be sent now, one to each channel that is not busy,
 // the oldest first.
 func selectDue(ctx context.Context, tx *sqlite.Tx, now time.Time, busy []string, limit int) ([]Delivery, error) {
-	args := []any{sqlite.Millis(now)}
-	for _, id := range busy {
-		args = append(args, id)
-	}
+	in, args := sqlite.Placeholders(busy)
+	args = append([]any{sqlite.Millis(now)}, args...)
 	return selectDeliveries(ctx, tx, `
 		WHERE d.id IN (
 			SELECT MIN(p.id)
 			FROM notify_deliveries p
 			WHERE p.state = 'pending'
 			AND p.next_at <= ?
-			AND p.channel_id NOT IN (`+strings.TrimSuffix(strings.Repeat("?, ", len(busy)), ", ")+`)
+			AND p.channel_id NOT IN (`+in+`)
 			GROUP BY p.channel_id)
 		AND c.enabled
 		ORDER BY d.id

@@ -57,24 +57,16 @@ func (r *Registry) createdAt(ctx context.Context, repository string, m *storedMa
 	return *image.Created
 }
 
-func selectUndated(ctx context.Context, tx *sqlite.Tx, repository string, limit int) (list []*storedManifest, err error) {
-	rows, err := tx.QueryContext(ctx, `
+func selectUndated(ctx context.Context, tx *sqlite.Tx, repository string, limit int) ([]*storedManifest, error) {
+	return sqlite.All(ctx, tx, func(row sqlite.Row) (*storedManifest, error) {
+		m := &storedManifest{}
+		err := row.Scan(&m.digest, &m.mediaType, &m.content)
+		return m, err
+	}, `
 		SELECT digest, media_type, content
 		FROM registry_manifests
 		WHERE repository = ? AND image_created IS NULL
 		LIMIT ?`, repository, limit)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		m := &storedManifest{}
-		if err := rows.Scan(&m.digest, &m.mediaType, &m.content); err != nil {
-			return nil, err
-		}
-		list = append(list, m)
-	}
-	return list, rows.Err()
 }
 
 func setImageCreated(ctx context.Context, tx *sqlite.Tx, repository string, d digest.Digest, at time.Time) error {

@@ -10,23 +10,10 @@ import (
 )
 
 func selectAccounts(ctx context.Context, tx *sqlite.Tx) ([]RegistryAccount, error) {
-	rows, err := tx.QueryContext(ctx, `
+	return sqlite.All(ctx, tx, scanAccount, `
 		SELECT host, username, insecure, version, poll_interval, created_at, updated_at
 		FROM registry_accounts
 		ORDER BY host`)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	list := []RegistryAccount{}
-	for rows.Next() {
-		a, err := scanAccount(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, a)
-	}
-	return list, rows.Err()
 }
 
 func selectAccount(ctx context.Context, tx *sqlite.Tx, host string) (a RegistryAccount, found bool, err error) {
@@ -41,7 +28,7 @@ func selectAccount(ctx context.Context, tx *sqlite.Tx, host string) (a RegistryA
 	return a, err == nil, err
 }
 
-func scanAccount(row interface{ Scan(to ...any) error }) (a RegistryAccount, err error) {
+func scanAccount(row sqlite.Row) (a RegistryAccount, err error) {
 	var created, updated int64
 	var interval sql.NullInt64
 	err = row.Scan(&a.Host, &a.Username, &a.Insecure, &a.Version, &interval, &created, &updated)

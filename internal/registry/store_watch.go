@@ -237,26 +237,17 @@ func insertHint(ctx context.Context, tx *sqlite.Tx, repository, tag string) erro
 	return err
 }
 
-func selectHints(ctx context.Context, tx *sqlite.Tx, repository string) (list []pendingHint, err error) {
-	rows, err := tx.QueryContext(ctx, `
+func selectHints(ctx context.Context, tx *sqlite.Tx, repository string) ([]pendingHint, error) {
+	return sqlite.All(ctx, tx, func(row sqlite.Row) (h pendingHint, err error) {
+		err = row.Scan(&h.tag, &h.said, &h.tries)
+		return h, err
+	}, `
 		SELECT tag, said, tries
 		FROM registry_hints
 		WHERE repository = ?
 		ORDER BY tag
 		LIMIT 100`,
 		repository)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var h pendingHint
-		if err := rows.Scan(&h.tag, &h.said, &h.tries); err != nil {
-			return nil, err
-		}
-		list = append(list, h)
-	}
-	return list, rows.Err()
 }
 
 // deleteHint removes a hint, unless it was given again meanwhile.

@@ -14,9 +14,7 @@ import (
 
 const webhookColumns = `w.id, w.name, w.source, COALESCE(w.project, ''), w.registry, w.signed, w.created_by, w.created_at`
 
-type scanner interface{ Scan(into ...any) error }
-
-func scanWebhook(row scanner) (h Webhook, err error) {
+func scanWebhook(row sqlite.Row) (h Webhook, err error) {
 	var created int64
 	err = row.Scan(&h.ID, &h.Name, &h.Source, &h.Project, &h.Registry, &h.Secret, &h.CreatedBy, &created)
 	h.CreatedAt = sqlite.Time(created)
@@ -72,25 +70,13 @@ func webhookByToken(ctx context.Context, tx *sqlite.Tx, hash [sha256.Size]byte) 
 }
 
 func selectWebhooks(ctx context.Context, tx *sqlite.Tx, project string) ([]Webhook, error) {
-	rows, err := tx.QueryContext(ctx, `
+	list, err := sqlite.All(ctx, tx, scanWebhook, `
 		SELECT `+webhookColumns+`
 		FROM webhooks w
 		WHERE ? IN ('', w.project)
 		ORDER BY w.name`,
 		project)
 	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	list := []Webhook{}
-	for rows.Next() {
-		h, err := scanWebhook(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, h)
-	}
-	if err := rows.Err(); err != nil {
 		return nil, err
 	}
 	for i := range list {
@@ -107,7 +93,7 @@ func selectWebhooks(ctx context.Context, tx *sqlite.Tx, project string) ([]Webho
 
 const deliveryColumns = `id, webhook_id, at, event, header, media_type, hints, verdict, reason, size, replay_of, actor`
 
-func scanDelivery(row scanner, payload ...any) (d Delivery, err error) {
+func scanDelivery(row sqlite.Row, payload ...any) (d Delivery, err error) {
 	var at int64
 	var hints string
 	err = row.Scan(append([]any{
@@ -134,26 +120,13 @@ func insertDelivery(ctx context.Context, tx *sqlite.Tx, d Delivery) error {
 
 // selectDeliveries leaves the payloads out.
 func selectDeliveries(ctx context.Context, tx *sqlite.Tx, webhook, before string, limit int) ([]Delivery, error) {
-	rows, err := tx.QueryContext(ctx, `
+	return sqlite.All(ctx, tx, func(row sqlite.Row) (Delivery, error) { return scanDelivery(row) }, `
 		SELECT `+deliveryColumns+`
 		FROM webhook_deliveries
 		WHERE webhook_id = ? AND (? = '' OR id < ?)
 		ORDER BY id DESC
 		LIMIT ?`,
 		webhook, before, before, limit)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	list := []Delivery{}
-	for rows.Next() {
-		d, err := scanDelivery(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, d)
-	}
-	return list, rows.Err()
 }
 
 func findDelivery(ctx context.Context, tx *sqlite.Tx, webhook, id string) (Delivery, error) {
