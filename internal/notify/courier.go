@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"berth/internal/fault"
+	"berth/internal/outgoing"
 	"berth/internal/secret"
 )
 
@@ -67,7 +68,7 @@ func newClient(inside bool, roots *x509.CertPool) *http.Client {
 		// A redirect would take the tokens elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
-			Proxy: nil, DialContext: newDialer(inside).DialContext, ForceAttemptHTTP2: true,
+			Proxy: nil, DialContext: outgoing.NewDialer(inside).DialContext, ForceAttemptHTTP2: true,
 			TLSClientConfig:     &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 			TLSHandshakeTimeout: httpTimeout, ResponseHeaderTimeout: httpTimeout, IdleConnTimeout: time.Minute,
 			MaxIdleConns: 8, MaxIdleConnsPerHost: 1, MaxResponseHeaderBytes: 64 << 10, DisableCompression: true,
@@ -242,7 +243,7 @@ func (a address) trouble(err error) string {
 		return "no answer in time"
 	case errors.Is(err, context.Canceled):
 		return "Berth was stopped meanwhile"
-	case errors.Is(err, errForbiddenPlace):
+	case errors.Is(err, outgoing.ErrForbiddenPlace):
 		_, text, _ := strings.Cut(err.Error(), ": ") // "dial tcp 10.0.0.1:80: "
 		return a.scrub(text)
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/wneessen/go-mail"
+
+	"berth/internal/outgoing"
 )
 
 // mail sends a message by a mail server. Where TLS is asked for, nothing of
@@ -52,7 +54,7 @@ func (c *courier) letter(a address, m message) (*mail.Msg, error) {
 
 func (c *courier) mailClient(a address, inside bool) (*mail.Client, error) {
 	sealing := &tls.Config{ServerName: a.mail.host, RootCAs: c.roots, MinVersion: tls.VersionTLS12}
-	dialer := newDialer(inside)
+	dialer := outgoing.NewDialer(inside)
 	options := []mail.Option{
 		mail.WithPort(a.mail.port), mail.WithTimeout(mailTimeout), mail.WithTLSConfig(sealing),
 		mail.WithHELO(c.base.Hostname()), mail.WithoutNoop(),
@@ -88,9 +90,9 @@ func (a address) mailTrouble(err error) *sendError {
 		e.final = refused.ErrorCode() >= 500
 	}
 	switch {
-	case errors.Is(err, errForbiddenPlace):
-		before, after, _ := strings.Cut(err.Error(), errForbiddenPlace.Error())
-		e.text = a.scrub(before[strings.LastIndex(before, ": ")+1:] + errForbiddenPlace.Error() + after)
+	case errors.Is(err, outgoing.ErrForbiddenPlace):
+		before, after, _ := strings.Cut(err.Error(), outgoing.ErrForbiddenPlace.Error())
+		e.text = a.scrub(before[strings.LastIndex(before, ": ")+1:] + outgoing.ErrForbiddenPlace.Error() + after)
 	case strings.Contains(err.Error(), "STARTTLS"):
 		e.text, e.final = "the mail server offers no TLS, without which nothing is sent: with smtps:// TLS begins at once", true
 	default:

@@ -1,4 +1,11 @@
-package notify
+// Package outgoing connects to addresses that people gave: it looks at what a
+// name turned into at the moment of connecting, so that nobody reaches with
+// Berth what gives out a machine's credentials, or a private network that is
+// not theirs to reach.
+//
+// Start with [NewDialer]. What is sent, and how much of an answer is read,
+// belongs to those who dial.
+package outgoing
 
 import (
 	"context"
@@ -31,34 +38,34 @@ var (
 	own6 = []netip.Prefix{netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("fc00::/7")}
 )
 
-// errForbiddenPlace is in the chain of the error of a connection that the
+// ErrForbiddenPlace is in the chain of the error of a connection that the
 // guard did not allow.
-var errForbiddenPlace = errors.New("is an address that Berth does not connect to")
+var ErrForbiddenPlace = errors.New("is an address that Berth does not connect to")
 
-// newDialer connects to public addresses, and inside also to private ones. It
+// NewDialer connects to public addresses, and inside also to private ones. It
 // looks at the address that a name has turned into, at the moment of
 // connecting: nothing can change it in between.
-func newDialer(inside bool) *net.Dialer {
+func NewDialer(inside bool) *net.Dialer {
 	guardian := newGuardian(inside)
 	return &net.Dialer{
 		Timeout: 10 * time.Second,
 		ControlContext: func(_ context.Context, network, place string, raw syscall.RawConn) error {
 			to, err := netip.ParseAddrPort(place)
 			if err != nil {
-				return fmt.Errorf("%s %w", place, errForbiddenPlace)
+				return fmt.Errorf("%s %w", place, ErrForbiddenPlace)
 			}
 			for _, p := range never {
 				if p.Contains(to.Addr().Unmap()) {
-					return fmt.Errorf("%s %w: it gives out credentials", to.Addr(), errForbiddenPlace)
+					return fmt.Errorf("%s %w: it gives out credentials", to.Addr(), ErrForbiddenPlace)
 				}
 			}
 			if guardian.Safe(network, place, raw) == nil {
 				return nil
 			}
 			if !inside && newGuardian(true).SafeAddr(to.Addr()) == nil {
-				return fmt.Errorf("%s %w: it is in a private network, for which an administrator has to give the address", to.Addr(), errForbiddenPlace)
+				return fmt.Errorf("%s %w: it is in a private network, for which an administrator has to give the address", to.Addr(), ErrForbiddenPlace)
 			}
-			return fmt.Errorf("%s %w", to.Addr(), errForbiddenPlace)
+			return fmt.Errorf("%s %w", to.Addr(), ErrForbiddenPlace)
 		},
 	}
 }
