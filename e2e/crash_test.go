@@ -11,6 +11,7 @@ import (
 
 	"berth/internal/container/docker"
 	"berth/internal/deploy"
+	"berth/internal/event"
 )
 
 // TestCrash_LeavesExactlyOneLiveRelease kills the server with SIGKILL before
@@ -49,6 +50,51 @@ func TestCrash_LeavesExactlyOneLiveRelease(t *testing.T) {
 				done := b.wait(b.newest(project, tag).ID)
 				b.oneLive(project, old, tag, done)
 				old = liveVersion(done, old, tag)
+			}
+		}
+	})
+}
+
+// TestCrash_RunsEachCommandOnce kills the server around the commands of a
+// deployment, and counts how often they ran.
+func TestCrash_RunsEachCommandOnce(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, e engine) {
+		b := start(t, e)
+		project := projectPrefix(t)
+		b.stage(project, func(s *deploy.StageSpec) {
+			s.StopTimeout = deploy.Duration(2 * time.Second)
+			s.BeforeSwitch = deploy.Task{Command: []string{"migrate"}}
+			s.AfterSwitch = deploy.AfterTask{Command: []string{"announce"}}
+		})
+		b.push(project, "0", image(t, "0"))
+		b.live(project, "0")
+		for n, at := range []string{"before_switch:command", "before_switch:runs", "after_switch:before", "after_switch:runs"} {
+			t.Logf("killed at %s", at)
+			tag := strconv.Itoa(n + 1)
+			b.push(project, tag, image(t, tag))
+			b.stop()
+			b.launch("BERTH_TEST_CRASH_AT=" + at)
+			// The answer may not arrive: the server dies while it is asked.
+			_ = b.try("POST", "/api/projects/"+project+"/stages/prod/deployments", map[string]any{"reference": tag}, nil)
+			select {
+			case <-b.ended:
+			case <-time.After(time.Minute):
+				t.Fatalf("the crash hook did not fire\n%s", b.output)
+			}
+			b.launch()
+			done := b.wait(b.newest(project, tag).ID)
+			require.Equal(t, deploy.Live, done.State, done.Error)
+			b.oneLive(project, "", tag, done)
+			var page struct{ Items []event.Event }
+			b.call("GET", "/api/deployments/"+done.ID+"/log?limit=1000", nil, &page)
+			for _, command := range []string{"migrate", "announce"} {
+				said := 0
+				for _, e := range page.Items {
+					if strings.Contains(string(e.Data), "version "+tag+" runs "+command) {
+						said++
+					}
+				}
+				require.Equal(t, 1, said, "%s ran once", command)
 			}
 		}
 	})

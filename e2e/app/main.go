@@ -27,6 +27,9 @@ func main() {
 }
 
 func run() int {
+	if len(os.Args) > 1 {
+		return command(os.Args[1])
+	}
 	fmt.Println("app version", version, "starts")
 	if reason := os.Getenv("APP_CRASH"); reason != "" {
 		fmt.Fprintln(os.Stderr, "fatal:", reason)
@@ -80,6 +83,16 @@ func failing(mux http.Handler, now func() bool) http.Handler {
 		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// command is what the app does when it is told to do one thing.
+func command(name string) int {
+	fmt.Println("version", version, "runs", name, "with", os.Getenv("APP_MODE"))
+	if name == "fail" {
+		fmt.Fprintln(os.Stderr, "fatal: told to fail")
+		return 3
+	}
+	return 0
 }
 
 // answer writes "version text".

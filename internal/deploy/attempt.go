@@ -105,7 +105,7 @@ func (a *attempt) run(ctx context.Context) error {
 		case Undo:
 			return a.undo(undoing(ctx))
 		default:
-			if (a.step.Name == SwitchRoute || a.step.Name == GuardStep) && action == Action(DrainOld) && a.s.jobs.isOpen() {
+			if (a.step.Name == SwitchRoute || a.step.Name == GuardStep || a.step.Name == AfterStep) && action == Action(DrainOld) && a.s.jobs.isOpen() {
 				return a.handOver(ctx)
 			}
 			err := a.act(ctx, StepName(action))
@@ -160,6 +160,7 @@ func (a *attempt) situation() Situation {
 	s := Situation{
 		State: a.d.State, Canceled: a.d.cancel, Pointed: a.pointed, Image: a.image.ID != "",
 		Canary: a.release.Spec.Canary.Share > 0, Guard: a.release.Spec.Guard.Window > 0,
+		Before: !a.release.Spec.BeforeSwitch.none(), After: !a.release.Spec.AfterSwitch.task().none(),
 		Done: make(map[StepName]bool, len(AllSteps)),
 	}
 	for _, step := range a.d.Steps {
@@ -180,6 +181,7 @@ func (a *attempt) act(ctx context.Context, step StepName) error {
 	do := map[StepName]func(context.Context) error{
 		Preflight: a.preflight, PullImage: a.pull, CreateStep: a.create, StartStep: a.start,
 		ProbeStep: a.probe, CanaryStep: a.canary, SwitchRoute: a.switchRoute, GuardStep: a.watchOver,
+		BeforeStep: a.beforeSwitch, AfterStep: a.afterSwitch,
 		DrainOld: a.drain, StopOld: a.stop,
 	}[step]
 	if err := a.enter(ctx, step); err != nil {

@@ -22,6 +22,7 @@ const (
 	labelDeployment = "berth.deployment"
 	labelGeneration = "berth.generation"
 	labelInstance   = "berth.instance"
+	labelCommand    = "berth.command" // of a one-off container: the step, or the job, that it is for
 )
 
 // engineAway is the fault for an engine that did not do what it was asked.
@@ -104,19 +105,26 @@ func (s *Service) environment(ctx context.Context, spec StageSpec) (map[string]s
 
 // create makes the container of an instance and gives its id.
 func (s *Service) create(ctx context.Context, r recipe, i Instance) (id string, err error) {
+	d := r.deployment
+	c := s.like(r)
+	c.Name = fmt.Sprintf("berth-%s-%s-%d-%d", d.Project, d.Stage, d.Generation, i.Ordinal)
+	c.Labels[labelInstance] = i.ID
+	c.Command, c.Publish = r.release.Spec.Command, r.port
+	return s.makeContainer(ctx, c, i.ID)
+}
+
+// like gives what every container of a deployment has, whatever it runs.
+func (s *Service) like(r recipe) container.Spec {
 	d, spec := r.deployment, r.release.Spec
 	c := container.Spec{
-		Name:  fmt.Sprintf("berth-%s-%s-%d-%d", d.Project, d.Stage, d.Generation, i.Ordinal),
 		Image: r.imageID,
 		Labels: map[string]string{
 			labelServer: s.server, labelProject: d.Project, labelStage: d.Stage, labelDeployment: d.ID,
-			labelGeneration: strconv.FormatInt(d.Generation, 10), labelInstance: i.ID,
+			labelGeneration: strconv.FormatInt(d.Generation, 10),
 		},
-		Env:     r.env,
-		Command: spec.Command,
-		CPUs:    spec.CPUs,
-		Memory:  spec.Memory,
-		Publish: r.port,
+		Env:    r.env,
+		CPUs:   spec.CPUs,
+		Memory: spec.Memory,
 		// Berth restarts what died, not the engine: a restart changes the
 		// port on some engines, and a route must never point to a port that
 		// another container may have been given meanwhile.
@@ -128,11 +136,16 @@ func (s *Service) create(ctx context.Context, r recipe, i Instance) (id string, 
 			Kind: container.MountVolume, Source: volumeName(d.Project, d.Stage, v), Path: v.Path, ReadOnly: v.ReadOnly,
 		})
 	}
+	return c
+}
+
+// makeContainer makes a container; of is the id of what it is for.
+func (s *Service) makeContainer(ctx context.Context, c container.Spec, of string) (id string, err error) {
 	id, err = s.runtime.Create(ctx, c)
 	if errors.Is(err, container.ErrConflict) {
 		// Somebody else's container has the name: another Berth's, or that
 		// of a project and a stage whose names join to the same.
-		c.Name += "-" + i.ID[len(i.ID)-8:]
+		c.Name += "-" + of[len(of)-8:]
 		id, err = s.runtime.Create(ctx, c)
 	}
 	if err != nil {

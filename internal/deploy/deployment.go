@@ -117,10 +117,12 @@ const (
 	PullImage   StepName = "pull"
 	CreateStep  StepName = "create"
 	StartStep   StepName = "start"
+	BeforeStep  StepName = "before_switch" // only where the release has such a command
 	ProbeStep   StepName = "probe"
 	CanaryStep  StepName = "canary" // only where the release has one
 	SwitchRoute StepName = "switch"
-	GuardStep   StepName = "guard" // only where the release has one
+	GuardStep   StepName = "guard"        // only where the release has one
+	AfterStep   StepName = "after_switch" // only where the release has such a command
 	DrainOld    StepName = "drain"
 	StopOld     StepName = "stop"
 )
@@ -131,18 +133,20 @@ var Steps = []StepName{Preflight, PullImage, CreateStep, StartStep, ProbeStep, S
 // AllSteps are, in their order, also those that a deployment has only when its
 // release asks for them.
 var AllSteps = []StepName{
-	Preflight, PullImage, CreateStep, StartStep, ProbeStep, CanaryStep, SwitchRoute, GuardStep, DrainOld, StopOld,
+	Preflight, PullImage, BeforeStep, CreateStep, StartStep, ProbeStep, CanaryStep, SwitchRoute, GuardStep, AfterStep, DrainOld, StopOld,
 }
 
 // rows are the numbers that the steps have in the database, where they never
 // change. A step that is not asked for has no row.
 var rows = map[StepName]int{
 	Preflight: 0, PullImage: 1, CreateStep: 2, StartStep: 3, ProbeStep: 4, SwitchRoute: 5, DrainOld: 6, StopOld: 7,
-	CanaryStep: 8, GuardStep: 9,
+	CanaryStep: 8, GuardStep: 9, BeforeStep: 10, AfterStep: 11,
 }
 
 // onRequest says that a deployment has a step only when its release asks for it.
-func (n StepName) onRequest() bool { return n == CanaryStep || n == GuardStep }
+func (n StepName) onRequest() bool {
+	return n == CanaryStep || n == GuardStep || n == BeforeStep || n == AfterStep
+}
 
 // StepState is where a step stands.
 type StepState string
@@ -163,6 +167,9 @@ type Step struct {
 	Detail     string    `json:"detail,omitempty"`
 	StartedAt  time.Time `json:"started_at,omitzero"`
 	FinishedAt time.Time `json:"finished_at,omitzero"`
+	// container is the one that its command runs in. It is stored before that
+	// is started.
+	container string
 }
 
 // Instance is one running container of a deployment.

@@ -61,8 +61,16 @@ var program = sync.OnceValues(func() ([]byte, error) {
 	}
 	defer os.RemoveAll(dir)
 	source := `package main
-import ("fmt"; "net/http"; "os"; "os/signal"; "syscall")
+import ("fmt"; "net/http"; "os"; "os/signal"; "syscall"; "time")
 func main() {
+	if len(os.Args) > 1 {
+		fmt.Println(os.Args[1], "with", os.Getenv("MODE"))
+		switch os.Args[1] {
+		case "fail": fmt.Fprintln(os.Stderr, "told to fail"); os.Exit(4)
+		case "sleep": time.Sleep(time.Minute)
+		}
+		return
+	}
 	if os.Getenv("EXIT") != "" { fmt.Fprintln(os.Stderr, "told to exit"); os.Exit(7) }
 	go func() { c := make(chan os.Signal, 1); signal.Notify(c, syscall.SIGTERM); <-c; os.Exit(0) }()
 	http.HandleFunc("/exit", func(http.ResponseWriter, *http.Request) { os.Exit(9) })

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"encoding/json"
 
 	"berth/internal/event"
 	"berth/internal/sqlite"
@@ -18,6 +19,7 @@ const (
 	eventDeployment     event.Kind = "deployment.state"
 	eventStep           event.Kind = "deployment.step"
 	eventInstance       event.Kind = "instance.state"
+	eventWarning        event.Kind = "deployment.warning" // it is live, and something is wrong with it
 )
 
 // deploymentData is the data of a deployment.state event.
@@ -55,6 +57,11 @@ type logData struct {
 	Step   StepName `json:"step"`
 	Stream string   `json:"stream"` // "berth", "pull", "stdout" or "stderr"
 	Text   string   `json:"text"`
+}
+
+// logLineOf reads a deployment.log event.
+func logLineOf(e event.Event) (l logData, ok bool) {
+	return l, json.Unmarshal(e.Data, &l) == nil
 }
 
 func (s *Service) emitDeployment(ctx context.Context, tx *sqlite.Tx, d deployment) error {

@@ -9,6 +9,7 @@ import (
 	"net/http" //nolint:depguard // what stands for the apps of these tests speaks HTTP
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -101,6 +102,13 @@ func (e *fakeEngine) Start(ctx context.Context, id string) error {
 	c.lines = append(c.lines, container.LogLine{At: time.Now(), Stream: "stdout", Text: "app says hello"})
 	c.server = &http.Server{Handler: e.handler(c)}
 	e.tell(c, container.EventStarted)
+	if c.spec.Publish == 0 {
+		_ = l.Close()
+		c.Address = ""
+		e.ran = append(e.ran, c.ID+" "+strings.Join(c.spec.Command, " "))
+		e.obey(c)
+		return nil
+	}
 	kind := c.app
 	if kind == appOneOnly && c.Name[len(c.Name)-1] == '0' {
 		kind = appGood
@@ -134,6 +142,50 @@ func (e *fakeEngine) Start(ctx context.Context, id string) error {
 		_ = server.Serve(l)
 	})
 	return nil
+}
+
+// obey does what a container is told that publishes nothing; the lock is held.
+func (e *fakeEngine) obey(c *fakeContainer) {
+	say := func(stream, text string) {
+		c.lines = append(c.lines, container.LogLine{At: time.Now(), Stream: stream, Text: text})
+	}
+	c.lines = nil
+	exited, ends := c.exited, func(code int) {
+		if c.State == container.StateRunning {
+			e.end(c, code)
+		}
+	}
+	switch c.spec.Command[0] {
+	case "migrate":
+		say("stdout", "migrated "+c.Image)
+		ends(0)
+	case "fail":
+		say("stdout", "beginning")
+		say("stderr", "no such table")
+		ends(3)
+	case "slow":
+		say("stdout", "working")
+		c.waited.Go(func() {
+			select {
+			case <-e.release:
+			case <-exited:
+				return
+			}
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			if c.exited == exited {
+				say("stdout", "done")
+				ends(0)
+			}
+		})
+	}
+}
+
+// commands gives what was run in containers that publish nothing.
+func (e *fakeEngine) commands() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.ran)
 }
 
 // handler answers with the image and the container that answer.
@@ -252,20 +304,32 @@ func (e *fakeEngine) Wait(ctx context.Context, id string) (int, error) {
 	}
 }
 
-func (e *fakeEngine) Logs(ctx context.Context, id string, _ container.LogOptions) iter.Seq2[container.LogLine, error] {
+func (e *fakeEngine) Logs(ctx context.Context, id string, o container.LogOptions) iter.Seq2[container.LogLine, error] {
 	return func(yield func(container.LogLine, error) bool) {
 		if err := e.enter(ctx, "Logs"); err != nil {
 			yield(container.LogLine{}, err)
 			return
 		}
-		e.mu.Lock()
-		var lines []container.LogLine
-		if c, ok := e.containers[id]; ok {
-			lines = slices.Clone(c.lines)
-		}
-		e.mu.Unlock()
-		for _, line := range lines {
-			if !yield(line, nil) {
+		for given := 0; ; {
+			e.mu.Lock()
+			var lines []container.LogLine
+			c, ok := e.containers[id]
+			if ok {
+				lines = slices.Clone(c.lines)
+			}
+			more := ok && o.Follow && c.State == container.StateRunning
+			e.mu.Unlock()
+			for _, line := range lines[given:] {
+				if !yield(line, nil) {
+					return
+				}
+			}
+			if given = len(lines); !more {
+				return
+			}
+			select {
+			case <-time.After(time.Millisecond):
+			case <-ctx.Done():
 				return
 			}
 		}

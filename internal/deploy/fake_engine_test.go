@@ -32,6 +32,8 @@ type fakeEngine struct {
 	made       int
 	calls      map[string]int
 	refuse     map[string]error // by method, or by method and container
+	ran        []string         // commands, by the containers that ran them
+	release    chan struct{}    // closed to let slow commands end
 	portsTaken int              // starts to come that find their container's port taken
 }
 
@@ -42,7 +44,7 @@ func newFakeEngine(tb testing.TB) *fakeEngine {
 	e := &fakeEngine{
 		remote: map[string]container.Image{}, images: map[string]container.Image{}, containers: map[string]*fakeContainer{},
 		volumes: map[string]map[string]string{}, followers: map[chan container.Event]map[string]string{},
-		calls: map[string]int{}, refuse: map[string]error{},
+		calls: map[string]int{}, refuse: map[string]error{}, release: make(chan struct{}),
 	}
 	tb.Cleanup(func() { e.stopAll() })
 	return e

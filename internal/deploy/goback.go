@@ -58,7 +58,8 @@ func (a *attempt) watchOver(ctx context.Context) error {
 	}
 	w = k.as(o)
 	if o.state == Breached {
-		return a.goBack(ctx, before, w)
+		a.keepWatch(w)
+		return a.goBack(ctx, before, w.Reason)
 	}
 	a.keepWatch(w)
 	a.step.Detail = w.said()
@@ -155,31 +156,29 @@ const (
 	momentWithdrawn = "withdrawn"
 )
 
-// goBack gives the stage back to the release before because the guard says so.
-// In one transaction the route's deployment changes and the attempt says why;
+// goBack gives the stage back to the release before because of what the step
+// under way came to. In one transaction the route's deployment changes and the attempt says why;
 // what comes after that is completed by whoever takes it up.
-func (a *attempt) goBack(ctx context.Context, to *served, w Watch) error {
-	a.s.crash(ctx, a.d.ID, GuardStep, momentBreach)
+func (a *attempt) goBack(ctx context.Context, to *served, why string) error {
+	a.s.crash(ctx, a.d.ID, a.step.Name, momentBreach)
 	defer a.s.locks.hold(a.stage.ID)()
 	ready, err := a.s.readyAgain(ctx, to)
 	if err != nil {
 		if ctx.Err() != nil {
 			return err
 		}
-		a.keepWatch(w)
-		a.step.Detail = shorten(w.Reason + "; the stage could not be given back: " + fault.Message(err))
+		a.step.Detail = shorten(why + "; the stage could not be given back: " + fault.Message(err))
 		a.say("%s", a.step.Detail)
 		a.leave(StepFailed)
 		return nil
 	}
 	back := *to
 	back.instances = ready
-	reason := shorten(w.Reason)
+	reason := shorten(why)
 	was := a.d
-	a.d.State, a.d.Error, a.d.FailedStep = Reverted, reason, GuardStep
+	a.d.State, a.d.Error, a.d.FailedStep = Reverted, reason, a.step.Name
 	a.step.Detail = reason
 	a.say("the route goes back to generation %d: %s", to.deployment.Generation, reason)
-	a.keepWatch(w)
 	a.leave(StepFailed)
 	if err := a.commit(ctx, func(tx *sqlite.Tx) error { return a.s.giveBack(ctx, tx, a.d, &back) }); err != nil {
 		a.d.State, a.d.Error, a.d.FailedStep = was.State, was.Error, was.FailedStep
@@ -189,7 +188,7 @@ func (a *attempt) goBack(ctx context.Context, to *served, w Watch) error {
 	a.pointed = false
 	a.s.log.WarnContext(ctx, "release taken back", "project", a.d.Project, "stage", a.d.Stage, "deployment", a.d.ID,
 		"generation", a.d.Generation, "reason", reason, "back_to", to.deployment.ID)
-	a.s.crash(ctx, a.d.ID, GuardStep, momentBack)
+	a.s.crash(ctx, a.d.ID, a.step.Name, momentBack)
 	if err := a.s.switchTo(ctx, a.s.routeTo(&back), back.release.Spec); err != nil {
 		return fmt.Errorf("point the route back: %w", err) // the undoing points it again
 	}

@@ -21,7 +21,7 @@ func (a *attempt) enter(ctx context.Context, name StepName) error {
 	if name == CreateStep {
 		a.reserve()
 	}
-	step := Step{Name: name, State: StepRunning, StartedAt: now}
+	step := Step{Name: name, State: StepRunning, StartedAt: now, container: a.d.step(name).container}
 	err := a.s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		if began {
 			ok, err := moveDeployment(ctx, tx, a.d, Waiting)
@@ -91,6 +91,16 @@ func (a *attempt) end(step Step) {
 // skip has a step stored as not needed.
 func (a *attempt) skip(name StepName, detail string) {
 	a.end(Step{Name: name, State: StepSkipped, Detail: detail, StartedAt: a.s.now()})
+}
+
+// step gives what the journal says of a step; the zero step when nothing.
+func (d *deployment) step(name StepName) (step Step) {
+	for _, s := range d.Steps {
+		if s.Name == name {
+			step = s
+		}
+	}
+	return step
 }
 
 // setStep puts a step where it belongs in the journal.

@@ -19,8 +19,8 @@ type Situation struct {
 	Pointed bool
 	Done    map[StepName]bool // steps that the journal says are over
 	Image   bool              // its image is in the engine
-	// Canary and Guard say that its release asks for these steps.
-	Canary, Guard bool
+	// Canary, Guard, Before and After say that its release asks for these steps.
+	Canary, Guard, Before, After bool
 	// Instances has one entry for each instance wanted.
 	Instances []Observation
 }
@@ -49,6 +49,8 @@ func Plan(s Situation) Action {
 		return Action(Preflight)
 	case !s.Image:
 		return Action(PullImage)
+	case s.Before && !s.Done[BeforeStep]:
+		return Action(BeforeStep)
 	case !s.every(func(o Observation) bool { return o.Exists }):
 		return Action(CreateStep)
 	case !s.every(func(o Observation) bool { return o.Running }):
@@ -63,8 +65,8 @@ func Plan(s Situation) Action {
 
 // planPointed completes what can't be undone.
 func planPointed(s Situation) Action {
-	for _, step := range []StepName{SwitchRoute, GuardStep, DrainOld, StopOld} {
-		if !s.Done[step] && (step != GuardStep || s.Guard) {
+	for _, step := range []StepName{SwitchRoute, GuardStep, AfterStep, DrainOld, StopOld} {
+		if !s.Done[step] && (step != GuardStep || s.Guard) && (step != AfterStep || s.After) {
 			return Action(step)
 		}
 	}

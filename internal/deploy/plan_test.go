@@ -128,3 +128,20 @@ func TestHeadroom_LooksAtTheDiskOfALocalEngine(t *testing.T) {
 	require.NoError(t, headroom(container.Info{DataDir: t.TempDir()}, 1))
 	require.ErrorContains(t, headroom(container.Info{DataDir: t.TempDir()}, 1<<58), "too full")
 }
+
+func TestPlan_RunsTheCommandsAroundTheSwitch(t *testing.T) {
+	ready := []Observation{{Exists: true, Running: true, Ready: true}}
+	s := Situation{State: Running, Before: true, After: true, Image: true, Done: map[StepName]bool{Preflight: true}}
+	require.Equal(t, Action(BeforeStep), Plan(s), "before there is an instance")
+	s.Done[BeforeStep] = true
+	require.Equal(t, Action(CreateStep), Plan(s))
+	s.Instances = ready
+	require.Equal(t, Action(SwitchRoute), Plan(s))
+	s.Pointed, s.Guard, s.State = true, true, Live
+	s.Done[SwitchRoute] = true
+	require.Equal(t, Action(GuardStep), Plan(s), "a release is watched from the switch on")
+	s.Done[GuardStep] = true
+	require.Equal(t, Action(AfterStep), Plan(s), "before the old instances go")
+	s.Done[AfterStep] = true
+	require.Equal(t, Action(DrainOld), Plan(s))
+}

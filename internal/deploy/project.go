@@ -93,6 +93,11 @@ type StageSpec struct {
 	Canary CanaryRule `json:"canary,omitzero"`
 	Guard  Guard      `json:"guard,omitzero"`
 
+	// BeforeSwitch is run once with the new release, before its instances are
+	// made: where migrations belong. AfterSwitch is run once when it serves.
+	BeforeSwitch Task      `json:"before_switch,omitzero"`
+	AfterSwitch  AfterTask `json:"after_switch,omitzero"`
+
 	// RequestTimeout bounds the wait for the app's response headers.
 	RequestTimeout Duration `json:"request_timeout,omitempty"` // "60s" by default
 	MaxBodyBytes   int64    `json:"max_body_bytes,omitempty"`  // 0: the gateway's own limit

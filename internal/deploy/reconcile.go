@@ -172,5 +172,8 @@ func (s *Service) stray(ctx context.Context, stageID string, c container.Contain
 	if err != nil || v == nil || v.deployment.ID != c.Labels[labelDeployment] {
 		return false
 	}
+	if c.Labels[labelCommand] != "" {
+		return !v.deployment.FinishedAt.IsZero()
+	}
 	return !slices.ContainsFunc(v.instances, func(i Instance) bool { return i.Container == c.ID })
 }

@@ -27,6 +27,8 @@ func (s StageSpec) Normalise() StageSpec {
 	s.RequestTimeout = orElse(s.RequestTimeout, Duration(60*time.Second))
 	s.Probe = s.Probe.normalise()
 	s.normaliseGuard()
+	s.BeforeSwitch = s.BeforeSwitch.normalise(defaultTaskTime)
+	s.AfterSwitch = s.AfterSwitch.normalise()
 	return s
 }
 

@@ -308,11 +308,12 @@ func deploymentsByID(ctx context.Context, tx *sqlite.Tx, ids []string) (map[stri
 
 func saveStep(ctx context.Context, tx *sqlite.Tx, deploymentID string, s Step) error {
 	_, err := tx.ExecContext(ctx, `
-		INSERT INTO deployment_steps (deployment_id, ordinal, name, state, detail, started_at, finished_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?)
+		INSERT INTO deployment_steps (deployment_id, ordinal, name, state, detail, started_at, finished_at, container)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (deployment_id, ordinal) DO UPDATE
-		SET state = excluded.state, detail = excluded.detail, started_at = excluded.started_at, finished_at = excluded.finished_at`,
-		deploymentID, rows[s.Name], string(s.Name), string(s.State), s.Detail, millis(s.StartedAt), millis(s.FinishedAt))
+		SET state = excluded.state, detail = excluded.detail, started_at = excluded.started_at, finished_at = excluded.finished_at,
+			container = excluded.container`,
+		deploymentID, rows[s.Name], string(s.Name), string(s.State), s.Detail, millis(s.StartedAt), millis(s.FinishedAt), s.container)
 	return err
 }
 
@@ -325,7 +326,7 @@ func withSteps(ctx context.Context, tx *sqlite.Tx, list []*deployment) error {
 	}
 	in, args := sqlite.Placeholders(ids)
 	found, err := sqlite.All(ctx, tx, scanStep, `
-		SELECT deployment_id, name, state, detail, COALESCE(started_at, 0), COALESCE(finished_at, 0)
+		SELECT deployment_id, name, state, detail, COALESCE(started_at, 0), COALESCE(finished_at, 0), container
 		FROM deployment_steps
 		WHERE deployment_id IN (`+in+`)`, args...)
 	if err != nil {
@@ -360,7 +361,7 @@ type stepRow struct {
 
 func scanStep(row sqlite.Row) (s stepRow, err error) {
 	var started, finished int64
-	err = row.Scan(&s.deployment, &s.Name, &s.State, &s.Detail, &started, &finished)
+	err = row.Scan(&s.deployment, &s.Name, &s.State, &s.Detail, &started, &finished, &s.container)
 	s.StartedAt, s.FinishedAt = sqlite.Time(started), sqlite.Time(finished)
 	return s, err
 }

@@ -91,7 +91,7 @@ func (c *checks) spec(s StageSpec, reserved map[string]bool) {
 	c.takes(s)
 	c.when(s.Port < 0 || s.Port > 65535, "spec.port", "a port is between 1 and 65535")
 	c.when(s.Protocol != HTTP1 && s.Protocol != H2C, "spec.protocol", "it is %q or %q", HTTP1, H2C)
-	c.command(s.Command)
+	c.arguments("spec.command", s.Command)
 	c.variables(s)
 	c.volumes(s.Volumes)
 	c.when(math.IsNaN(s.CPUs) || s.CPUs < 0 || s.CPUs > maxCPUs, "spec.cpus", "it is between 0 (no limit) and %d", maxCPUs)
@@ -104,6 +104,8 @@ func (c *checks) spec(s StageSpec, reserved map[string]bool) {
 	c.between("spec.stream_drain_timeout", s.StreamDrainTimeout, time.Millisecond, 24*time.Hour)
 	c.between("spec.keep_old", s.KeepOld, 0, 7*24*time.Hour)
 	c.guard(s)
+	c.task("spec.before_switch", s.BeforeSwitch)
+	c.task("spec.after_switch", s.AfterSwitch.task())
 	c.between("spec.stop_timeout", s.StopTimeout, time.Second, 10*time.Minute)
 	c.between("spec.request_timeout", s.RequestTimeout, time.Millisecond, time.Hour)
 	c.when(s.MaxBodyBytes < 0 || s.MaxBodyBytes > maxBytes, "spec.max_body_bytes", "it is 0 (the gateway's own limit) or a number of bytes")
@@ -137,10 +139,10 @@ func (c *checks) prefix(p string) {
 		"it is \"/\" or a path such as \"/shop\", of letters, digits, \".\", \"_\", \"~\" and \"-\"")
 }
 
-func (c *checks) command(args []string) {
-	c.when(len(args) > maxArguments, "spec.command", "it has at most %d arguments", maxArguments)
+func (c *checks) arguments(field string, args []string) {
+	c.when(len(args) > maxArguments, field, "it has at most %d arguments", maxArguments)
 	for i, a := range args {
-		c.when(len(a) > maxValue || strings.ContainsRune(a, 0), fmt.Sprintf("spec.command[%d]", i), "it has at most %d bytes, none of them zero", maxValue)
+		c.when(len(a) > maxValue || strings.ContainsRune(a, 0), fmt.Sprintf("%s[%d]", field, i), "it has at most %d bytes, none of them zero", maxValue)
 	}
 }
 

@@ -46,6 +46,7 @@ const (
 // packages that write them.
 const (
 	deploymentState event.Kind = "deployment.state"
+	deploymentWarn  event.Kind = "deployment.warning"
 	instanceState   event.Kind = "instance.state"
 	jobFailed       event.Kind = "job.failed"
 	sourceFailing   event.Kind = "source.failing"
@@ -58,7 +59,7 @@ const (
 
 // followed are those, and those on which channels themselves depend.
 var followed = []event.Kind{
-	deploymentState, instanceState, jobFailed, sourceFailing, sourceRecovered, signInFailed, diskLow, diskRecovered, projectRemoved,
+	deploymentState, deploymentWarn, instanceState, jobFailed, sourceFailing, sourceRecovered, signInFailed, diskLow, diskRecovered, projectRemoved,
 }
 
 // noticeOf decides what an event says to people; false when it says nothing.
@@ -71,6 +72,8 @@ func noticeOf(e event.Event, recent []event.Event) (Notice, bool) {
 	switch e.Kind {
 	case deploymentState:
 		return n.ofDeployment(e.Data)
+	case deploymentWarn:
+		return n.ofWarning(e.Data)
 	case instanceState:
 		return n.ofInstance(e.Data)
 	case jobFailed:
@@ -128,6 +131,9 @@ func (n Notice) ofDeployment(raw json.RawMessage) (Notice, bool) {
 		if d.FailedStep == "guard" {
 			n.Level, n.Title = Bad, fmt.Sprintf("%s: %s was taken back by the guard", place, n.Release)
 		}
+		if d.FailedStep == "after_switch" {
+			n.Level, n.Title = Bad, fmt.Sprintf("%s: %s was taken back after its command failed", place, n.Release)
+		}
 		reason := sentence(n.Reason)
 		if n.Actor != "" && strings.HasPrefix(n.Reason, n.Actor+" ") {
 			reason = n.Reason + "." // a name is spelled as it is
@@ -163,6 +169,20 @@ func started(d deploymentData, actor string) string {
 		return "started because its image changed"
 	}
 	return "started" + by
+}
+
+// ofWarning tells of a release that is live and not as it should be. It is for
+// those who want to hear of deployments that fail.
+func (n Notice) ofWarning(raw json.RawMessage) (Notice, bool) {
+	var d deploymentData
+	if json.Unmarshal(raw, &d) != nil {
+		return Notice{}, false
+	}
+	n.Release, n.Reason, n.Actor = release(d.Reference), clean(d.Error, 500), ""
+	n.Kind, n.Level, n.Path = DeploymentFailed, Bad, "/deployments/"+n.Deployment
+	n.Title = fmt.Sprintf("%s %s: %s is live, and its command failed", n.Project, n.Stage, n.Release)
+	n.Text = lines(sentence(n.Reason), fmt.Sprintf("The release stays live. Deployment %d.", d.Generation))
+	return n, true
 }
 
 // instanceData is what of an instance.state event is told.

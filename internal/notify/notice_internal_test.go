@@ -63,6 +63,14 @@ func TestNoticeOf_SaysWhatHappenedInOneOrTwoLines(t *testing.T) {
 			deploymentState, `{"state": "reverted", "kind": "deploy", "trigger": "push", "generation": 16, "reference": "2.1", "failed_step": "guard", "error": "12 of 80 answers were errors"}`, "ana",
 			DeploymentRolledBack, Bad, "shop prod: 2.1 was taken back by the guard", "12 of 80 answers were errors.\nThe release before it serves again. Deployment 16.", "/deployments/d1",
 		},
+		"taken back after its command failed": {
+			deploymentState, `{"state": "reverted", "kind": "deploy", "generation": 16, "reference": "2.1", "failed_step": "after_switch", "error": "the command after the switch exited with code 3"}`, "berth",
+			DeploymentRolledBack, Bad, "shop prod: 2.1 was taken back after its command failed", "The command after the switch exited with code 3.\nThe release before it serves again. Deployment 16.", "/deployments/d1",
+		},
+		"live with a command that failed": {
+			deploymentWarn, `{"step": "after_switch", "generation": 16, "reference": "2.1", "error": "the command after the switch exited with code 3"}`, "berth",
+			DeploymentFailed, Bad, "shop prod: 2.1 is live, and its command failed", "The command after the switch exited with code 3.\nThe release stays live. Deployment 16.", "/deployments/d1",
+		},
 		"rolled back to what still ran": {
 			deploymentState, `{"state": "reverted", "kind": "deploy", "generation": 16, "reference": "2.1", "error": "ana rolled back to shop:2.0"}`, "ana",
 			DeploymentRolledBack, Ask, "shop prod: 2.1 was rolled back", "ana rolled back to shop:2.0.\nThe release before it serves again. Deployment 16.", "/deployments/d1",

@@ -5,12 +5,14 @@ import { tagOf } from './stages';
 export const stepTitle: Record<string, string> = {
 	preflight: 'Preflight',
 	pull: 'Pull image',
+	before_switch: 'Command before the switch',
 	create: 'Create instances',
 	start: 'Start instances',
 	probe: 'Wait until ready',
 	canary: 'Try as a canary',
 	switch: 'Switch route',
 	guard: 'Watch the release',
+	after_switch: 'Command after the switch',
 	drain: 'Drain old release',
 	stop: 'Stop old release'
 };

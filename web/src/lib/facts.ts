@@ -18,6 +18,7 @@ import LogIn from '@lucide/svelte/icons/log-in';
 import Package from '@lucide/svelte/icons/package';
 import Radio from '@lucide/svelte/icons/radio';
 import Rocket from '@lucide/svelte/icons/rocket';
+import TriangleAlert from '@lucide/svelte/icons/triangle-alert';
 import UserRound from '@lucide/svelte/icons/user-round';
 import type { Component } from 'svelte';
 import type { Fact } from './api/types';
@@ -95,6 +96,8 @@ export function say(fact: Fact, within = ''): Said {
 			return said(`removed stage ${place}`, Layers, { tone: 'bad' });
 		case 'deployment.state':
 			return sayState(fact, place, who || 'Berth');
+		case 'deployment.warning':
+			return said(`The command after the switch of ${place} failed`, TriangleAlert, { who: '', detail: text(d, 'error'), href: fact.deployment ? `/deployments/${fact.deployment}` : stagePage, tone: 'bad' });
 		case 'instance.state':
 			return said(`Instance ${Number(text(d, 'ordinal') || 0) + 1} of ${place} is ${text(d, 'state')}`, Container, {
 				who: '',

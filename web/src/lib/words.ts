@@ -43,6 +43,13 @@ const fields: Record<string, string> = {
 	'guard.restarts': 'Restarts the guard bears',
 	'canary.share': 'Canary share',
 	'canary.duration': 'Canary time',
+	'before_switch.command': 'Command before the switch',
+	'before_switch.entrypoint': 'Entrypoint before the switch',
+	'before_switch.timeout': 'Time limit before the switch',
+	'after_switch.command': 'Command after the switch',
+	'after_switch.entrypoint': 'Entrypoint after the switch',
+	'after_switch.timeout': 'Time limit after the switch',
+	'after_switch.go_back': 'Go back when the command after the switch fails',
 	request_timeout: 'Request timeout',
 	max_body_bytes: 'Largest request body'
 };

@@ -1168,6 +1168,13 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        AfterTask: {
+            command?: string[];
+            entrypoint?: string[];
+            go_back?: boolean;
+            /** @example 1m30s */
+            timeout?: string;
+        };
         ApplyManifestInputBody: {
             /** @description Have the stages that the document names take up what is saved and not deployed */
             deploy?: boolean;
@@ -1288,7 +1295,7 @@ export interface components {
             digest?: string;
             error?: string;
             /** @enum {string} */
-            failed_step?: "preflight" | "pull" | "create" | "start" | "probe" | "canary" | "switch" | "guard" | "drain" | "stop";
+            failed_step?: "preflight" | "pull" | "before_switch" | "create" | "start" | "probe" | "canary" | "switch" | "guard" | "after_switch" | "drain" | "stop";
             /** Format: date-time */
             finished_at?: string;
             /** Format: int64 */
@@ -2026,8 +2033,10 @@ export interface components {
             version: number;
         };
         StageSpec: {
+            after_switch?: components["schemas"]["AfterTask"];
             approve?: boolean;
             auto_promote?: boolean;
+            before_switch?: components["schemas"]["Task"];
             canary?: components["schemas"]["CanaryRule"];
             command?: string[];
             /** Format: double */
@@ -2120,7 +2129,7 @@ export interface components {
             /** Format: date-time */
             finished_at?: string;
             /** @enum {string} */
-            name: "preflight" | "pull" | "create" | "start" | "probe" | "canary" | "switch" | "guard" | "drain" | "stop";
+            name: "preflight" | "pull" | "before_switch" | "create" | "start" | "probe" | "canary" | "switch" | "guard" | "after_switch" | "drain" | "stop";
             /** Format: date-time */
             started_at?: string;
             /** @enum {string} */
@@ -2162,6 +2171,12 @@ export interface components {
             /** @enum {string} */
             kind: "none" | "exact" | "glob" | "regexp" | "semver";
             pattern?: string;
+        };
+        Task: {
+            command?: string[];
+            entrypoint?: string[];
+            /** @example 1m30s */
+            timeout?: string;
         };
         Token: {
             bounds?: components["schemas"]["Bounds"];
