@@ -2,6 +2,7 @@ package containertest
 
 import (
 	"context"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -113,6 +114,39 @@ func (s *suite) testImages(t *testing.T) {
 		_, err := s.Image(t.Context(), "sha256:"+strings.Repeat("0", 64))
 		require.ErrorIs(t, err, container.ErrNotFound)
 		require.ErrorIs(t, s.RemoveImage(t.Context(), s.name("nothing")), container.ErrNotFound)
+	})
+	t.Run("ListWhileOneComesAndGoes", func(t *testing.T) {
+		streams := make([]io.Reader, 10)
+		for i := range streams {
+			streams[i], _ = s.registry.archive(t, s.name("passing")+":1")
+		}
+		done := make(chan error, 1)
+		go func() {
+			for _, stream := range streams {
+				ids, err := s.Load(t.Context(), stream)
+				if err == nil {
+					err = s.RemoveImage(t.Context(), ids[0])
+				}
+				if err != nil {
+					done <- err
+					return
+				}
+			}
+			done <- nil
+		}()
+		for {
+			_, listed := s.Images(t.Context())
+			select {
+			case err := <-done:
+				require.NoError(t, err)
+				return
+			default:
+				if listed != nil {
+					<-done
+					require.NoError(t, listed)
+				}
+			}
+		}
 	})
 	t.Run("ListHasBoth", func(t *testing.T) {
 		images, err := s.Images(t.Context())

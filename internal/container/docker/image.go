@@ -46,9 +46,23 @@ func (e *Engine) Image(ctx context.Context, reference string) (container.Image, 
 	return image, nil
 }
 
-// Images lists the images.
+// A list that others disturb is asked for again, so often and after such pauses.
+const (
+	listTries = 10
+	listPause = 20 * time.Millisecond
+)
+
+// Images lists the images. Podman looks at them one by one and gives up where
+// one is removed meanwhile; it is asked again then.
 func (e *Engine) Images(ctx context.Context) ([]container.Image, error) {
 	said, err := e.api.ImageList(ctx, client.ImageListOptions{})
+	for try := 1; disturbed(err) && try < listTries; try++ {
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Duration(try) * listPause):
+		}
+		said, err = e.api.ImageList(ctx, client.ImageListOptions{})
+	}
 	if err != nil {
 		return nil, wrap(err, "list images")
 	}
@@ -64,6 +78,12 @@ func (e *Engine) Images(ctx context.Context) ([]container.Image, error) {
 		}
 	}
 	return images, nil
+}
+
+// disturbed says whether a list came to nothing because of an image that is
+// being removed: an earlier look had it, a later one found it half gone.
+func disturbed(err error) bool {
+	return err != nil && (errors.Is(meaning(err), container.ErrNotFound) || strings.Contains(err.Error(), "retrieving parent of image"))
 }
 
 // RemoveImage removes an image with all its names.
