@@ -118,9 +118,14 @@ func (b *berth) kill() {
 	<-b.ended
 }
 
-// stop asks the process to end and waits for it.
+// stop asks the process to end and waits for it. A server that ends gives a
+// connection that brought no request yet five seconds for one, so those that
+// this process keeps open are closed first.
 func (b *berth) stop() {
 	b.t.Helper()
+	b.local.CloseIdleConnections()
+	http.DefaultClient.CloseIdleConnections()
+	registryClient.CloseIdleConnections()
 	_ = b.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-b.ended:

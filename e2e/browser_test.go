@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"berth/internal/needs"
 )
 
 // TestBrowser has Playwright walk the dashboard of a real server in Debian's
@@ -18,11 +21,9 @@ func TestBrowser(t *testing.T) {
 	dir, err := filepath.Abs("browser")
 	require.NoError(t, err)
 	if _, err := os.Stat(filepath.Join(dir, "node_modules")); err != nil {
-		if os.Getenv("BERTH_TEST_ENGINES") == "required" {
-			t.Fatal("e2e/browser/node_modules is missing: npm ci there")
-		}
-		t.Skip("e2e/browser/node_modules is missing: `make test` installs it")
+		needs.Missing(t, "e2e/browser/node_modules is missing: `make test` installs it")
 	}
+	needs.Program(t, "npx", cmp.Or(os.Getenv("BERTH_CHROMIUM"), "chromium"))
 	e := anyEngine(t)
 	b := start(t, e)
 	b.push("hello", "1", image(t, "1"))

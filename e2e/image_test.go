@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"runtime"
 	"sync"
@@ -79,10 +80,13 @@ func mustConfig(t *testing.T, i v1.Image) *v1.ConfigFile {
 	return c
 }
 
+// registryClient makes the connections that images are pushed over.
+var registryClient = remote.DefaultTransport.(*http.Transport).Clone()
+
 // push pushes an image to the server's own registry, as an administrator.
 func (b *berth) push(repository, tag string, i v1.Image) {
 	b.t.Helper()
 	reference, err := name.ParseReference(fmt.Sprintf("%s/%s:%s", b.address, repository, tag), name.Insecure)
 	require.NoError(b.t, err)
-	require.NoError(b.t, remote.Write(reference, i, remote.WithAuth(&authn.Basic{Username: "admin", Password: adminPassword})))
+	require.NoError(b.t, remote.Write(reference, i, remote.WithTransport(registryClient), remote.WithAuth(&authn.Basic{Username: "admin", Password: adminPassword})))
 }

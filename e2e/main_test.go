@@ -2,8 +2,8 @@
 // real browser.
 //
 // Each engine is named by an environment variable that scripts/engines.sh
-// prints: BERTH_TEST_DOCKER, BERTH_TEST_PODMAN, BERTH_TEST_ROOTLESS. With
-// BERTH_TEST_ENGINES=required a missing one is a failure.
+// prints: BERTH_TEST_DOCKER, BERTH_TEST_PODMAN, BERTH_TEST_ROOTLESS. See
+// [needs] for what becomes of a test where one is missing.
 package e2e
 
 import (
@@ -12,6 +12,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"berth/internal/needs"
 )
 
 // Built once for all tests.
@@ -55,38 +57,13 @@ type engine struct {
 // onEachEngine runs test as a subtest for each engine this machine has.
 func onEachEngine(t *testing.T, test func(*testing.T, engine)) {
 	t.Helper()
-	for _, e := range []engine{
-		{"docker", os.Getenv("BERTH_TEST_DOCKER")},
-		{"podman", os.Getenv("BERTH_TEST_PODMAN")},
-		{"rootless", os.Getenv("BERTH_TEST_ROOTLESS")},
-	} {
-		t.Run(e.name, func(t *testing.T) {
-			needEngine(t, e)
-			test(t, e)
-		})
+	for _, name := range needs.EngineNames {
+		t.Run(name, func(t *testing.T) { test(t, engine{name, needs.Engine(t, name)}) })
 	}
 }
 
 // anyEngine gives the first engine this machine has.
 func anyEngine(t *testing.T) engine {
 	t.Helper()
-	for name, variable := range map[string]string{"podman": "BERTH_TEST_PODMAN", "docker": "BERTH_TEST_DOCKER"} {
-		if socket := os.Getenv(variable); socket != "" {
-			return engine{name, socket}
-		}
-	}
-	e := engine{name: "podman"}
-	needEngine(t, e)
-	return e
-}
-
-func needEngine(t *testing.T, e engine) {
-	t.Helper()
-	if e.socket != "" {
-		return
-	}
-	if os.Getenv("BERTH_TEST_ENGINES") == "required" {
-		t.Fatalf("no socket of %s is named, and BERTH_TEST_ENGINES=required", e.name)
-	}
-	t.Skipf("no socket of %s is named: `make test` starts the engines and names them", e.name)
+	return engine{"any", needs.Engine(t, "podman", "docker", "rootless")}
 }

@@ -23,22 +23,8 @@ import (
 
 	"berth/internal/container/docker"
 	"berth/internal/deploy"
+	"berth/internal/needs"
 )
-
-// engineSocket gives an engine that `make test` has started.
-func engineSocket(t *testing.T) string {
-	t.Helper()
-	for _, variable := range []string{"BERTH_TEST_PODMAN", "BERTH_TEST_DOCKER"} {
-		if socket := os.Getenv(variable); socket != "" {
-			return socket
-		}
-	}
-	if os.Getenv("BERTH_TEST_ENGINES") == "required" {
-		t.Fatal("no engine is named, and BERTH_TEST_ENGINES=required")
-	}
-	t.Skip("no engine is named: `make test` starts the engines and names them")
-	return ""
-}
 
 // helloImage writes examples/hello as `docker save` would, with a start
 // command of the test's choice.
@@ -73,7 +59,7 @@ func helloImage(t *testing.T, dir string, command ...string) string {
 }
 
 func TestDeploy_GoesTheWholeWayOnAnEngine(t *testing.T) {
-	socket := engineSocket(t)
+	socket := needs.Engine(t, needs.EngineNames...)
 	h := newHouse(t, "BERTH_ENGINE="+socket)
 	t.Cleanup(func() { removeContainers(t, socket, "cli-whole-way") })
 	h.must("image", "push", helloImage(t, h.home), "cli-whole-way:1.0")

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -39,12 +40,18 @@ func run() int {
 		time.Sleep(wait)
 	}
 
+	held := make(chan struct{})
+	begin := sync.OnceFunc(func() { close(held) })
+	if os.Getenv("APP_HELD") == "" {
+		begin()
+	}
 	began := time.Now()
 	failsAfter, err := time.ParseDuration(os.Getenv("APP_FAIL_AFTER"))
 	fails := func() bool { return err == nil && time.Since(began) > failsAfter }
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { answer(w, "") })
-	mux.HandleFunc("GET /health", health)
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { health(w, held) })
+	mux.HandleFunc("POST /begin", func(http.ResponseWriter, *http.Request) { begin() })
 	mux.HandleFunc("GET /slow", slow)
 	mux.HandleFunc("POST /echo", echo)
 	mux.HandleFunc("GET /events", events)
@@ -101,7 +108,15 @@ func answer(w http.ResponseWriter, text string) {
 	fmt.Fprintf(w, "%s %s\n", version, text) //nolint:gosec // a test says what it wants said, in plain text
 }
 
-func health(w http.ResponseWriter, _ *http.Request) {
+// health is bad until the app is told to begin, where it is held, and always
+// where its environment asks for that.
+func health(w http.ResponseWriter, held <-chan struct{}) {
+	select {
+	case <-held:
+	default:
+		http.Error(w, "held", http.StatusServiceUnavailable)
+		return
+	}
 	if os.Getenv("APP_UNHEALTHY") != "" {
 		fmt.Fprintln(os.Stderr, "health: the database is not there")
 		http.Error(w, "not healthy", http.StatusInternalServerError)

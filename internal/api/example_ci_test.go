@@ -10,6 +10,7 @@ import (
 
 	"berth/internal/deploy"
 	"berth/internal/identity"
+	"berth/internal/needs"
 	"berth/internal/secret"
 	"berth/internal/sqlite"
 )
@@ -18,11 +19,7 @@ import (
 // and jq of this machine and a token that is bound to one stage, and moves
 // the deployment on as a worker does.
 func TestExampleForCI_DeploysAndWaits(t *testing.T) {
-	for _, tool := range []string{"curl", "jq"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skip("no " + tool + " here")
-		}
-	}
+	needs.Program(t, "curl", "jq")
 	s := newServer(t)
 	p, err := s.identity.Person(t.Context(), "bo")
 	require.NoError(t, err)

@@ -25,6 +25,7 @@ import (
 	"berth/internal/container/docker"
 	"berth/internal/deploy"
 	"berth/internal/event"
+	"berth/internal/needs"
 	"berth/internal/registry"
 	"berth/internal/sqlite"
 )
@@ -32,19 +33,9 @@ import (
 // onEachEngine runs a test on the engines that the environment names.
 func onEachEngine(t *testing.T, test func(t *testing.T, engine *docker.Engine)) {
 	t.Helper()
-	for engineName, variable := range map[string]string{
-		"docker": "BERTH_TEST_DOCKER", "podman": "BERTH_TEST_PODMAN", "rootless": "BERTH_TEST_ROOTLESS",
-	} {
+	for _, engineName := range needs.EngineNames {
 		t.Run(engineName, func(t *testing.T) {
-			socket := os.Getenv(variable)
-			if socket == "" {
-				say := t.Skipf
-				if os.Getenv("BERTH_TEST_ENGINES") == "required" {
-					say = t.Fatalf
-				}
-				say("%s is not set", variable)
-			}
-			engine, err := docker.Open(t.Context(), docker.Config{Socket: socket})
+			engine, err := docker.Open(t.Context(), docker.Config{Socket: needs.Engine(t, engineName)})
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, engine.Close()) })
 			test(t, engine)

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"berth/internal/needs"
 )
 
 func TestListen_TakesAPortThatConnectionsComeTo(t *testing.T) {
@@ -31,6 +33,7 @@ func TestReaches_SeesAForwardingRuleThatWasLeftBehind(t *testing.T) {
 		"OUTPUT", "-p", "tcp", "-d", "127.0.0.1", "--dport", strconv.Itoa(l.Addr().(*net.TCPAddr).Port),
 		"-j", "REDIRECT", "--to-ports", strconv.Itoa(elsewhere.Addr().(*net.TCPAddr).Port),
 	}
+	needs.Program(t, "iptables")
 	if out, err := exec.Command("iptables", append([]string{"-w", "-t", "nat", "-I"}, rule...)...).CombinedOutput(); err != nil {
 		t.Skipf("no rule can be made here: %v: %s", err, out)
 	}

@@ -15,25 +15,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/stretchr/testify/require"
 
+	"berth/internal/needs"
 	"berth/internal/registry"
 )
-
-// need skips the test when a tool is not there, and fails it where all are
-// promised.
-func need(t *testing.T, tool string) {
-	t.Helper()
-	if _, err := exec.LookPath(tool); err != nil {
-		lacks(t, tool+" is not installed")
-	}
-}
-
-func lacks(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("BERTH_TEST_ENGINES") == "required" {
-		t.Fatal(what)
-	}
-	t.Skip(what)
-}
 
 // run runs a tool with the environment added, and gives what it wrote: its
 // output, or what it said when it failed.
@@ -60,7 +44,7 @@ func mustRun(t *testing.T, env []string, stdin []byte, tool string, args ...stri
 }
 
 func TestSkopeo_CopiesInspectsAndDeletes(t *testing.T) {
-	need(t, "skopeo")
+	needs.Program(t, "skopeo")
 	b := newBerth(t)
 	dir := t.TempDir()
 	policy := filepath.Join(dir, "policy.json")
@@ -88,9 +72,9 @@ func TestSkopeo_CopiesInspectsAndDeletes(t *testing.T) {
 }
 
 func TestPodman_PushesAndPulls(t *testing.T) {
-	need(t, "podman")
+	needs.Program(t, "podman")
 	if os.Geteuid() != 0 {
-		lacks(t, "podman's own storage for this test needs root")
+		needs.Missing(t, "podman's own storage for this test needs root")
 	}
 	b := newBerth(t)
 	dir := t.TempDir()
@@ -119,11 +103,8 @@ func TestPodman_PushesAndPulls(t *testing.T) {
 }
 
 func TestDocker_PushesAndPulls(t *testing.T) {
-	host := os.Getenv("BERTH_TEST_DOCKER")
-	if host == "" {
-		lacks(t, "BERTH_TEST_DOCKER names no Docker engine")
-	}
-	need(t, "docker")
+	host := needs.Engine(t, "docker")
+	needs.Program(t, "docker")
 	b := newBerth(t)
 	dir := t.TempDir()
 	docker := func(stdin []byte, args ...string) string {

@@ -25,6 +25,7 @@ import (
 
 	"berth/internal/event"
 	"berth/internal/fault"
+	"berth/internal/needs"
 	"berth/internal/registry"
 	"berth/internal/secret"
 	"berth/internal/sqlite"
@@ -176,7 +177,7 @@ var ina = &authn.Basic{Username: "ina", Password: "ina-password"}
 
 func newDistribution(t *testing.T) *distribution {
 	t.Helper()
-	need(t, "docker-registry")
+	needs.Program(t, "docker-registry")
 	dir := t.TempDir()
 	hash, err := bcrypt.GenerateFromPassword([]byte(ina.Password), bcrypt.MinCost)
 	require.NoError(t, err)

@@ -13,6 +13,7 @@ import (
 
 	"berth/internal/container"
 	"berth/internal/fault"
+	"berth/internal/needs"
 )
 
 func TestEngine_SaysInWordsThatItIsNotThere(t *testing.T) {
@@ -36,13 +37,7 @@ func TestEngine_SaysInWordsThatItIsNotThere(t *testing.T) {
 }
 
 func TestEngine_IsTakenUpWhenItComesLater(t *testing.T) {
-	socket := os.Getenv("BERTH_TEST_PODMAN")
-	if socket == "" {
-		if os.Getenv("BERTH_TEST_ENGINES") == "required" {
-			t.Fatal("BERTH_TEST_PODMAN is not set, and BERTH_TEST_ENGINES=required")
-		}
-		t.Skip("no engine is named: `make test` starts the engines and names them")
-	}
+	socket := needs.Engine(t, "podman")
 	dir, err := os.MkdirTemp("", "berth") //nolint:usetesting // the path of t.TempDir is too long for a socket
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })

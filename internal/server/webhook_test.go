@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"berth/internal/deploy"
+	"berth/internal/needs"
 	"berth/internal/registry"
 	"berth/internal/secret"
 	"berth/internal/sqlite"
@@ -108,12 +109,7 @@ func TestWebhooks_ReplayedTenThousandTimesMakeOneDeployment(t *testing.T) {
 // host.
 func distribution(t *testing.T) string {
 	t.Helper()
-	if _, err := exec.LookPath("docker-registry"); err != nil {
-		if os.Getenv("BERTH_TEST_ENGINES") == "required" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	needs.Program(t, "docker-registry")
 	dir := t.TempDir()
 	hash, err := bcrypt.GenerateFromPassword([]byte("ina-password"), bcrypt.MinCost)
 	require.NoError(t, err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"berth/internal/needs"
 	"berth/internal/sqlite"
 )
 
@@ -149,7 +150,7 @@ func TestOpen_SaysInWordsThatTheFileIsDamaged(t *testing.T) {
 }
 
 func TestOpen_FindsRowsThatReferToNothing(t *testing.T) {
-	needShell(t)
+	needs.Program(t, "sqlite3")
 	path := damage(t, func([]byte) {})
 	out, err := exec.CommandContext(t.Context(), "sqlite3", path, "INSERT INTO replies (note) VALUES (9999)").CombinedOutput()
 	require.NoError(t, err, string(out))
@@ -197,15 +198,4 @@ func TestOpen_GoesOnAfterAStopInTheMiddleOfARead(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, log, "not clean")
 	require.NoError(t, db.Close())
-}
-
-// needShell skips a test where SQLite's own command is missing; CI has it.
-func needShell(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("sqlite3"); err != nil {
-		if os.Getenv("BERTH_TEST_ENGINES") == "required" {
-			t.Fatal(err)
-		}
-		t.Skip("needs the sqlite3 command: apt-get install sqlite3")
-	}
 }

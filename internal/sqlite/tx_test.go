@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"berth/internal/needs"
 	"berth/internal/sqlite"
 )
 
@@ -154,7 +155,7 @@ func TestDB_ManyWritersAndReadersAtOnce(t *testing.T) {
 }
 
 func TestWrite_WaitsForAnotherProgramsLock(t *testing.T) {
-	needShell(t)
+	needs.Program(t, "sqlite3")
 	db := openNotes(t)
 	other := exec.CommandContext(t.Context(), "sqlite3", "-cmd", ".timeout 5000", db.Path())
 	in, err := other.StdinPipe()

@@ -142,7 +142,7 @@ func (s *suite) testImages(t *testing.T) {
 				return
 			default:
 				if listed != nil {
-					<-done
+					require.NoError(t, <-done)
 					require.NoError(t, listed)
 				}
 			}

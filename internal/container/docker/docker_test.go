@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -16,30 +15,8 @@ import (
 	"berth/internal/container/containertest"
 	"berth/internal/container/docker"
 	"berth/internal/fault"
+	"berth/internal/needs"
 )
-
-// engines are the ones to test with, and the variables that name them.
-var engines = []engine{
-	{"docker", "BERTH_TEST_DOCKER"},
-	{"podman", "BERTH_TEST_PODMAN"},
-	{"rootless", "BERTH_TEST_ROOTLESS"},
-}
-
-type engine struct{ name, variable string }
-
-// socket gives the engine's address, or ends the test.
-func (e engine) socket(t *testing.T) string {
-	t.Helper()
-	socket := os.Getenv(e.variable)
-	if socket == "" {
-		say := t.Skipf
-		if os.Getenv("BERTH_TEST_ENGINES") == "required" {
-			say = t.Fatalf
-		}
-		say("%s is not set: env $(scripts/engines.sh start all DIR) go test ./... starts the engines and names them", e.variable)
-	}
-	return socket
-}
 
 func open(t *testing.T, socket string) *docker.Engine {
 	t.Helper()
@@ -50,17 +27,17 @@ func open(t *testing.T, socket string) *docker.Engine {
 }
 
 func TestEngine_BehavesAsPromised(t *testing.T) {
-	for _, e := range engines {
-		t.Run(e.name, func(t *testing.T) {
-			containertest.Run(t, open(t, e.socket(t)))
+	for _, name := range needs.EngineNames {
+		t.Run(name, func(t *testing.T) {
+			containertest.Run(t, open(t, needs.Engine(t, name)))
 		})
 	}
 }
 
 func TestEngine_SurvivesTheEnginesRestart(t *testing.T) {
-	for _, e := range engines {
-		t.Run(e.name, func(t *testing.T) {
-			socket := e.socket(t)
+	for _, name := range needs.EngineNames {
+		t.Run(name, func(t *testing.T) {
+			socket := needs.Engine(t, name)
 			front := filepath.Join(t.TempDir(), "s")
 			stop := forward(t, "unix", front, socket)
 			engine := open(t, front)
@@ -91,9 +68,9 @@ func TestEngine_SurvivesTheEnginesRestart(t *testing.T) {
 }
 
 func TestOpen_TakesEveryFormOfAddress(t *testing.T) {
-	for _, e := range engines {
-		t.Run(e.name, func(t *testing.T) {
-			socket := e.socket(t)
+	for _, name := range needs.EngineNames {
+		t.Run(name, func(t *testing.T) {
+			socket := needs.Engine(t, name)
 			path := strings.TrimPrefix(socket, "unix://")
 			listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 			require.NoError(t, err)
