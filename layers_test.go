@@ -17,7 +17,7 @@ import (
 var layers = []string{
 	"internal/fault internal/secret internal/needs internal/container/containertest/app",
 	"internal/sqlite internal/container internal/settings internal/probe internal/outgoing web",
-	"internal/event internal/container/docker internal/container/containertest",
+	"internal/event internal/container/docker internal/container/containertest internal/cookie",
 	"internal/identity",
 	"internal/registry internal/vault internal/backup internal/notify",
 	"internal/deploy internal/environment internal/webhook",

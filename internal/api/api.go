@@ -27,6 +27,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"berth/internal/container"
+	"berth/internal/cookie"
 	"berth/internal/deploy"
 	"berth/internal/event"
 	"berth/internal/fault"
@@ -89,7 +90,7 @@ type API struct {
 	clock    func() time.Time
 	log      *slog.Logger
 
-	cookie   sessionCookie
+	cookies  cookie.Rule
 	started  time.Time
 	routing  *http.ServeMux // the route table
 	base     http.Handler
@@ -123,7 +124,7 @@ func New(c Config) (*API, error) {
 		manifest: c.Manifest,
 		baseURL:  c.BaseURL, dataDir: c.DataDir, version: c.Version, settings: c.Settings,
 		gatherer: c.Gatherer, web: c.Web, clock: c.Clock, log: c.Log,
-		cookie: newSessionCookie(c.BaseURL), started: c.Clock(),
+		cookies: cookie.For(c.BaseURL), started: c.Clock(),
 		streams:  streams{person: map[string]int{}},
 		stopping: make(chan struct{}),
 	}

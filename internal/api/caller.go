@@ -5,10 +5,10 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
+	"berth/internal/cookie"
 	"berth/internal/fault"
 	"berth/internal/identity"
 	"berth/internal/secret"
@@ -94,8 +94,8 @@ func (a *API) subjectOf(r *http.Request) (*identity.Subject, error) {
 		}
 		return found(a.identity.ByToken(r.Context(), secret.New(strings.TrimSpace(token))))
 	}
-	if token, ok := a.cookie.read(r); ok {
-		return found(a.identity.BySession(r.Context(), token))
+	if token, ok := a.cookies.Read(r.Header, cookie.Session); ok {
+		return found(a.identity.BySession(r.Context(), secret.New(token)))
 	}
 	return nil, nil
 }
@@ -107,7 +107,8 @@ func found(s identity.Subject, err error) (*identity.Subject, error) {
 	return &s, nil
 }
 
-// originOf is where a request comes from. No header is trusted for it.
+// originOf is where a request comes from: the gateway has put it into
+// RemoteAddr, by what the proxies that it trusts say. No header counts here.
 func originOf(r *http.Request) identity.Origin {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
@@ -143,47 +144,4 @@ func (a *API) sameSite(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// sessionCookie is how a browser keeps a session.
-type sessionCookie struct {
-	name   string
-	secure bool
-}
-
-// newSessionCookie gives the __Host- cookie, or, for plain HTTP on loopback,
-// where browsers do not take it, one without the prefix.
-func newSessionCookie(base *url.URL) sessionCookie {
-	if base.Scheme == "http" && isLoopback(base.Hostname()) {
-		return sessionCookie{name: "berth"}
-	}
-	return sessionCookie{name: "__Host-berth", secure: true}
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || (ip != nil && ip.IsLoopback())
-}
-
-func (s sessionCookie) read(r *http.Request) (secret.Text, bool) {
-	c, err := r.Cookie(s.name)
-	if err != nil || c.Value == "" {
-		return secret.Text{}, false
-	}
-	return secret.New(c.Value), true
-}
-
-// set hands the session to the browser. How long it lasts is decided by the
-// session, not by the cookie: 400 days is what browsers keep at most.
-func (s sessionCookie) set(token secret.Text) http.Cookie {
-	return s.cookie(token.Reveal(), 400*24*60*60)
-}
-
-func (s sessionCookie) clear() http.Cookie { return s.cookie("", -1) }
-
-func (s sessionCookie) cookie(value string, maxAge int) http.Cookie {
-	return http.Cookie{ //nolint:gosec // not Secure only for plain HTTP on loopback
-		Name: s.name, Value: value, Path: "/", MaxAge: maxAge,
-		Secure: s.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
-	}
 }

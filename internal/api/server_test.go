@@ -100,7 +100,7 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 	})
 	table := gateway.NewTable(gateway.TableConfig{})
 	edge, err := gateway.New(gateway.Config{
-		Table: table, Base: http.NotFoundHandler(), IsBase: func(string) bool { return true }, DB: db,
+		Table: table, Base: http.NotFoundHandler(), IsBase: func(string) bool { return true }, BaseURL: &url.URL{Scheme: "http", Host: "localhost"}, DB: db,
 	})
 	require.NoError(tb, err)
 	s.deploy, err = deploy.New(deploy.Config{

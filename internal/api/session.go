@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"berth/internal/cookie"
 	"berth/internal/fault"
 	"berth/internal/identity"
 	"berth/internal/secret"
@@ -23,7 +24,7 @@ type signedIn struct {
 }
 
 func (a *API) newSession(token secret.Text, s identity.Subject) *signedIn {
-	return &signedIn{Cookie: a.cookie.set(token), Body: infoOf(s)}
+	return &signedIn{Cookie: a.cookies.Set(cookie.Session, token.Reveal(), 0), Body: infoOf(s)}
 }
 
 func infoOf(s identity.Subject) SessionInfo {
@@ -90,5 +91,5 @@ func (a *API) signOut(ctx context.Context, _ *struct{}) (*signedOut, error) {
 	if err := a.identity.SignOut(ctx, s); err != nil {
 		return nil, err
 	}
-	return &signedOut{Cookie: a.cookie.clear()}, nil
+	return &signedOut{Cookie: a.cookies.Clear(cookie.Session)}, nil
 }

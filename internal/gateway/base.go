@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -11,12 +12,12 @@ import (
 // serveBase has Base answer, and logs how it did.
 func (x *exchange) serveBase(ctx context.Context) {
 	x.r.Header["X-Request-Id"] = []string{x.id}
+	x.r.RemoteAddr = net.JoinHostPort(x.from.address, "0") // whom its limits are for
 	x.w.Header()["X-Request-Id"] = []string{x.id}
 	if !x.g.accessLog.takes() {
 		x.g.base.ServeHTTP(x.w, x.r)
 		return
 	}
-	x.from = originOf(x.r)
 	if x.r.Body != nil && x.r.Body != http.NoBody {
 		x.r.Body = &readBody{x.r.Body, x}
 	}

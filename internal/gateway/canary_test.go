@@ -41,7 +41,7 @@ func visitor(g *Gateway, n int) *exchange {
 
 func quietGateway(tb testing.TB, table *Table) *Gateway {
 	tb.Helper()
-	g, err := New(Config{Table: table, Base: http.NotFoundHandler(), IsBase: func(string) bool { return false }})
+	g, err := New(Config{Table: table, Base: http.NotFoundHandler(), IsBase: func(string) bool { return false }, BaseURL: localBase})
 	require.NoError(tb, err)
 	return g
 }

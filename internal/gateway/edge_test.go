@@ -289,7 +289,7 @@ func TestServe_CutsRequestsAfterWhatIsLeftWhenItEnds(t *testing.T) {
 func TestNew_ChecksItsConfig(t *testing.T) {
 	_, err := New(Config{})
 	require.Error(t, err)
-	_, err = New(Config{Table: NewTable(TableConfig{}), Base: http.NotFoundHandler(), IsBase: func(string) bool { return true }, AccessLog: 2})
+	_, err = New(Config{Table: NewTable(TableConfig{}), Base: http.NotFoundHandler(), IsBase: func(string) bool { return true }, BaseURL: localBase, AccessLog: 2})
 	require.Error(t, err)
 }
 

@@ -15,11 +15,14 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
 	"golang.org/x/time/rate"
 
+	"berth/internal/cookie"
 	"berth/internal/sqlite"
 )
 
@@ -32,6 +35,12 @@ type Config struct {
 	// leaves in it, and not its path, which may hold a token.
 	Base   http.Handler
 	IsBase func(host string) bool
+	// BaseURL is where the base host is reached: apps' hosts have its scheme and
+	// port.
+	BaseURL *url.URL
+	// TrustProxy are the proxies whose word about where a request came from
+	// counts; nobody's when empty.
+	TrustProxy []netip.Prefix
 	// AccessLog is the share of requests that are logged, none when zero.
 	AccessLog AccessLogMode
 	// MaxBodyBytes bounds a request's body where its route does not; 1 GiB
@@ -52,6 +61,9 @@ type Gateway struct {
 	table     *Table
 	base      http.Handler
 	isBase    func(host string) bool
+	baseURL   *url.URL
+	proxies   []netip.Prefix
+	own       own
 	accessLog AccessLogMode
 	maxBody   int64
 	requests  func() time.Duration // to end in
@@ -65,8 +77,8 @@ type Gateway struct {
 
 // New checks c.
 func New(c Config) (*Gateway, error) {
-	if c.Table == nil || c.Base == nil || c.IsBase == nil {
-		return nil, errors.New("gateway: Table, Base and IsBase are needed")
+	if c.Table == nil || c.Base == nil || c.IsBase == nil || c.BaseURL == nil {
+		return nil, errors.New("gateway: Table, Base, IsBase and BaseURL are needed")
 	}
 	if c.AccessLog < 0 || c.AccessLog > 1 {
 		return nil, errors.New("gateway: AccessLog is a share from 0 to 1")
@@ -87,7 +99,8 @@ func New(c Config) (*Gateway, error) {
 		c.Clock = time.Now
 	}
 	return &Gateway{
-		table: c.Table, base: c.Base, isBase: c.IsBase, accessLog: c.AccessLog, maxBody: c.MaxBodyBytes,
+		table: c.Table, base: c.Base, isBase: c.IsBase,
+		baseURL: c.BaseURL, proxies: c.TrustProxy, own: own{cookies: cookie.For(c.BaseURL)}, accessLog: c.AccessLog, maxBody: c.MaxBodyBytes,
 		requests: c.ShutdownTimeout, streams: c.StreamShutdownTimeout, stall: clientStall,
 		minutes: newMinutes(c.DB, c.Table, c.Clock), log: c.Log, clock: c.Clock,
 		failures: rate.Sometimes{First: 10, Interval: time.Second},
@@ -97,24 +110,30 @@ func New(c Config) (*Gateway, error) {
 var (
 	errBadHost   = errors.New("no usable host")
 	errBadTarget = errors.New("ambiguous path")
+	errNotHere   = errors.New("Berth has nothing at this address") //nolint:staticcheck // a name
 	errBadMethod = errors.New("CONNECT")
 )
 
 // ServeHTTP takes one request from its arrival to its end.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{g: g, w: w, r: r, started: time.Now(), control: http.NewResponseController(w)}
+	var origin error
+	x.from, r.Host, origin = originOf(r, g.proxies)
 	host, ok := normalHost(r.Host)
 	x.host, x.id = host, requestID(r)
-	if ok && g.isBase(host) {
+	if ok && origin == nil && g.isBase(host) {
 		x.serveBase(r.Context())
 		return
 	}
 	x.grpc = r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
 	x.upgrade = upgradeOf(r)
-	x.from = originOf(r)
 	x.claim.cut = x.cut
 	x.body.whole.Store(r.ContentLength == 0 || r.Body == http.NoBody)
-	if !ok {
+	switch {
+	case origin != nil:
+		x.finish(r.Context(), origin)
+		return
+	case !ok:
 		x.finish(r.Context(), errBadHost)
 		return
 	}
@@ -131,6 +150,12 @@ func (x *exchange) serve(ctx context.Context) error {
 		return errBadTarget
 	}
 	x.path = path
+	switch ours, same := path.toBerth(); {
+	case !same:
+		return errBadTarget
+	case ours:
+		return errNotHere
+	}
 	found, ok := x.g.table.current.Load().route(x.host, path)
 	switch {
 	case !ok:

@@ -108,7 +108,7 @@ func (x *exchange) writeRequest(out *bufio.Writer) {
 	}
 	_, _ = out.WriteString(" HTTP/1.1\r\n")
 	writeField(out, "Host", r.Host)
-	eachForwarded(r.Header, func(name string, values []string) {
+	x.g.own.eachForwarded(r.Header, func(name string, values []string) {
 		for _, v := range values {
 			writeField(out, name, v)
 		}
@@ -155,7 +155,7 @@ func (x *exchange) eachSet(f func(name, value string)) {
 func (x *exchange) trailerNames() string {
 	var names []string
 	for name := range x.r.Trailer {
-		if mayTrail(name) {
+		if x.g.own.mayTrail(name) {
 			names = append(names, name)
 		}
 	}
@@ -176,6 +176,7 @@ func (x *exchange) readFinal(c *conn, onHead func(status int)) (keep bool, err e
 			}
 			return false, &unansweredError{err, c.reused}
 		}
+		x.g.own.keepCookies(h)
 		if onHead != nil {
 			onHead(a.status)
 		}
@@ -221,6 +222,9 @@ func (x *exchange) answerWith(c *conn, a answer) (keep bool, err error) {
 	}
 	if a.chunked {
 		err := readTrailers(c.in, func(name, value string) {
+			if name == "Set-Cookie" {
+				return
+			}
 			if !slices.Contains(a.trailers, name) {
 				name = http.TrailerPrefix + name
 			}

@@ -102,7 +102,7 @@ func (x *exchange) passHTTP2(ofClient context.Context, in *instance) error {
 func (x *exchange) outgoing(ctx context.Context, in *instance, progress func()) *http.Request {
 	r := x.r
 	h := make(http.Header, len(r.Header)+8)
-	eachForwarded(r.Header, func(name string, values []string) { h[name] = values })
+	x.g.own.eachForwarded(r.Header, func(name string, values []string) { h[name] = values })
 	x.eachSet(func(name, value string) { h.Set(name, value) })
 	if hasToken(r.Header["Te"], "trailers") {
 		h.Set("Te", "trailers")
@@ -125,7 +125,7 @@ func (x *exchange) outgoing(ctx context.Context, in *instance, progress func()) 
 		out.ContentLength = r.ContentLength
 		out.Trailer = http.Header{}
 		for name := range r.Trailer {
-			if mayTrail(name) {
+			if x.g.own.mayTrail(name) {
 				out.Trailer[name] = nil
 			}
 		}
@@ -150,6 +150,7 @@ func (x *exchange) inform(status int, fields http.Header) {
 	}
 	h := x.w.Header()
 	maps.Copy(h, fields)
+	x.g.own.keepCookies(h)
 	x.w.WriteHeader(status)
 	clear(h)
 }
@@ -215,6 +216,7 @@ func (x *exchange) answerHTTP2(answer *http.Response) error {
 			h[name] = values
 		}
 	}
+	x.g.own.keepCookies(h)
 	if strings.HasPrefix(h.Get("Content-Type"), "text/event-stream") && !x.becomeStream() {
 		clear(h)
 		return errOneMoment
@@ -241,6 +243,9 @@ func (x *exchange) answerHTTP2(answer *http.Response) error {
 		return err
 	}
 	for name, values := range answer.Trailer {
+		if name == "Set-Cookie" {
+			continue
+		}
 		if !slices.Contains(announced, name) {
 			name = http.TrailerPrefix + name
 		}

@@ -51,7 +51,7 @@ func TestSeries_HasEachMinuteOnceAndTheRunningOne(t *testing.T) {
 		table := NewTable(TableConfig{})
 		require.NoError(t, table.Switch(t.Context(), routeTo("x.test", "d1")))
 		require.NoError(t, table.Switch(t.Context(), routeTo("removed.test", "d1")))
-		g, err := New(Config{Table: table, Base: http.NotFoundHandler(), IsBase: func(string) bool { return false }, DB: db, Clock: clock})
+		g, err := New(Config{Table: table, Base: http.NotFoundHandler(), IsBase: func(string) bool { return false }, BaseURL: localBase, DB: db, Clock: clock})
 		require.NoError(t, err)
 		table.meters["stage-removed.test"].begin().end(200, time.Millisecond, 0, 0)
 		return g, table.meters["stage-x.test"]
@@ -112,7 +112,7 @@ func TestSeries_HasEachMinuteOnceAndTheRunningOne(t *testing.T) {
 
 func TestMinutes_ForgetAStageThatIsGone(t *testing.T) {
 	table := NewTable(TableConfig{})
-	g, err := New(Config{Table: table, Base: http.NotFoundHandler(), IsBase: func(string) bool { return false }})
+	g, err := New(Config{Table: table, Base: http.NotFoundHandler(), IsBase: func(string) bool { return false }, BaseURL: localBase})
 	require.NoError(t, err)
 	require.NoError(t, table.Switch(t.Context(), routeTo("x.test", "d1")))
 	require.NoError(t, table.Remove(t.Context(), "stage-x.test"))

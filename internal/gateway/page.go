@@ -34,8 +34,12 @@ func (x *exchange) pageFor(err error) page {
 		return page{http.StatusBadRequest, "Bad request", "The address of this request can be read in more than one way, so it was not passed on.", fault.BadInput, 0, false}
 	case errors.Is(err, errBadHost):
 		return page{http.StatusBadRequest, "Bad request", "The request does not say which host it is for.", fault.BadInput, 0, false}
+	case errors.Is(err, errBadOrigin):
+		return page{http.StatusBadRequest, "Bad request", "The proxy in front of this server does not say clearly where the request comes from, so it was not passed on.", fault.BadInput, 0, false}
 	case errors.Is(err, errBadMethod):
 		return page{http.StatusMethodNotAllowed, "Not a proxy", "This server does not open connections to others.", fault.BadInput, 0, false}
+	case errors.Is(err, errNotHere):
+		return page{http.StatusNotFound, "Not here", "Addresses under " + ownPath + "/ are Berth's own, and there is nothing at this one.", fault.Missing, 0, false}
 	case errors.Is(err, errNoRoute):
 		return page{http.StatusNotFound, "No such app", "Nothing runs at this address. Check its spelling, or ask whoever runs this server.", fault.Missing, 0, false}
 	case errors.Is(err, errAtWork):

@@ -115,6 +115,28 @@ func (s *snapshot) route(host string, r readings) (*route, bool) {
 	return found, true
 }
 
+// ownPath is where Berth itself answers on every app's host.
+const ownPath = "/.berth"
+
+// toBerth says whether a path is Berth's own on an app's host. same is false
+// when only some of its readings are: what is under ownPath never reaches an
+// app, however the app reads.
+func (r readings) toBerth() (ours, same bool) {
+	if len(r.path) < len(ownPath) {
+		return false, true
+	}
+	ours = underOwn(r.path)
+	if r.literal != "" && underOwn(r.literal) != ours || r.merged != "" && underOwn(r.merged) != ours {
+		return false, false
+	}
+	return ours, true
+}
+
+func underOwn(path string) bool {
+	return len(path) >= len(ownPath) && strings.EqualFold(path[:len(ownPath)], ownPath) &&
+		(len(path) == len(ownPath) || path[len(ownPath)] == '/')
+}
+
 // targetPath gives the escaped path that the app gets.
 func (r *route) targetPath(u *url.URL) string {
 	escaped := u.EscapedPath()

@@ -151,9 +151,10 @@ func mergeSlashes(s string) string {
 }
 
 func FuzzReserved(f *testing.F) {
-	for _, s := range []string{"X-Berth-User", "x_berth.user", "Forwarded", "X-Real-IP", "Accept", "x-forwarded", "X-Berth"} {
+	for _, s := range []string{"X-Berth-User", "x_berth.user", "Forwarded", "X-Real-IP", "Accept", "x-forwarded", "X-Berth", "x_hero-groups", "Remote.User"} {
 		f.Add(s)
 	}
+	rules := own{prefix: "x-hero-"}
 	f.Fuzz(func(t *testing.T, name string) {
 		if name == "" {
 			return
@@ -172,11 +173,12 @@ func FuzzReserved(f *testing.F) {
 		}
 		cgi := b.String()
 		want := strings.HasPrefix(cgi, "X_BERTH_") || strings.HasPrefix(cgi, "X_FORWARDED_") ||
-			cgi == "X_REAL_IP" || cgi == "FORWARDED" || cgi == "X_REQUEST_ID"
-		require.Equal(t, want, reserved(name), name)
+			cgi == "X_REAL_IP" || cgi == "FORWARDED" || cgi == "X_REQUEST_ID" ||
+			strings.HasPrefix(cgi, "X_HERO_") || cgi == "REMOTE_USER" || cgi == "REMOTE_NAME" || cgi == "REMOTE_EMAIL" || cgi == "REMOTE_GROUPS"
+		require.Equal(t, want, rules.header(name), name)
 
 		forwarded := false
-		eachForwarded(http.Header{name: {"x"}}, func(string, []string) { forwarded = true })
+		rules.eachForwarded(http.Header{name: {"x"}}, func(string, []string) { forwarded = true })
 		require.False(t, want && forwarded)
 	})
 }

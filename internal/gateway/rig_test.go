@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,8 @@ import (
 
 	"berth/internal/deploy"
 )
+
+var localBase = &url.URL{Scheme: "http", Host: "localhost"}
 
 // rig is a gateway that listens, and a client that sends every host to it.
 type rig struct {
@@ -33,9 +36,10 @@ func newRig(tb testing.TB, edit ...func(*Config)) *rig {
 	r := &rig{t: tb, log: &logBuffer{}}
 	log := slog.New(slog.NewJSONHandler(r.log, nil))
 	c := Config{
-		Log:    log,
-		Base:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "base") }),
-		IsBase: func(host string) bool { return host == "localhost" },
+		Log:     log,
+		Base:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "base") }),
+		IsBase:  func(host string) bool { return host == "localhost" },
+		BaseURL: localBase,
 	}
 	for _, e := range edit {
 		e(&c)
@@ -104,14 +108,14 @@ func (r *rig) route(route deploy.Route) {
 }
 
 // get asks for a URL and reads the answer.
-func (r *rig) get(url string, edit ...func(*http.Request)) (*http.Response, string) {
+func (r *rig) get(target string, edit ...func(*http.Request)) (*http.Response, string) {
 	r.t.Helper()
-	return r.send(http.MethodGet, url, nil, edit...)
+	return r.send(http.MethodGet, target, nil, edit...)
 }
 
-func (r *rig) send(method, url string, body io.Reader, edit ...func(*http.Request)) (*http.Response, string) {
+func (r *rig) send(method, target string, body io.Reader, edit ...func(*http.Request)) (*http.Response, string) {
 	r.t.Helper()
-	req, err := http.NewRequestWithContext(context.Background(), method, url, body)
+	req, err := http.NewRequestWithContext(context.Background(), method, target, body)
 	require.NoError(r.t, err)
 	for _, e := range edit {
 		e(req)

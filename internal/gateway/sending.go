@@ -165,7 +165,7 @@ func (s *sending) sendPart(p []byte) error {
 func (s *sending) sendEnd() {
 	_, _ = s.c.out.WriteString("0\r\n")
 	for name, values := range s.x.r.Trailer {
-		if !mayTrail(name) {
+		if !s.x.g.own.mayTrail(name) {
 			continue
 		}
 		for _, v := range trailing(values) {

@@ -85,7 +85,7 @@ func hesitant() time.Time {
 func TestTable_NoClaimReachesADeploymentThatWasSwitchedAway(t *testing.T) {
 	const generations = 2000
 	table := NewTable(TableConfig{Clock: hesitant})
-	g, err := New(Config{Table: table, Base: http.NotFoundHandler(), IsBase: func(string) bool { return false }})
+	g, err := New(Config{Table: table, Base: http.NotFoundHandler(), IsBase: func(string) bool { return false }, BaseURL: localBase})
 	require.NoError(t, err)
 	var gone [generations]atomic.Bool
 	point := func(generation int) {

@@ -38,7 +38,7 @@ func checkNewPassword(username string, password secret.Text) error {
 		return wrong("must not be the username")
 	case strings.Count(text, text[:1]) == len(text):
 		return wrong("must not be one character over and over")
-	case isTokenText(text):
+	case LooksLikeToken(text):
 		return wrong("looks like an API token; choose another")
 	}
 	return nil

@@ -50,7 +50,7 @@ const proofLives = 5 * time.Minute
 // the first pays for comparing the password, and a change of the password or
 // the account takes that back at once. The limits are those of SignIn.
 func (s *Service) Authenticate(ctx context.Context, username string, password secret.Text, from Origin) (Subject, error) {
-	if isTokenText(password.Reveal()) {
+	if LooksLikeToken(password.Reveal()) {
 		subject, err := s.ByToken(ctx, password)
 		if err == nil && !strings.EqualFold(subject.Person.Username, username) {
 			err = errWrong()

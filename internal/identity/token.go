@@ -33,8 +33,8 @@ const (
 	keepExpiredTokens = 30 * 24 * time.Hour
 )
 
-// isTokenText says whether a text has the form of an API token.
-func isTokenText(text string) bool {
+// LooksLikeToken says whether a text has the form of an API token.
+func LooksLikeToken(text string) bool {
 	return len(text) == len(tokenPrefix)+tokenLength && strings.HasPrefix(text, tokenPrefix)
 }
 
@@ -43,7 +43,7 @@ func isTokenText(text string) bool {
 // at any time. A token that is unknown, removed or expired gives a fault of
 // kind Unauthenticated.
 func (s *Service) ByToken(ctx context.Context, token secret.Text) (Subject, error) {
-	if !isTokenText(token.Reveal()) {
+	if !LooksLikeToken(token.Reveal()) {
 		return Subject{}, errNoToken()
 	}
 	key, now := digestOf(token), s.now()

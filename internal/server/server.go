@@ -216,7 +216,8 @@ func (s *Server) newGateway(table *gateway.Table) (*gateway.Gateway, error) {
 		Table: table, IsBase: s.isBase,
 		// The API shows the gateway's charts, and the gateway leads to the
 		// API: the one knot in the house, tied here.
-		Base:         http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.base.ServeHTTP(w, r) }),
+		Base:    http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.base.ServeHTTP(w, r) }),
+		BaseURL: s.settings.BaseURL, TrustProxy: s.settings.TrustProxy,
 		AccessLog:    gateway.AccessLogMode(s.settings.AccessLog),
 		MaxBodyBytes: orUnlimited(s.settings.MaxBodyBytes), ShutdownTimeout: s.stop.left,
 		DB: s.db, Log: s.log, Clock: s.clock,

@@ -75,6 +75,27 @@ func checkPort(port string) error {
 	return nil
 }
 
+// parseNetworks reads addresses and networks with commas or spaces between.
+func parseNetworks(v string) (networks []netip.Prefix, err error) {
+	for part := range strings.FieldsFuncSeq(v, func(c rune) bool { return c == ',' || c == ' ' }) {
+		network, err := netip.ParsePrefix(part)
+		if address, bad := netip.ParseAddr(part); err != nil && bad == nil {
+			address = address.Unmap().WithZone("")
+			network, err = netip.PrefixFrom(address, address.BitLen()), nil
+		}
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("has %q, which is neither an address nor a network", part)
+		case network.Bits() == 0:
+			return nil, fmt.Errorf("has %q, which is everybody", part)
+		case network.Addr() != network.Masked().Addr():
+			return nil, fmt.Errorf("has %q; the network of that address is %s", part, network.Masked())
+		}
+		networks = append(networks, network)
+	}
+	return networks, nil
+}
+
 // parseDatabaseURL takes SQLAlchemy's form: three slashes begin a relative
 // path, four an absolute one.
 func parseDatabaseURL(v, dir string) (string, error) {

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -28,6 +29,9 @@ type Settings struct {
 	DatabasePath  string
 	Listen        string // host:port of the gateway
 	MetricsListen string // host:port; empty for none
+	// TrustProxy are the proxies whose word about where a request came from
+	// counts; nobody's when empty.
+	TrustProxy    []netip.Prefix
 	Engine        string // "auto" or a socket address
 	AdminPassword secret.Text
 	SeedFile      string      // a document to set a new server up from; empty for none

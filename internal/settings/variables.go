@@ -41,6 +41,11 @@ var variables = []variable{
 		set: func(s *Settings, v, _ string) (err error) { s.BaseURL, err = parseBaseURL(v); return err },
 	},
 	{
+		name: "TRUST_PROXY", help: "proxies in front whose word about where a request came from counts (X-Forwarded-For and such)",
+		takes: "addresses and networks, such as 127.0.0.1, 10.0.0.0/8, ::1", fallback: always(""),
+		set: func(s *Settings, v, _ string) (err error) { s.TrustProxy, err = parseNetworks(v); return err },
+	},
+	{
 		name: "DATA_DIR", help: "folder of everything Berth keeps",
 		takes: "a path", fallback: always(defaultDataDir),
 		set: func(s *Settings, v, dir string) error { s.DataDir = absolute(v, dir); return nil },
