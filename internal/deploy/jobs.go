@@ -32,6 +32,7 @@ const (
 	jobDeploy  = "deploy"
 	jobGiveWay = "give way"
 	jobKeep    = "keep"
+	jobReroute = "reroute"
 )
 
 type jobKey struct{ sort, stage string }

@@ -9,8 +9,9 @@ package deploy
 
 import (
 	"encoding/json"
-	"fmt"
 	"time"
+
+	"berth/internal/identity"
 )
 
 // Project is one application, named by its image repository.
@@ -98,6 +99,10 @@ type StageSpec struct {
 	BeforeSwitch Task      `json:"before_switch,omitzero"`
 	AfterSwitch  AfterTask `json:"after_switch,omitzero"`
 
+	// Access is who may enter; everybody who has signed in when it is absent.
+	// It counts as soon as it is saved, and no release brings it back.
+	Access *identity.Policy `json:"access,omitempty"`
+
 	// RequestTimeout bounds the wait for the app's response headers.
 	RequestTimeout Duration `json:"request_timeout,omitempty"` // "60s" by default
 	MaxBodyBytes   int64    `json:"max_body_bytes,omitempty"`  // 0: the gateway's own limit
@@ -166,20 +171,7 @@ const (
 )
 
 // Duration is a time.Duration that JSON spells as "1m30s".
-type Duration time.Duration
-
-// MarshalText spells d as time.Duration does.
-func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
-
-// UnmarshalText takes what time.ParseDuration takes.
-func (d *Duration) UnmarshalText(b []byte) error {
-	v, err := time.ParseDuration(string(b))
-	if err != nil {
-		return fmt.Errorf("%q is not a duration such as \"30s\" or \"1m30s\"", b)
-	}
-	*d = Duration(v)
-	return nil
-}
+type Duration = identity.Duration
 
 // Canonical gives the spec as the bytes that are hashed and stored: the same
 // for equal specs, since JSON sorts maps by key.

@@ -3,6 +3,8 @@ package deploy
 import (
 	"context"
 	"time"
+
+	"berth/internal/identity"
 )
 
 // Router is where requests are sent to. *gateway.Table is one.
@@ -45,6 +47,8 @@ type Route struct {
 	// instances can be reached goes where the others go.
 	Canary *Route
 	Share  int // of a canary: how many clients of a hundred
+	// Access is who may enter; the zero Policy lets nobody in.
+	Access identity.Policy
 	// Maintenance, when set, is answered to every request, with 503; none
 	// reaches an instance.
 	Maintenance *Maintenance

@@ -74,7 +74,7 @@ func routeOf(st stage, d Deployment, spec StageSpec, instances []Instance) Route
 		StageID: st.ID, Project: st.Project, Stage: st.Name,
 		Hostname: spec.Hostname, PathPrefix: spec.PathPrefix, StripPrefix: spec.StripPrefix, Protocol: spec.Protocol,
 		RequestTimeout: time.Duration(spec.RequestTimeout), MaxBodyBytes: spec.MaxBodyBytes,
-		Deployment: d.ID, Reference: d.Reference, Maintenance: st.Maintenance,
+		Deployment: d.ID, Reference: d.Reference, Access: st.Spec.access(), Maintenance: st.Maintenance,
 	}
 	for _, i := range instances {
 		if i.State == InstanceReady && i.Address != "" {

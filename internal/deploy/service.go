@@ -33,6 +33,12 @@ type Tokens interface {
 	EndBoundTokens(ctx context.Context, tx *sqlite.Tx, actor, id string) error
 }
 
+// People are those that policies may name. *identity.Service is one.
+type People interface {
+	// Unknown gives those of the usernames that nobody has.
+	Unknown(ctx context.Context, tx *sqlite.Tx, usernames []string) ([]string, error)
+}
+
 // Config is what a Service needs.
 type Config struct {
 	DB      *sqlite.DB
@@ -43,6 +49,7 @@ type Config struct {
 	Images  Images
 	Secrets Secrets
 	Tokens  Tokens // may be nil, where there are none
+	People  People // may be nil: policies may then name anybody
 	// BaseURL gives the scheme and the port that people reach stages at; plain
 	// HTTP without a port when nil.
 	BaseURL *url.URL
@@ -76,6 +83,7 @@ type Service struct {
 	images   Images
 	secrets  Secrets
 	tokens   Tokens
+	people   People
 	base     url.URL
 	reserved map[string]bool
 	shutdown time.Duration
@@ -118,7 +126,7 @@ func New(c Config) (*Service, error) {
 		}
 	}
 	s := &Service{
-		db: c.DB, events: c.Events, runtime: c.Runtime, router: c.Router, images: c.Images, secrets: c.Secrets, tokens: c.Tokens,
+		db: c.DB, events: c.Events, runtime: c.Runtime, router: c.Router, images: c.Images, secrets: c.Secrets, tokens: c.Tokens, people: c.People,
 		base: url.URL{Scheme: "http"}, reserved: map[string]bool{}, shutdown: orElse(c.ShutdownTimeout, 30*time.Second),
 		clock: c.Clock, log: c.Log, hook: c.Hook, prober: probe.New(),
 		engine:   engineState{turns: make(chan struct{}, engineAtATime)},
@@ -172,6 +180,7 @@ func (s *Service) Run(ctx context.Context) error {
 	s.admit = func() {
 		s.jobs.admit(map[string]beginning{
 			jobDeploy: under(work, s.deploy), jobGiveWay: under(work, s.giveWay), jobKeep: under(ctx, s.keep),
+			jobReroute: under(ctx, s.rerouteOne),
 		})
 	}
 	group, background := errgroup.WithContext(ctx)

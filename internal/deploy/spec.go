@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"berth/internal/fault"
+	"berth/internal/identity"
 )
 
 // Normalise gives the spec with its defaults filled in and its spelling made
@@ -29,12 +30,19 @@ func (s StageSpec) Normalise() StageSpec {
 	s.normaliseGuard()
 	s.BeforeSwitch = s.BeforeSwitch.normalise(defaultTaskTime)
 	s.AfterSwitch = s.AfterSwitch.normalise()
+	access := identity.SignedIn()
+	if s.Access != nil {
+		access = s.Access.Normalise()
+	}
+	s.Access = &access
 	return s
 }
 
 // running gives the part of the spec that what runs is made of: without what
-// says which images come to the stage, which counts as soon as it is saved.
+// says which images come to the stage and who may enter, which counts as soon
+// as it is saved.
 func (s StageSpec) running() StageSpec {
+	s.Access = nil
 	s.Tags, s.Approve = TagRule{}, false
 	s.PromoteFrom, s.PromoteAfter, s.AutoPromote, s.PromoteApproval = "", 0, false, false
 	return s

@@ -31,6 +31,9 @@ func (s *Service) CheckStage(ctx context.Context, project, name string, spec Sta
 		if err := found.source(ctx, tx, project, name, spec.PromoteFrom); err != nil {
 			return err
 		}
+		if err := s.namesPeople(ctx, tx, &found, spec); err != nil {
+			return err
+		}
 		return found.address(ctx, tx, spec, id)
 	})
 	if err != nil {
@@ -113,6 +116,9 @@ func (s *Service) CreateStageIn(ctx context.Context, tx *sqlite.Tx, actor, proje
 	if err := found.source(ctx, tx, project, name, spec.PromoteFrom); err != nil {
 		return Stage{}, err
 	}
+	if err := s.namesPeople(ctx, tx, &found, spec); err != nil {
+		return Stage{}, err
+	}
 	if err := fault.InvalidFields(found); err != nil {
 		return Stage{}, err
 	}
@@ -128,7 +134,7 @@ func (s *Service) CreateStageIn(ctx context.Context, tx *sqlite.Tx, actor, proje
 
 // UpdateStage saves the configuration over the version that its author saw;
 // fault.Conflict when there is a newer one. What runs is not changed by it:
-// the next deployment takes it up.
+// the next deployment takes it up. Who may enter counts when it returns.
 func (s *Service) UpdateStage(ctx context.Context, actor, project, name string, version int64, spec StageSpec) (saved Stage, err error) {
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		saved, err = s.UpdateStageIn(ctx, tx, actor, project, name, version, spec)
@@ -137,7 +143,7 @@ func (s *Service) UpdateStage(ctx context.Context, actor, project, name string, 
 	if err != nil {
 		return Stage{}, err
 	}
-	return saved, nil
+	return saved, s.reroute(context.WithoutCancel(ctx), saved.ID)
 }
 
 // UpdateStageIn is UpdateStage as a part of a transaction. What it refuses, it
@@ -156,6 +162,9 @@ func (s *Service) UpdateStageIn(ctx context.Context, tx *sqlite.Tx, actor, proje
 	if err := found.source(ctx, tx, project, name, spec.PromoteFrom); err != nil {
 		return Stage{}, err
 	}
+	if err := s.namesPeople(ctx, tx, &found, spec); err != nil {
+		return Stage{}, err
+	}
 	if err := fault.InvalidFields(found); err != nil {
 		return Stage{}, err
 	}
@@ -163,6 +172,7 @@ func (s *Service) UpdateStageIn(ctx context.Context, tx *sqlite.Tx, actor, proje
 	if ok, err := updateStage(ctx, tx, st); err != nil || !ok {
 		return Stage{}, errors.Join(err, unless(ok, fault.Conflict("stage %q was changed meanwhile; look at it again", name)))
 	}
+	tx.OnCommit(func() { s.rerouteLater(st.ID) })
 	return st.Stage, s.emitStage(ctx, tx, eventStageUpdated, actor, st)
 }
 

@@ -142,7 +142,7 @@ func (a *attempt) point(ctx context.Context, tx *sqlite.Tx) error {
 	if err != nil {
 		return err
 	}
-	a.stage.Maintenance = now.Maintenance
+	a.stage.Maintenance, a.stage.Spec.Access = now.Maintenance, now.Spec.Access
 	ok, err := pointStage(ctx, tx, a.d, a.release.Spec)
 	switch {
 	case sqlite.IsUnique(err):

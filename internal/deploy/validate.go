@@ -108,6 +108,9 @@ func (c *checks) spec(s StageSpec, reserved map[string]bool) {
 	c.task("spec.after_switch", s.AfterSwitch.task())
 	c.between("spec.stop_timeout", s.StopTimeout, time.Second, 10*time.Minute)
 	c.between("spec.request_timeout", s.RequestTimeout, time.Millisecond, time.Hour)
+	if s.Access != nil {
+		*c = append(*c, s.Access.Check("spec.access")...)
+	}
 	c.when(s.MaxBodyBytes < 0 || s.MaxBodyBytes > maxBytes, "spec.max_body_bytes", "it is 0 (the gateway's own limit) or a number of bytes")
 }
 

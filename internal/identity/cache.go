@@ -98,7 +98,7 @@ func (s *seen) note(entry *cached, now time.Time) {
 		s.sessions[entry.subject.SessionID] = now
 	case ViaToken:
 		s.tokens[entry.subject.TokenID] = now
-	case ViaPassword, ViaLocal:
+	case ViaPassword, ViaLocal, ViaJWT:
 	}
 }
 

@@ -70,6 +70,7 @@ func knownVia(v Via) bool {
 	switch v {
 	case ViaSession, ViaToken, ViaPassword, ViaLocal:
 		return true
+	case ViaJWT: // which opens apps, and nothing of Berth's
 	}
 	return false
 }

@@ -58,7 +58,7 @@ func (s *Service) alive(ctx context.Context, subject Subject) (ends time.Time, a
 			return err
 		case ViaPassword:
 			alive = true
-		case ViaLocal:
+		case ViaLocal, ViaJWT:
 		}
 		return nil
 	})

@@ -70,6 +70,8 @@ type Service struct {
 	proving   singleflight.Group
 	seen      *seen
 	holds     *holds
+
+	onRemove []func(ctx context.Context, tx *sqlite.Tx, actor, username string) error
 }
 
 // New checks c once.

@@ -169,12 +169,38 @@ func (s *Service) RemovePerson(ctx context.Context, actor, username string) erro
 		if err := s.takeAway(ctx, tx, actor, p, "person removed"); err != nil {
 			return err
 		}
+		for _, f := range s.onRemove {
+			if err := f(ctx, tx, actor, p.Username); err != nil {
+				return err
+			}
+		}
 		if err := deletePerson(ctx, tx, p.ID); err != nil {
 			return err
 		}
 		s.forget(tx, p.ID)
 		return s.record(ctx, tx, PersonRemoved, actor, aboutPerson{ID: p.ID, Username: p.Username})
 	})
+}
+
+// OnRemove has f called, in the transaction, with somebody who is about to be
+// removed: so that what others keep by their name does not fall to whoever
+// gets it next. It is for before anything is served.
+func (s *Service) OnRemove(f func(ctx context.Context, tx *sqlite.Tx, actor, username string) error) {
+	s.onRemove = append(s.onRemove, f)
+}
+
+// Unknown gives those of the usernames that nobody has.
+func (s *Service) Unknown(ctx context.Context, tx *sqlite.Tx, usernames []string) (unknown []string, err error) {
+	for _, name := range usernames {
+		_, _, err := personByName(ctx, tx, name)
+		switch {
+		case fault.KindOf(err) == fault.Missing:
+			unknown = append(unknown, name)
+		case err != nil:
+			return nil, err
+		}
+	}
+	return unknown, nil
 }
 
 // aboutPerson is the data of events about people.

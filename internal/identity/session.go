@@ -1,7 +1,9 @@
 package identity
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,9 +18,18 @@ type Session struct {
 	PersonID   string    `json:"-"`
 	Address    string    `json:"address"`
 	UserAgent  string    `json:"user_agent"`
+	Provider   string    `json:"provider"` // ProviderLocal, or the provider's name
+	Methods    []Method  `json:"methods"`
 	CreatedAt  time.Time `json:"created_at"`
 	LastSeenAt time.Time `json:"last_seen_at"`
 	ExpiresAt  time.Time `json:"expires_at"`
+	// AuthenticatedAt is when its person last proved who they are, PasskeyAt
+	// when they last did so with a passkey, zero for never.
+	AuthenticatedAt time.Time `json:"authenticated_at"`
+	PasskeyAt       time.Time `json:"passkey_at,omitzero"`
+
+	identityID  string
+	upstreamSID string
 }
 
 // maxSessions bounds the sessions of one person; the oldest ends for a new one.
@@ -59,7 +70,9 @@ func (s *Service) loadSession(ctx context.Context, key digest) (*cached, error) 
 		if p.Disabled {
 			return errNoSession()
 		}
-		entry.subject = Subject{Person: p, Via: ViaSession, SessionID: one.ID}
+		if entry.subject, err = s.subjectOf(ctx, tx, p, one); err != nil {
+			return err
+		}
 		entry.expires = one.ExpiresAt
 		last := one.LastSeenAt
 		if unwritten := s.seen.session(one.ID); unwritten.After(last) {
@@ -132,8 +145,21 @@ func (s *Service) EndOtherSessions(ctx context.Context, subject Subject) (ended 
 	return ended, err
 }
 
+// StartSession begins a session of somebody who has proved who they are, as a
+// part of a transaction. Its token is new; a person who is disabled gets none.
+func (s *Service) StartSession(ctx context.Context, tx *sqlite.Tx, personID string, proof Proof, from Origin) (secret.Text, Subject, error) {
+	p, _, err := personByID(ctx, tx, personID)
+	if err != nil {
+		return secret.Text{}, Subject{}, err
+	}
+	if p.Disabled {
+		return secret.Text{}, Subject{}, errNoSession()
+	}
+	return s.startSession(ctx, tx, p, proof, from)
+}
+
 // startSession makes room and writes a new session.
-func (s *Service) startSession(ctx context.Context, tx *sqlite.Tx, p Person, from Origin) (secret.Text, Subject, error) {
+func (s *Service) startSession(ctx context.Context, tx *sqlite.Tx, p Person, proof Proof, from Origin) (secret.Text, Subject, error) {
 	others, err := selectSessions(ctx, tx, p.ID)
 	if err != nil {
 		return secret.Text{}, Subject{}, err
@@ -148,13 +174,48 @@ func (s *Service) startSession(ctx context.Context, tx *sqlite.Tx, p Person, fro
 	one := Session{
 		ID: sqlite.NewID(now), PersonID: p.ID,
 		Address: from.host(), UserAgent: shortened(from.UserAgent, 256),
-		CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(s.lifetime),
+		Provider: cmp.Or(proof.Provider, ProviderLocal), Methods: proof.Methods, identityID: proof.IdentityID, upstreamSID: proof.UpstreamSID,
+		CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(s.lifetime), AuthenticatedAt: now,
+	}
+	if slices.Contains(proof.Methods, MethodPasskey) {
+		one.PasskeyAt = now
 	}
 	if err := insertSession(ctx, tx, one, digestOf(token)); err != nil {
 		return secret.Text{}, Subject{}, err
 	}
-	return token, Subject{Person: p, Via: ViaSession, SessionID: one.ID}, nil
+	subject, err := s.subjectOf(ctx, tx, p, one)
+	return token, subject, err
 }
+
+// subjectOf gives who comes with a session.
+func (s *Service) subjectOf(ctx context.Context, tx *sqlite.Tx, p Person, one Session) (Subject, error) {
+	subject := Subject{
+		Person: p, Via: ViaSession, SessionID: one.ID, Provider: one.Provider, IdentityID: one.identityID,
+		Methods: one.Methods, AuthenticatedAt: one.AuthenticatedAt, PasskeyAt: one.PasskeyAt,
+	}
+	var err error
+	if subject.OwnGroups, err = groupsOf(ctx, tx, p.ID); err != nil {
+		return Subject{}, err
+	}
+	subject.Groups = subject.OwnGroups
+	if one.identityID == "" {
+		return subject, nil
+	}
+	told, err := toldOf(ctx, tx, one.identityID)
+	if err != nil {
+		return Subject{}, err
+	}
+	subject.Issuer, subject.ExternalID, subject.Claims = told.issuer, told.externalID, told.claims
+	subject.SyncedUntil = told.syncedAt.Add(toldFor)
+	subject.Groups = slices.Concat(subject.OwnGroups, told.groups)
+	slices.Sort(subject.Groups)
+	subject.Groups = slices.Compact(subject.Groups)
+	return subject, nil
+}
+
+// toldFor is how long what a provider told of somebody's groups and claims
+// counts: a day after they last signed in there, or were last asked about.
+const toldFor = 24 * time.Hour
 
 func (s *Service) endSessions(ctx context.Context, tx *sqlite.Tx, actor, personID, keep, why string) (ended int, err error) {
 	list, err := selectSessions(ctx, tx, personID)

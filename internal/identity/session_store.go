@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"time"
 
 	"berth/internal/fault"
@@ -11,29 +12,52 @@ import (
 )
 
 const sessionColumns = `sessions.id, sessions.person_id, sessions.address, sessions.user_agent,
-		sessions.created_at, sessions.last_seen_at, sessions.expires_at`
+		sessions.provider, sessions.identity_id, sessions.methods, sessions.upstream_sid,
+		sessions.created_at, sessions.last_seen_at, sessions.expires_at, sessions.authenticated_at, sessions.passkey_at`
 
 type sessionRow struct {
 	Session
-	created, seen, expires int64
+	identity                              sql.NullString
+	methods                               string
+	created, seen, expires, authenticated int64
+	passkey                               sql.NullInt64
 }
 
 func (r *sessionRow) into() []any {
-	return []any{&r.ID, &r.PersonID, &r.Address, &r.UserAgent, &r.created, &r.seen, &r.expires}
+	return []any{
+		&r.ID, &r.PersonID, &r.Address, &r.UserAgent, &r.Provider, &r.identity, &r.methods, &r.upstreamSID,
+		&r.created, &r.seen, &r.expires, &r.authenticated, &r.passkey,
+	}
 }
 
 func (r *sessionRow) session() Session {
 	one := r.Session
 	one.CreatedAt, one.LastSeenAt, one.ExpiresAt = sqlite.Time(r.created), sqlite.Time(r.seen), sqlite.Time(r.expires)
+	one.AuthenticatedAt = sqlite.Time(r.authenticated)
+	if r.passkey.Valid {
+		one.PasskeyAt = sqlite.Time(r.passkey.Int64)
+	}
+	one.identityID = r.identity.String
+	one.Methods = []Method{}
+	for m := range strings.FieldsSeq(r.methods) {
+		one.Methods = append(one.Methods, Method(m))
+	}
 	return one
 }
 
 func insertSession(ctx context.Context, tx *sqlite.Tx, one Session, hash digest) error {
+	methods := make([]string, len(one.Methods))
+	for i, m := range one.Methods {
+		methods[i] = string(m)
+	}
 	_, err := tx.ExecContext(ctx, `
-		INSERT INTO sessions (id, token_hash, person_id, address, user_agent, created_at, last_seen_at, expires_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-		one.ID, hash[:], one.PersonID, one.Address, one.UserAgent,
-		sqlite.Millis(one.CreatedAt), sqlite.Millis(one.LastSeenAt), sqlite.Millis(one.ExpiresAt))
+		INSERT INTO sessions (id, token_hash, person_id, address, user_agent, provider, identity_id, methods, upstream_sid,
+			created_at, last_seen_at, expires_at, authenticated_at, passkey_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		one.ID, hash[:], one.PersonID, one.Address, one.UserAgent, one.Provider,
+		sql.NullString{String: one.identityID, Valid: one.identityID != ""}, strings.Join(methods, " "), one.upstreamSID,
+		sqlite.Millis(one.CreatedAt), sqlite.Millis(one.LastSeenAt), sqlite.Millis(one.ExpiresAt), sqlite.Millis(one.AuthenticatedAt),
+		sql.NullInt64{Int64: sqlite.Millis(one.PasskeyAt), Valid: !one.PasskeyAt.IsZero()})
 	return err
 }
 

@@ -26,7 +26,11 @@ func TestBySession_FindsThePersonAndAsksTheStoreOnce(t *testing.T) {
 	subject, err := w.BySession(t.Context(), token)
 	require.NoError(t, err)
 	require.Equal(t, signedIn, subject)
-	require.Equal(t, identity.Subject{Person: ana, Via: identity.ViaSession, SessionID: subject.SessionID}, subject)
+	require.Equal(t, identity.Subject{
+		Person: ana, Via: identity.ViaSession, SessionID: subject.SessionID, Provider: identity.ProviderLocal,
+		OwnGroups: []string{}, Groups: []string{}, Methods: []identity.Method{identity.MethodPassword}, AuthenticatedAt: subject.AuthenticatedAt,
+	}, subject)
+	require.Equal(t, start, subject.AuthenticatedAt)
 	for range 3 {
 		again, err := w.BySession(ended(t), token)
 		require.NoError(t, err)

@@ -67,7 +67,7 @@ func (s *Service) UseSetupLink(ctx context.Context, token secret.Text, username 
 		if err := s.addPerson(ctx, tx, p.Username, &p, hash); err != nil {
 			return err
 		}
-		if session, subject, err = s.startSession(ctx, tx, p, from); err != nil {
+		if session, subject, err = s.startSession(ctx, tx, p, Proof{Methods: []Method{MethodPassword}}, from); err != nil {
 			return err
 		}
 		return s.recordSignIn(ctx, tx, SignInSucceeded, p, from, ViaSession)

@@ -30,7 +30,7 @@ func (s *Service) SignIn(ctx context.Context, username string, password secret.T
 		if p, err = s.unchanged(ctx, tx, p.ID, hash); err != nil {
 			return err
 		}
-		if token, subject, err = s.startSession(ctx, tx, p, from); err != nil {
+		if token, subject, err = s.startSession(ctx, tx, p, Proof{Methods: []Method{MethodPassword}}, from); err != nil {
 			return err
 		}
 		return s.recordSignIn(ctx, tx, SignInSucceeded, p, from, ViaSession)

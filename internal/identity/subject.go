@@ -3,6 +3,8 @@ package identity
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"slices"
+	"time"
 
 	"berth/internal/secret"
 )
@@ -16,6 +18,7 @@ const (
 	ViaToken    Via = "token"    // an API token
 	ViaPassword Via = "password" // the password itself with one request, as the registry's clients send it
 	ViaLocal    Via = "local"    // the socket that only the machine's own administrator can open
+	ViaJWT      Via = "jwt"      // a token of an issuer that an app's policy names; no person of Berth's
 )
 
 func (v Via) String() string { return string(v) }
@@ -54,6 +57,55 @@ type Subject struct {
 	Scope     Scope  `json:"scope,omitempty"`      // set for ViaToken
 	// Bounds are what an API token is held to, nil for one that is not.
 	Bounds *Bounds `json:"bounds,omitempty"`
+
+	// Of a session: how it began, and who they are to that provider.
+	Provider   string         `json:"provider,omitempty"` // ProviderLocal, or the provider's name
+	IdentityID string         `json:"-"`                  // "" of ProviderLocal
+	Issuer     string         `json:"-"`                  // also of ViaJWT
+	ExternalID string         `json:"-"`                  // also of ViaJWT
+	Claims     map[string]any `json:"-"`                  // also of ViaJWT; nobody changes it
+	Audience   string         `json:"-"`                  // of ViaJWT
+	// OwnGroups are those that Berth keeps itself, Groups these and those that
+	// the provider told of; both in order.
+	OwnGroups []string `json:"-"`
+	Groups    []string `json:"groups,omitempty"`
+	// SyncedUntil is until when what the provider told counts; zero for ever.
+	SyncedUntil     time.Time `json:"-"`
+	Methods         []Method  `json:"methods,omitempty"`
+	AuthenticatedAt time.Time `json:"authenticated_at,omitzero"`
+	PasskeyAt       time.Time `json:"passkey_at,omitzero"` // zero where there was no passkey
+}
+
+// ProviderLocal is where people sign in with what Berth itself keeps.
+const ProviderLocal = "local"
+
+// Method is one way in which somebody has proved who they are.
+type Method string
+
+// The methods.
+const (
+	MethodPassword Method = "password"
+	MethodTOTP     Method = "totp"
+	MethodRecovery Method = "recovery" // a recovery code, in the place of another factor
+	MethodPasskey  Method = "passkey"  // with the user verified: two factors in one
+	MethodProvider Method = "provider" // at a provider
+	MethodMFA      Method = "mfa"      // the provider says that it took more than one factor (RFC 8176)
+)
+
+// Proof is how a session begins.
+type Proof struct {
+	Methods    []Method
+	Provider   string // ProviderLocal when empty
+	IdentityID string // of another provider's
+	// UpstreamSID is the session's id at the provider (OpenID Connect
+	// Back-Channel Logout 1.0, section 2.1), where it has one.
+	UpstreamSID string
+}
+
+// Strong says whether a session began, or was strengthened, with two factors.
+func (s *Subject) Strong() bool {
+	has := func(m Method) bool { return slices.Contains(s.Methods, m) }
+	return has(MethodPasskey) || has(MethodMFA) || (has(MethodPassword) || has(MethodProvider)) && (has(MethodTOTP) || has(MethodRecovery))
 }
 
 // Local is whoever can open the machine's own socket: an administrator

@@ -75,7 +75,11 @@ func (s *Service) loadToken(ctx context.Context, key digest) (*cached, error) {
 		if p.Disabled {
 			return errNoToken()
 		}
-		entry.subject = Subject{Person: p, Via: ViaToken, TokenID: one.ID, Scope: one.Scope, Bounds: one.Bounds}
+		groups, err := groupsOf(ctx, tx, p.ID)
+		if err != nil {
+			return err
+		}
+		entry.subject = Subject{Person: p, Via: ViaToken, TokenID: one.ID, Scope: one.Scope, Bounds: one.Bounds, OwnGroups: groups, Groups: groups}
 		if one.ExpiresAt != nil {
 			entry.expires = *one.ExpiresAt
 		}

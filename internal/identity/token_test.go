@@ -27,7 +27,9 @@ func TestCreateToken_ShowsItOnceAndLetsItIn(t *testing.T) {
 	requireKind(t, fault.Internal, err)
 	by, err := w.ByToken(t.Context(), text)
 	require.NoError(t, err)
-	require.Equal(t, identity.Subject{Person: ana, Via: identity.ViaToken, TokenID: made.ID, Scope: identity.ScopeDeploy}, by)
+	require.Equal(t, identity.Subject{
+		Person: ana, Via: identity.ViaToken, TokenID: made.ID, Scope: identity.ScopeDeploy, OwnGroups: []string{}, Groups: []string{},
+	}, by)
 	_, err = w.ByToken(ended(t), text)
 	require.NoError(t, err, "from memory")
 

@@ -178,13 +178,14 @@ func (s *Server) buildDeploy(context.Context) (err error) {
 	s.onClose(s.engine.Close)
 	table := gateway.NewTable(gateway.TableConfig{Clock: s.clock, Log: s.log})
 	s.deploy, err = deploy.New(deploy.Config{ //nolint:contextcheck // nothing waits yet: Run brings the context
-		DB: s.db, Events: s.events, Runtime: s.engine, Router: table, Meter: table, Images: s.resolver, Secrets: s.vault, Tokens: s.identity,
+		DB: s.db, Events: s.events, Runtime: s.engine, Router: table, Meter: table, Images: s.resolver, Secrets: s.vault, Tokens: s.identity, People: s.identity,
 		BaseURL: s.settings.BaseURL, ReservedHosts: s.baseHosts(), ShutdownTimeout: orNone(s.settings.ShutdownTimeout),
 		Clock: s.clock, Log: s.log, Hook: crashHook(),
 	})
 	if err != nil {
 		return err
 	}
+	s.identity.OnRemove(s.deploy.ForgetPerson)
 	s.watcher, err = registry.NewWatcher(registry.WatcherConfig{Resolver: s.resolver, Interests: s.deploy, Clock: s.clock, Log: s.log})
 	if err != nil {
 		return err

@@ -1208,6 +1208,13 @@ export interface components {
             new: string;
             old: string;
         };
+        Claim: {
+            /** @description The claim, such as department; dots lead into objects */
+            name: string;
+            /** @enum {string} */
+            operator: "equals" | "contains" | "matches" | "exists";
+            value?: string;
+        };
         Comparison: {
             changes: components["schemas"]["Change"][];
         };
@@ -1441,6 +1448,15 @@ export interface components {
             network_out: number;
             /** Format: int64 */
             processes: number;
+        };
+        JWTIssuer: {
+            /** @description What its tokens must carry as aud */
+            audience: string;
+            /**
+             * @description The issuer's address, which its tokens carry as iss
+             * @example https://token.actions.githubusercontent.com
+             */
+            issuer: string;
         };
         Kept: {
             /** @description The engine's volumes that stay, with their data */
@@ -1722,6 +1738,10 @@ export interface components {
             /** Format: date-time */
             at: string;
         };
+        Policy: {
+            /** @description The first that fits a request decides; a request that none fits is refused */
+            rules: components["schemas"]["Rule"][];
+        };
         PollSourceInputBody: {
             /** @description As the project has it, with its host */
             repository: string;
@@ -1886,6 +1906,29 @@ export interface components {
             /** Format: int64 */
             requests: number;
         };
+        Rule: {
+            allow: components["schemas"]["Who"];
+            /** @description Let those people in by an API token as a bearer, too */
+            api_tokens?: boolean;
+            /** @description Let in bearers of tokens of these issuers, of whom all claims in allow are true */
+            jwts?: components["schemas"]["JWTIssuer"][];
+            /** @description HTTP methods, such as GET; any when absent */
+            methods?: string[];
+            /** @description Networks that the request comes from, such as 192.168.0.0/16; any when absent */
+            networks?: string[];
+            /** @description Path prefixes, such as /admin, which holds /admin/x and not /administrator; any when absent */
+            paths?: string[];
+            /**
+             * @description What the sign-in must have had beside a password
+             * @enum {string}
+             */
+            strength?: "second_factor" | "passkey";
+            /**
+             * @description How long ago the sign-in, or the passkey, may be at most; as long as the session when absent
+             * @example 1m30s
+             */
+            within?: string;
+        };
         SavedChannel: {
             /** Format: date-time */
             created_at: string;
@@ -1934,6 +1977,8 @@ export interface components {
         Session: {
             address: string;
             /** Format: date-time */
+            authenticated_at: string;
+            /** Format: date-time */
             created_at: string;
             /** @description Whether this request came with it */
             current: boolean;
@@ -1942,6 +1987,10 @@ export interface components {
             id: string;
             /** Format: date-time */
             last_seen_at: string;
+            methods: string[];
+            /** Format: date-time */
+            passkey_at?: string;
+            provider: string;
             user_agent: string;
         };
         SessionInfo: {
@@ -2033,6 +2082,7 @@ export interface components {
             version: number;
         };
         StageSpec: {
+            access?: components["schemas"]["Policy"];
             after_switch?: components["schemas"]["AfterTask"];
             approve?: boolean;
             auto_promote?: boolean;
@@ -2310,6 +2360,19 @@ export interface components {
             /** @enum {string} */
             verdict: "accepted" | "ignored" | "refused";
             webhook: string;
+        };
+        Who: {
+            administrators?: boolean;
+            /** @description What their provider says of them; all of them must be true */
+            claims?: components["schemas"]["Claim"][];
+            /** @description Names of groups */
+            groups?: string[];
+            /** @description Usernames */
+            people?: string[];
+            /** @description Everybody, without signing in */
+            public?: boolean;
+            /** @description Everybody who has signed in */
+            signed_in?: boolean;
         };
     };
     responses: never;

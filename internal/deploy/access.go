@@ -1,0 +1,71 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"berth/internal/identity"
+	"berth/internal/sqlite"
+)
+
+// access gives who may enter; of a spec that was stored before there was such
+// a thing, and that no migration reached, nobody.
+func (s StageSpec) access() identity.Policy {
+	if s.Access == nil {
+		return identity.Policy{}
+	}
+	return *s.Access
+}
+
+// namesPeople says when a policy names somebody who is not there: whoever got
+// that name later would have what was meant for another.
+func (s *Service) namesPeople(ctx context.Context, tx *sqlite.Tx, found *checks, spec StageSpec) error {
+	names := spec.access().People()
+	if s.people == nil || len(names) == 0 {
+		return nil
+	}
+	unknown, err := s.people.Unknown(ctx, tx, names)
+	if err != nil || len(unknown) == 0 {
+		return err
+	}
+	for i, r := range spec.Access.Rules {
+		for n, name := range r.Allow.People {
+			found.when(slices.Contains(unknown, name), fmt.Sprintf("spec.access.rules[%d].allow.people[%d]", i, n), "nobody is named %q", name)
+		}
+	}
+	return nil
+}
+
+// ForgetPerson takes somebody who is about to be removed out of every policy,
+// in tx: whoever gets the name later inherits nothing.
+func (s *Service) ForgetPerson(ctx context.Context, tx *sqlite.Tx, actor, username string) error {
+	stages, err := allStages(ctx, tx)
+	if err != nil {
+		return err
+	}
+	for _, st := range stages {
+		without, named := st.Spec.access().Without(username)
+		if !named {
+			continue
+		}
+		st.Spec.Access, st.Version, st.UpdatedAt = &without, st.Version+1, s.now()
+		if _, err := updateStage(ctx, tx, st); err != nil {
+			return err
+		}
+		if err := s.emitStage(ctx, tx, eventStageUpdated, actor, st); err != nil {
+			return err
+		}
+		tx.OnCommit(func() { s.rerouteLater(st.ID) })
+	}
+	return nil
+}
+
+// rerouteLater has a stage's route say who may enter now.
+func (s *Service) rerouteLater(stageID string) { s.jobs.start(jobKey{jobReroute, stageID}) }
+
+func (s *Service) rerouteOne(ctx context.Context, stageID string, _ <-chan struct{}) {
+	if err := s.reroute(ctx, stageID); err != nil && ctx.Err() == nil {
+		s.log.ErrorContext(ctx, "route not changed", "stage_id", stageID, "error", err)
+	}
+}
