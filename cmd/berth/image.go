@@ -17,6 +17,7 @@ type imageCommand struct {
 	Tags   imageTags   `cmd:"" help:"List a repository's tags."`
 	Push   imagePush   `cmd:"" help:"Push an image from a file that \"docker save\" or \"podman save\" wrote."`
 	Remove imageRemove `cmd:"" help:"Remove a tag, or a whole repository."`
+	Prune  imagePrune  `cmd:"" help:"Remove the images that no release needs, or say which."`
 }
 
 type imageList struct{}

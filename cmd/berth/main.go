@@ -41,7 +41,7 @@ type cli struct {
 	Logs       logsCommand       `cmd:"" group:"apps" help:"Show what the instances of a stage write."`
 	Events     eventsCommand     `cmd:"" group:"apps" help:"Show what happened, and follow what happens."`
 	Notify     notifyCommand     `cmd:"" group:"apps" help:"Notification channels: list, add, edit, test, sent, retry, remove."`
-	Image      imageCommand      `cmd:"" group:"apps" help:"Images of the built-in registry: list, push, remove."`
+	Image      imageCommand      `cmd:"" group:"apps" help:"Images of the built-in registry: list, push, remove; prune those that nothing needs."`
 
 	Apply  applyCommand  `cmd:"" group:"apps" help:"Make the server have what a YAML file says; shows a plan first."`
 	Export exportCommand `cmd:"" group:"apps" help:"Export the configuration as YAML, for \"berth apply\"."`
@@ -56,7 +56,7 @@ type cli struct {
 	Webhook  webhookCommand  `cmd:"" aliases:"webhooks" group:"access" help:"Webhooks of other registries: list, add, remove, deliveries, replay."`
 	Source   sourceCommand   `cmd:"" aliases:"sources" group:"access" help:"Images in other registries that are watched: list, poll."`
 
-	System     systemCommand     `cmd:"" group:"server" help:"Show the server's version, engine, disk and settings."`
+	System     systemCommand     `cmd:"" group:"server" help:"Show the server's version, engine, disk and settings, and containers that are not Berth's."`
 	Health     healthCommand     `cmd:"" group:"server" help:"Ask whether the server answers."`
 	Config     configCommand     `cmd:"" group:"server" help:"Show the settings in force and where each comes from."`
 	Version    versionCommand    `cmd:"" group:"server" help:"Show the version."`

@@ -12,6 +12,8 @@ import (
 type systemCommand struct {
 	Show     systemShow     `cmd:"" default:"withargs" help:"Show the server's version, its container engine and its disk."`
 	Settings systemSettings `cmd:"" help:"Show the settings the server runs with, and where each comes from."`
+
+	Containers systemContainers `cmd:"" help:"List the containers in the engine that this Berth did not make. It never touches them."`
 }
 
 type systemShow struct{}
@@ -31,9 +33,12 @@ func (o *output) system(s api.System) {
 		[2]string{"Address", s.BaseURL},
 		[2]string{"Up for", s.Uptime},
 		[2]string{"Engine", engineText(s.Engine, s.EngineError)},
-		[2]string{"Disk", fmt.Sprintf("%s of %s free at %s", bytesText(s.Disk.Free), bytesText(s.Disk.Total), s.Disk.Path)},
+		[2]string{"Disk", diskText(s.Disk)},
 		[2]string{"Registry", fmt.Sprintf("%s, %s: %s", s.RegistryHost, counted(s.Registry.Tags, "tag"), bytesText(s.Registry.Bytes))},
 	)
+	for _, d := range s.Disks[min(1, len(s.Disks)):] {
+		o.printf("Images on %s\n", diskText(d))
+	}
 	if s.Engine == nil {
 		return
 	}
@@ -43,6 +48,18 @@ func (o *output) system(s api.System) {
 	for _, w := range s.Engine.Warnings {
 		o.printf("warning: %s\n", oneLine(w))
 	}
+}
+
+func diskText(d api.Disk) string {
+	text := fmt.Sprintf("%s of %s free at %s", bytesText(d.Free), bytesText(d.Total), d.Path)
+	switch d.State {
+	case api.DiskLow:
+		text += ": nearly full"
+	case api.DiskFull:
+		text += ": full, nothing is deployed"
+	case api.DiskOK, api.DiskUnknown:
+	}
+	return text
 }
 
 func engineText(e *container.Info, away string) string {

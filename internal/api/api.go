@@ -56,7 +56,10 @@ type Config struct {
 	Notifier *notify.Notifier
 	Manifest *manifest.Service
 
-	BaseURL  *url.URL
+	BaseURL *url.URL
+	// Disks gives the disks that Berth depends on, the data folder's first; that
+	// one alone when nil.
+	Disks    func(context.Context) []Disk
 	DataDir  string
 	Version  string
 	Settings []settings.Value    // as settings.Describe gives them
@@ -82,7 +85,7 @@ type API struct {
 	manifest *manifest.Service
 
 	baseURL  *url.URL
-	dataDir  string
+	disks    func(context.Context) []Disk
 	version  string
 	settings []settings.Value
 	gatherer prometheus.Gatherer
@@ -112,6 +115,9 @@ func New(c Config) (*API, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	if c.Disks == nil {
+		c.Disks = func(context.Context) []Disk { return []Disk{DiskAt(c.DataDir)} }
+	}
 	if c.Gatherer == nil {
 		c.Gatherer = prometheus.NewRegistry()
 	}
@@ -122,7 +128,7 @@ func New(c Config) (*API, error) {
 		identity: c.Identity, deploy: c.Deploy, registry: c.Registry, resolver: c.Resolver, watcher: c.Watcher, webhooks: c.Webhooks,
 		vault: c.Vault, gateway: c.Gateway, runtime: c.Runtime, events: c.Events, notifier: c.Notifier,
 		manifest: c.Manifest,
-		baseURL:  c.BaseURL, dataDir: c.DataDir, version: c.Version, settings: c.Settings,
+		baseURL:  c.BaseURL, disks: c.Disks, version: c.Version, settings: c.Settings,
 		gatherer: c.Gatherer, web: c.Web, clock: c.Clock, log: c.Log,
 		cookies: cookie.For(c.BaseURL), started: c.Clock(),
 		streams:  streams{person: map[string]int{}},

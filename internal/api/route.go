@@ -153,6 +153,10 @@ func (a *API) routes() []route {
 		on(a, "POST /api/manifest/apply", edit, "apply-manifest", "Make the server have what a configuration says", a.applyManifest),
 
 		on(a, "GET /api/system", read, "get-system", "Show the version, the engine and the disk", a.getSystem),
+		on(a, "GET /api/system/disks", read, "list-disks", "Show the room on the disks that Berth depends on", a.listDisks),
+		on(a, "GET /api/system/containers", administer, "list-neighbours", "List the containers in the engine that this Berth did not make", a.listNeighbours),
+		on(a, "GET /api/system/leftovers", read, "list-leftovers", "Say which images keeping house would remove, and why some stay", a.listLeftovers),
+		on(a, "POST /api/system/leftovers/remove", edit, "keep-house", "Remove the images that nothing needs", a.keepHouse),
 		on(a, "GET /api/system/settings", administer, "list-settings", "Show the settings in force and where each comes from", a.listSettings),
 		on(a, "GET /api/openapi.json", oneself, "get-openapi", "Read this document", a.getOpenAPI),
 	}

@@ -237,12 +237,15 @@ const (
 
 // Container is what the engine says of a container now.
 type Container struct {
-	ID       string
-	Name     string
-	Image    string // image id
-	Labels   map[string]string
-	State    State
-	ExitCode int
+	ID    string
+	Name  string
+	Image string // image id
+	// ImageName is what the engine calls the image by, for people: the name that
+	// the container was made from, or its id. List tells it.
+	ImageName string
+	Labels    map[string]string
+	State     State
+	ExitCode  int
 	// OOMKilled says that it was ended for using too much memory; engines
 	// that lack it may not tell.
 	OOMKilled bool

@@ -21,6 +21,7 @@ type attempt struct {
 	berths  []berth
 	before  *served // what the stage served when this began to switch
 	tried   bool    // it was routed to as a canary
+	picked  func()  // set while it chooses its image
 	// answered is what it had answered before the switch, as a canary.
 	answered Answers
 
@@ -98,6 +99,7 @@ func (a *attempt) observe(ctx context.Context) error {
 // run brings the attempt to its end, or as far as ctx allows: what is left is
 // in the journal.
 func (a *attempt) run(ctx context.Context) error {
+	defer a.hasPicked()
 	for {
 		switch action := Plan(a.situation()); action {
 		case Finish:

@@ -58,6 +58,7 @@ func (a *attempt) enter(ctx context.Context, name StepName) error {
 		return err
 	}
 	a.flushed()
+	a.hasPicked() // the release is stored
 	a.step = step
 	a.d.setStep(step)
 	if name == SwitchRoute {

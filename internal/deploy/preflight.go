@@ -33,6 +33,12 @@ func (a *attempt) preflight(ctx context.Context) error {
 	if err != nil {
 		return err // asked for before the stage was told to promote
 	}
+	if a.s.diskFull != nil && a.d.Kind != KindRollback {
+		if err := a.s.diskFull(ctx); err != nil {
+			return err
+		}
+	}
+	a.pick()
 	info, err := a.s.engine.info(ctx, a.s.runtime)
 	if err != nil {
 		return err
@@ -75,6 +81,23 @@ func (a *attempt) preflight(ctx context.Context) error {
 	return nil
 }
 
+// pick has keeping house wait: until the release is stored, nothing shows that
+// its image is needed.
+func (a *attempt) pick() {
+	if a.picked == nil {
+		a.s.picking.RLock()
+		a.picked = a.s.picking.RUnlock
+	}
+}
+
+// hasPicked lets keeping house go on.
+func (a *attempt) hasPicked() {
+	if a.picked != nil {
+		a.picked()
+		a.picked = nil
+	}
+}
+
 // keepRelease stores the release that the preflight found, or finds it to be
 // one that is known.
 func (a *attempt) keepRelease(ctx context.Context, tx *sqlite.Tx) error {
@@ -83,6 +106,12 @@ func (a *attempt) keepRelease(ctx context.Context, tx *sqlite.Tx) error {
 		return err
 	}
 	a.release.ID, a.d.Release = id, id
+	if a.image.ID != "" {
+		// Of a pull that ended with the process before this one.
+		if err := setPulled(ctx, tx, a.release.Digest, a.image.ID); err != nil {
+			return err
+		}
+	}
 	return setRelease(ctx, tx, a.d.ID, id)
 }
 
@@ -191,12 +220,23 @@ func (a *attempt) pull(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find out how to pull the image: %w", err)
 	}
+	// Stored before it is done: what is pulled is Berth's to remove, also when
+	// this process does not live to see it.
+	fetched := pull{reference: from.Reference, digest: a.release.Digest, at: a.s.now()}
+	if err := a.commit(ctx, func(tx *sqlite.Tx) error { return savePull(ctx, tx, fetched) }); err != nil {
+		return err
+	}
 	a.image, err = a.s.runtime.Pull(ctx, from, a.progress(ctx))
 	if err != nil {
 		return fault.Unavailable("the container engine could not pull %s: %s", a.release.Reference, engineWords(err)).Because(err)
 	}
 	a.release.imageID = a.image.ID
-	a.later(func(ctx context.Context, tx *sqlite.Tx) error { return setImageID(ctx, tx, a.release.ID, a.image.ID) })
+	a.later(func(ctx context.Context, tx *sqlite.Tx) error {
+		if err := setPulled(ctx, tx, a.release.Digest, a.image.ID); err != nil {
+			return err
+		}
+		return setImageID(ctx, tx, a.release.ID, a.image.ID)
+	})
 	return nil
 }
 

@@ -103,6 +103,12 @@ type StageSpec struct {
 	// It counts as soon as it is saved, and no release brings it back.
 	Access *identity.Policy `json:"access,omitempty"`
 
+	// KeepReleases is how many releases that were live keep their image, to roll
+	// back to, beside the live one; KeepFor keeps those deployed within that
+	// time. What is 0 is as the server's settings say.
+	KeepReleases int      `json:"keep_releases,omitempty"`
+	KeepFor      Duration `json:"keep_for,omitempty"`
+
 	// RequestTimeout bounds the wait for the app's response headers.
 	RequestTimeout Duration `json:"request_timeout,omitempty"` // "60s" by default
 	MaxBodyBytes   int64    `json:"max_body_bytes,omitempty"`  // 0: the gateway's own limit

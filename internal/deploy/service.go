@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,6 +51,15 @@ type Config struct {
 	Secrets Secrets
 	Tokens  Tokens // may be nil, where there are none
 	People  People // may be nil: policies may then name anybody
+	Shelf   Shelf  // where keeping house looks for images without a tag; none when nil
+	// Keep is what stages keep that say nothing; see [KeepRule].
+	Keep KeepRule
+	// Journal is how long deployments are kept with their steps; 365 days when
+	// 0.
+	Journal time.Duration
+	// DiskFull says why nothing is to be deployed, as a fault, when a disk has
+	// hardly any room left; nothing is asked when nil. Roll backs need none.
+	DiskFull func(context.Context) error
 	// BaseURL gives the scheme and the port that people reach stages at; plain
 	// HTTP without a port when nil.
 	BaseURL *url.URL
@@ -84,14 +94,19 @@ type Service struct {
 	secrets  Secrets
 	tokens   Tokens
 	people   People
-	base     url.URL
-	reserved map[string]bool
-	shutdown time.Duration
-	clock    func() time.Time
-	log      *slog.Logger
-	hook     func(ctx context.Context, deployment string, step StepName, when string)
-	prober   *probe.Client
-	server   string // which Berth this is to the engine
+	shelf    Shelf
+	diskFull func(context.Context) error
+	keepRule KeepRule
+	// journalFor is how long deployments are kept.
+	journalFor time.Duration
+	base       url.URL
+	reserved   map[string]bool
+	shutdown   time.Duration
+	clock      func() time.Time
+	log        *slog.Logger
+	hook       func(ctx context.Context, deployment string, step StepName, when string)
+	prober     *probe.Client
+	server     string // which Berth this is to the engine
 
 	engine     engineState
 	locks      locks
@@ -102,6 +117,7 @@ type Service struct {
 	restarts   restarts
 	canaries   canaries
 	watches    watches
+	picking    sync.RWMutex  // held for reading while a deployment chooses its image, for writing while one is removed
 	retiring   chan struct{} // holds one: the times to stop changed
 	promoting  chan struct{} // holds one: what may be promoted changed
 	ready      chan struct{}
@@ -127,7 +143,10 @@ func New(c Config) (*Service, error) {
 	}
 	s := &Service{
 		db: c.DB, events: c.Events, runtime: c.Runtime, router: c.Router, images: c.Images, secrets: c.Secrets, tokens: c.Tokens, people: c.People,
-		base: url.URL{Scheme: "http"}, reserved: map[string]bool{}, shutdown: orElse(c.ShutdownTimeout, 30*time.Second),
+		shelf: c.Shelf, diskFull: c.DiskFull,
+		keepRule:   KeepRule{orElse(c.Keep.Releases, keepReleases), orElse(c.Keep.For, keepFor)},
+		journalFor: orElse(c.Journal, 365*24*time.Hour),
+		base:       url.URL{Scheme: "http"}, reserved: map[string]bool{}, shutdown: orElse(c.ShutdownTimeout, 30*time.Second),
 		clock: c.Clock, log: c.Log, hook: c.Hook, prober: probe.New(),
 		engine:   engineState{turns: make(chan struct{}, engineAtATime)},
 		retiring: make(chan struct{}, 1), promoting: make(chan struct{}, 1), ready: make(chan struct{}),
@@ -189,6 +208,7 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error { s.followPushes(background); return nil })
 	group.Go(func() error { s.beats.run(background); return nil })
 	group.Go(func() error { s.promoteDue(background); return nil })
+	group.Go(func() error { s.keepHouseLater(background); return nil })
 	err := group.Wait() // when ctx ends
 
 	s.jobs.refuse()

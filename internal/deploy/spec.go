@@ -39,12 +39,13 @@ func (s StageSpec) Normalise() StageSpec {
 }
 
 // running gives the part of the spec that what runs is made of: without what
-// says which images come to the stage and who may enter, which counts as soon
-// as it is saved.
+// says which images come to the stage and which stay, and who may enter, which
+// counts as soon as it is saved.
 func (s StageSpec) running() StageSpec {
 	s.Access = nil
 	s.Tags, s.Approve = TagRule{}, false
 	s.PromoteFrom, s.PromoteAfter, s.AutoPromote, s.PromoteApproval = "", 0, false, false
+	s.KeepReleases, s.KeepFor = 0, 0
 	return s
 }
 

@@ -73,6 +73,8 @@ func (s *Service) Rollback(ctx context.Context, actor, project, stageName, relea
 	if d, ok, err := s.rollBackWarm(ctx, actor, st, back); ok || err != nil {
 		return d.asTold(), err
 	}
+	s.picking.RLock() // until it is written down, nothing shows that the image is needed
+	defer s.picking.RUnlock()
 	if _, err := s.imageOf(ctx, back); err != nil {
 		return Deployment{}, err
 	}

@@ -27,6 +27,9 @@ const (
 	minMemory      = 6 << 20 // what engines take at least
 	maxBytes       = 1 << 50
 
+	maxKeepReleases = 1000
+	maxKeepFor      = 10 * 365 * 24 * time.Hour
+
 	maxPromoteAfter = 30 * 24 * time.Hour
 )
 
@@ -103,6 +106,11 @@ func (c *checks) spec(s StageSpec, reserved map[string]bool) {
 	c.between("spec.drain_timeout", s.DrainTimeout, time.Millisecond, time.Hour)
 	c.between("spec.stream_drain_timeout", s.StreamDrainTimeout, time.Millisecond, 24*time.Hour)
 	c.between("spec.keep_old", s.KeepOld, 0, 7*24*time.Hour)
+	c.when(s.KeepReleases < 0 || s.KeepReleases > maxKeepReleases, "spec.keep_releases",
+		"it is between 1 and %d, or 0 for what the server's settings say", maxKeepReleases)
+	if s.KeepFor != 0 {
+		c.between("spec.keep_for", s.KeepFor, time.Second, maxKeepFor)
+	}
 	c.guard(s)
 	c.task("spec.before_switch", s.BeforeSwitch)
 	c.task("spec.after_switch", s.AfterSwitch.task())

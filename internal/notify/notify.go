@@ -46,6 +46,7 @@ type Config struct {
 	Secrets  Secrets
 	Projects Projects
 	BaseURL  *url.URL       // of the dashboard, which messages lead to
+	Keep     time.Duration  // of what was sent; 90 days when 0
 	Roots    *x509.CertPool // whose certificates are trusted; the system's when nil
 	Clock    func() time.Time
 	Jitter   func() float64 // between 0 and 1; random when nil
@@ -60,6 +61,7 @@ type Notifier struct {
 	secrets  Secrets
 	projects Projects
 	base     *url.URL
+	keep     time.Duration
 	clock    func() time.Time
 	jitter   func() float64
 	log      *slog.Logger
@@ -74,6 +76,9 @@ func New(c Config) (*Notifier, error) {
 	if c.DB == nil || c.Events == nil || c.Secrets == nil || c.Projects == nil || c.BaseURL == nil {
 		return nil, errors.New("notify: needs a database, an event log, secrets, projects and a base URL")
 	}
+	if c.Keep == 0 {
+		c.Keep = keepFor
+	}
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
@@ -85,7 +90,7 @@ func New(c Config) (*Notifier, error) {
 	}
 	return &Notifier{
 		db: c.DB, events: c.Events, secrets: c.Secrets, projects: c.Projects, base: c.BaseURL,
-		clock: c.Clock, jitter: c.Jitter, log: c.Log,
+		keep: c.Keep, clock: c.Clock, jitter: c.Jitter, log: c.Log,
 		courier: newCourier(c.BaseURL, c.Roots), wake: make(chan struct{}, 1),
 	}, nil
 }

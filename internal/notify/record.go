@@ -8,11 +8,12 @@ import (
 	"berth/internal/sqlite"
 )
 
-// The record is kept for keepFor, and of at most keepMost messages.
+// The record is kept for keepFor when nothing else is said, and of at most keepMost messages.
 const (
 	keepFor    = 90 * 24 * time.Hour
 	keepMost   = 10_000
 	pruneEvery = time.Hour
+	pruneStep  = 1000 // rows in one transaction
 )
 
 // SentFilter chooses from the record. The zero SentFilter chooses all.
@@ -114,11 +115,15 @@ func (n *Notifier) prune(ctx context.Context) {
 
 func (n *Notifier) forgetOld(ctx context.Context) error {
 	now := n.now()
-	return n.db.Write(ctx, func(tx *sqlite.Tx) error {
-		if _, err := expire(ctx, tx, now.Add(-longestAge), "it could not be sent within "+longestAge.String()); err != nil {
-			return err
-		}
-		_, err := pruneDeliveries(ctx, tx, now.Add(-keepFor), keepMost)
+	err := n.db.Write(ctx, func(tx *sqlite.Tx) error {
+		_, err := expire(ctx, tx, now.Add(-longestAge), "it could not be sent within "+longestAge.String())
 		return err
 	})
+	for step := int64(pruneStep); err == nil && step == pruneStep; {
+		err = n.db.Write(ctx, func(tx *sqlite.Tx) (err error) {
+			step, err = pruneDeliveries(ctx, tx, now.Add(-n.keep), keepMost, pruneStep)
+			return err
+		})
+	}
+	return err
 }

@@ -147,9 +147,10 @@ func countPending(ctx context.Context, tx *sqlite.Tx, channel string) (count int
 	return count, err
 }
 
-// pruneDeliveries removes from the record what is older than before, and what
-// is more than so many, oldest first. What waits to be sent stays.
-func pruneDeliveries(ctx context.Context, tx *sqlite.Tx, before time.Time, most int) (int64, error) {
+// pruneDeliveries removes from the record up to limit of what is older than
+// before, and of what is more than so many, oldest first. What waits to be sent
+// stays.
+func pruneDeliveries(ctx context.Context, tx *sqlite.Tx, before time.Time, most, limit int) (int64, error) {
 	var oldest string
 	err := tx.QueryRowContext(ctx, `
 		SELECT id
@@ -162,8 +163,12 @@ func pruneDeliveries(ctx context.Context, tx *sqlite.Tx, before time.Time, most 
 	}
 	done, err := tx.ExecContext(ctx, `
 		DELETE FROM notify_deliveries
-		WHERE state <> 'pending'
-		AND (created_at < ? OR id <= ?)`, sqlite.Millis(before), oldest)
+		WHERE id IN (
+			SELECT id
+			FROM notify_deliveries
+			WHERE state <> 'pending'
+			AND (created_at < ? OR id <= ?)
+			LIMIT ?)`, sqlite.Millis(before), oldest, limit)
 	if err != nil {
 		return 0, err
 	}

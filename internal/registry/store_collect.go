@@ -98,3 +98,42 @@ func hasUpload(ctx context.Context, tx *sqlite.Tx, id string) (has bool, err err
 		id).Scan(&has)
 	return has, err
 }
+
+// selectUnnamed gives manifests that neither a tag nor an index has and that
+// are not about another, with the size of what is below each.
+func selectUnnamed(ctx context.Context, tx *sqlite.Tx, before time.Time, limit int) ([]Unnamed, error) {
+	return sqlite.All(ctx, tx, func(row sqlite.Row) (u Unnamed, err error) {
+		var pushed int64
+		err = row.Scan(&u.Repository, &u.Digest, &pushed, &u.Size)
+		u.PushedAt = sqlite.Time(pushed)
+		return u, err
+	}, `
+		SELECT m.repository, m.digest, m.created_at, COALESCE((
+			SELECT SUM(b.size)
+			FROM registry_references r
+			JOIN registry_blobs b ON b.digest = r.digest
+			WHERE r.repository = m.repository AND r.manifest = m.digest), 0)
+		FROM registry_manifests m
+		WHERE m.created_at < ? AND m.subject = ''
+			AND NOT EXISTS (SELECT 1 FROM registry_tags t WHERE t.repository = m.repository AND t.digest = m.digest)
+			AND NOT EXISTS (SELECT 1 FROM registry_references r WHERE r.digest = m.digest AND r.repository = m.repository)
+		ORDER BY m.created_at, m.digest
+		LIMIT ?`, sqlite.Millis(before), limit)
+}
+
+// selectBelow gives the manifests that an index leads to.
+func selectBelow(ctx context.Context, tx *sqlite.Tx, repository, d string) ([]string, error) {
+	return texts(tx.QueryContext(ctx, `
+		WITH RECURSIVE below (digest) AS (
+			SELECT digest
+			FROM registry_references
+			WHERE repository = ?1 AND manifest = ?2
+			UNION
+			SELECT r.digest
+			FROM below b
+			JOIN registry_references r ON r.repository = ?1 AND r.manifest = b.digest)
+		SELECT b.digest
+		FROM below b
+		JOIN registry_manifests m ON m.repository = ?1 AND m.digest = b.digest`,
+		repository, d))
+}

@@ -28,6 +28,7 @@ type engine struct {
 	mu     sync.Mutex
 	open   container.Runtime // nil until it was reached
 	reason error             // why it was not
+	images string            // the folder where it keeps images, once it has said so
 	tried  chan struct{}     // closed when the first try is over
 }
 
@@ -124,6 +125,30 @@ func (e *engine) Close() error {
 	}
 	return e.open.Close()
 }
+
+// imagesAt gives the folder where the engine keeps its images; "" when it has
+// not said so yet. It is asked until it does.
+func (e *engine) imagesAt(ctx context.Context) string {
+	e.mu.Lock()
+	dir := e.images
+	e.mu.Unlock()
+	if dir != "" {
+		return dir
+	}
+	ctx, cancel := context.WithTimeout(ctx, infoTime)
+	defer cancel()
+	info, err := e.Info(ctx)
+	if err != nil {
+		return ""
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.images = info.DataDir
+	return info.DataDir
+}
+
+// infoTime bounds how long the engine is waited for to say what it is.
+const infoTime = 3 * time.Second
 
 // ask calls f on the engine.
 func ask[T any](e *engine, f func(container.Runtime) (T, error)) (T, error) {

@@ -179,7 +179,9 @@ func (s *Server) buildDeploy(context.Context) (err error) {
 	table := gateway.NewTable(gateway.TableConfig{Clock: s.clock, Log: s.log})
 	s.deploy, err = deploy.New(deploy.Config{ //nolint:contextcheck // nothing waits yet: Run brings the context
 		DB: s.db, Events: s.events, Runtime: s.engine, Router: table, Meter: table, Images: s.resolver, Secrets: s.vault, Tokens: s.identity, People: s.identity,
-		BaseURL: s.settings.BaseURL, ReservedHosts: s.baseHosts(), ShutdownTimeout: orNone(s.settings.ShutdownTimeout),
+		Shelf: s.registry, Keep: deploy.KeepRule{Releases: s.settings.KeepReleases, For: orNone(s.settings.KeepFor)}, Journal: s.settings.JournalRetention,
+		DiskFull: s.full,
+		BaseURL:  s.settings.BaseURL, ReservedHosts: s.baseHosts(), ShutdownTimeout: orNone(s.settings.ShutdownTimeout),
 		Clock: s.clock, Log: s.log, Hook: crashHook(),
 	})
 	if err != nil {
@@ -191,7 +193,7 @@ func (s *Server) buildDeploy(context.Context) (err error) {
 		return err
 	}
 	s.webhooks, err = webhook.New(webhook.Config{
-		DB: s.db, Events: s.events, Secrets: s.vault, Hinter: s.watcher, BaseURL: s.settings.BaseURL, Clock: s.clock, Log: s.log,
+		DB: s.db, Events: s.events, Secrets: s.vault, Hinter: s.watcher, BaseURL: s.settings.BaseURL, Keep: s.settings.DeliveryRetention, Clock: s.clock, Log: s.log,
 	})
 	if err != nil {
 		return err
@@ -200,7 +202,7 @@ func (s *Server) buildDeploy(context.Context) (err error) {
 		return err
 	}
 	s.notifier, err = notify.New(notify.Config{
-		DB: s.db, Events: s.events, Secrets: s.vault, Projects: projects{s.deploy}, BaseURL: s.settings.BaseURL,
+		DB: s.db, Events: s.events, Secrets: s.vault, Projects: projects{s.deploy}, BaseURL: s.settings.BaseURL, Keep: s.settings.DeliveryRetention,
 		Clock: s.clock, Log: s.log,
 	})
 	if err != nil {

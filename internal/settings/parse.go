@@ -198,6 +198,17 @@ func ParseSize(v string) (int64, error) {
 }
 
 // parseDuration takes what time.ParseDuration takes, and whole days as "14d".
+func parseCount(v string, least, most int) (int, error) {
+	n, err := strconv.Atoi(v)
+	switch {
+	case err != nil:
+		return 0, errors.New("is not a number")
+	case n < least || n > most:
+		return 0, fmt.Errorf("is not between %d and %d", least, most)
+	}
+	return n, nil
+}
+
 func parseDuration(v string, least time.Duration) (time.Duration, error) {
 	d, err := time.ParseDuration(v)
 	if days, ok := strings.CutSuffix(v, "d"); ok {

@@ -47,6 +47,13 @@ type Settings struct {
 	LogRetention    time.Duration
 	EventRetention  time.Duration
 
+	JournalRetention  time.Duration // of deployments
+	DeliveryRetention time.Duration // of notifications, and of what webhooks were sent
+	KeepReleases      int           // per stage, beside the live one
+	KeepFor           time.Duration // of an image, since it was deployed
+	DiskLow           int64         // free bytes below which a disk is nearly full
+	DiskFull          int64         // free bytes below which nothing is deployed
+
 	// Warnings are things that look like mistakes and stop nothing.
 	Warnings []string
 

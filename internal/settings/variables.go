@@ -158,6 +158,47 @@ var variables = []variable{
 			return err
 		},
 	},
+	{
+		name: "JOURNAL_RETENTION", help: "how long deployments that are over are kept, with their steps",
+		takes: "a duration of 1h or more, such as 365d", fallback: always("365d"),
+		set: func(s *Settings, v, _ string) (err error) {
+			s.JournalRetention, err = parseDuration(v, leastRetention)
+			return err
+		},
+	},
+	{
+		name: "DELIVERY_RETENTION", help: "how long is kept what was sent to channels, and what webhooks were sent",
+		takes: "a duration of 1h or more, such as 90d", fallback: always("90d"),
+		set: func(s *Settings, v, _ string) (err error) {
+			s.DeliveryRetention, err = parseDuration(v, leastRetention)
+			return err
+		},
+	},
+	{
+		name: "KEEP_RELEASES", help: "how many earlier releases of a stage keep their image, to roll back to",
+		takes: "a number from 1 to 1000", fallback: always("10"),
+		set: func(s *Settings, v, _ string) (err error) { s.KeepReleases, err = parseCount(v, 1, 1000); return err },
+	},
+	{
+		name: "KEEP_FOR", help: "how long an image is kept at least, since it was deployed last",
+		takes: "a duration such as 30d; 0s for no time", fallback: always("30d"),
+		set: func(s *Settings, v, _ string) (err error) { s.KeepFor, err = parseDuration(v, 0); return err },
+	},
+	{
+		name: "DISK_LOW", help: "with less free room than this a disk counts as nearly full",
+		takes: "bytes, or a size such as 10GiB; a tenth of the disk counts where that is less", fallback: always("10GiB"),
+		set: func(s *Settings, v, _ string) (err error) { s.DiskLow, err = ParseSize(v); return err },
+	},
+	{
+		name: "DISK_FULL", help: "with less free room than this nothing is deployed",
+		takes: "bytes, or a size such as 1GiB, less than BERTH_DISK_LOW; a hundredth of the disk counts where that is less; 0 for no limit", fallback: always("1GiB"),
+		set: func(s *Settings, v, _ string) (err error) {
+			if s.DiskFull, err = ParseSize(v); err == nil && s.DiskFull > s.DiskLow {
+				err = fmt.Errorf("is more than BERTH_DISK_LOW, %d", s.DiskLow)
+			}
+			return err
+		},
+	},
 }
 
 var logLevels = map[string]slog.Level{

@@ -44,7 +44,8 @@ const (
 // What is kept of deliveries.
 const (
 	keepDeliveries = 200 // of one webhook
-	keepDays       = 30 * 24 * time.Hour
+	keepFor        = 90 * 24 * time.Hour
+	pruneStep      = 1000     // rows in one transaction
 	keepPayload    = 64 << 10 // bytes
 	maxEvent       = 100      // bytes of an event's name, and of a media type
 	maxReason      = 500
@@ -130,10 +131,16 @@ func (s *Service) prune(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		if err := deleteDeliveriesBefore(ctx, tx, s.clock().Add(-keepDays)); err != nil {
+	for step := int64(pruneStep); step == pruneStep; {
+		err := s.db.Write(ctx, func(tx *sqlite.Tx) error {
+			step, err = deleteDeliveriesBefore(ctx, tx, s.clock().Add(-s.keep), pruneStep)
+			return err
+		})
+		if err != nil {
 			return err
 		}
+	}
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		for _, slot := range slots {
 			_, err := findWebhook(ctx, tx, slot.Name)
 			if fault.KindOf(err) == fault.Missing {

@@ -157,10 +157,14 @@ func deleteDeliveriesBeyond(ctx context.Context, tx *sqlite.Tx, webhook string, 
 	return err
 }
 
-func deleteDeliveriesBefore(ctx context.Context, tx *sqlite.Tx, before time.Time) error {
-	_, err := tx.ExecContext(ctx, `
+// deleteDeliveriesBefore removes up to limit of those that came before a time.
+func deleteDeliveriesBefore(ctx context.Context, tx *sqlite.Tx, before time.Time, limit int) (int64, error) {
+	done, err := tx.ExecContext(ctx, `
 		DELETE FROM webhook_deliveries
-		WHERE at < ?`,
-		sqlite.Millis(before))
-	return err
+		WHERE id IN (SELECT id FROM webhook_deliveries WHERE at < ? LIMIT ?)`,
+		sqlite.Millis(before), limit)
+	if err != nil {
+		return 0, err
+	}
+	return done.RowsAffected()
 }

@@ -89,6 +89,7 @@ type Config struct {
 	// Rate is how many deliveries a second one webhook takes in the long run,
 	// and ten times as many at once; 0 means 20.
 	Rate  rate.Limit
+	Keep  time.Duration    // of deliveries; 90 days when 0
 	Clock func() time.Time // time.Now when nil
 	Log   *slog.Logger
 }
@@ -101,6 +102,7 @@ type Service struct {
 	secrets Secrets
 	hinter  Hinter
 	base    url.URL
+	keep    time.Duration
 	clock   func() time.Time
 	log     *slog.Logger
 	limits  *limits
@@ -127,6 +129,9 @@ func New(c Config) (*Service, error) {
 	if c.Rate == 0 {
 		c.Rate = defaultRate
 	}
+	if c.Keep == 0 {
+		c.Keep = keepFor
+	}
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
@@ -134,7 +139,7 @@ func New(c Config) (*Service, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Service{
-		db: c.DB, events: c.Events, secrets: c.Secrets, hinter: c.Hinter, base: *c.BaseURL,
+		db: c.DB, events: c.Events, secrets: c.Secrets, hinter: c.Hinter, base: *c.BaseURL, keep: c.Keep,
 		clock: c.Clock, log: c.Log, limits: newLimits(c.Rate), meter: newMeter(),
 	}, nil
 }

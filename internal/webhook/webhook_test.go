@@ -343,7 +343,7 @@ func TestReceive_KeepsTheNewestDeliveriesOnly(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, webhook.Accepted, again.Verdict, "what was too large to keep is replayed by its hints")
 
-	d.now = d.now.Add(31 * 24 * time.Hour)
+	d.now = d.now.Add(91 * 24 * time.Hour)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx) }()

@@ -54,11 +54,12 @@ func (e *Engine) List(ctx context.Context, labels map[string]string) ([]containe
 	containers := make([]container.Container, len(said.Items))
 	for i, s := range said.Items {
 		c := container.Container{
-			ID:      s.ID,
-			Image:   imageID(s.ImageID),
-			Labels:  s.Labels,
-			State:   state(string(s.State)),
-			Created: time.Unix(s.Created, 0).UTC(),
+			ID:        s.ID,
+			Image:     imageID(s.ImageID),
+			ImageName: s.Image,
+			Labels:    s.Labels,
+			State:     state(string(s.State)),
+			Created:   time.Unix(s.Created, 0).UTC(),
 		}
 		if len(s.Names) > 0 {
 			c.Name = strings.TrimPrefix(s.Names[0], "/")

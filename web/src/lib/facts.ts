@@ -150,6 +150,8 @@ export function say(fact: Fact, within = ''): Said {
 			return said(`removed notification channel ${text(d, 'name')}`, BellOff, { tone: 'bad' });
 		case 'disk.low':
 			return said('The disk is nearly full', HardDrive, { who: '', detail: text(d, 'path'), href: '/system', tone: 'bad' });
+		case 'engine_image.removed':
+			return said(`removed the image ${text(d, 'repository')} from the engine: nothing needs it`, Box, { href: '/system' });
 		case 'disk.recovered':
 			return said('The disk has room again', HardDrive, { who: '', href: '/system' });
 		case 'source.failing':

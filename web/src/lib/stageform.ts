@@ -55,6 +55,8 @@ export interface StageForm {
 	drainTimeout: string;
 	streamDrainTimeout: string;
 	keepOld: string;
+	keepReleases: string;
+	keepFor: string;
 	stopTimeout: string;
 	requestTimeout: string;
 	maxBody: string;
@@ -118,6 +120,8 @@ export function fromSpec(s: StageSpec): StageForm {
 		drainTimeout: shortDuration(s.drain_timeout) || '30s',
 		streamDrainTimeout: shortDuration(s.stream_drain_timeout) || '30s',
 		keepOld: shortDuration(s.keep_old) || '0s',
+		keepReleases: number(s.keep_releases),
+		keepFor: shortDuration(s.keep_for),
 		stopTimeout: shortDuration(s.stop_timeout) || '10s',
 		requestTimeout: shortDuration(s.request_timeout) || '1m',
 		maxBody: size(s.max_body_bytes),
@@ -224,6 +228,10 @@ export function toSpec(f: StageForm): { spec: StageSpec; errors: FieldError[] } 
 		};
 	}
 	if (f.canary) spec.canary = { share: whole(f.canaryShare, 'spec.canary.share'), duration: duration(f.canaryDuration, 'spec.canary.duration') };
+	const releases = whole(f.keepReleases, 'spec.keep_releases');
+	if (releases) spec.keep_releases = releases;
+	const keep = duration(f.keepFor, 'spec.keep_for');
+	if (keep !== '0s') spec.keep_for = keep;
 	if (f.stripPrefix && spec.path_prefix !== '/') spec.strip_prefix = true;
 	const command = f.command.split('\n').filter((line) => line !== '');
 	if (command.length) spec.command = command;

@@ -36,6 +36,8 @@ const fields: Record<string, string> = {
 	stream_drain_timeout: 'Drain time of streams',
 	keep_old: 'Keep old release',
 	stop_timeout: 'Stop time',
+	keep_releases: 'Releases kept',
+	keep_for: 'Time images are kept',
 	'guard.window': 'Guard',
 	'guard.error_rate': 'Errors the guard bears',
 	'guard.min_requests': 'Requests before the guard judges',

@@ -1113,6 +1113,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/system/containers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the containers in the engine that this Berth did not make */
+        get: operations["list-neighbours"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/system/disks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show the room on the disks that Berth depends on */
+        get: operations["list-disks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/system/leftovers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say which images keeping house would remove, and why some stay */
+        get: operations["list-leftovers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/system/leftovers/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Remove the images that nothing needs */
+        post: operations["keep-house"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/system/settings": {
         parameters: {
             query?: never;
@@ -1330,7 +1398,14 @@ export interface components {
              * @description Bytes that Berth may use
              */
             free: number;
+            /**
+             * @description What is on it: Berth's data, or the engine's images
+             * @enum {string}
+             */
+            holds?: "data" | "images";
             path: string;
+            /** @enum {string} */
+            state?: "ok" | "low" | "full" | "unknown";
             /**
              * Format: int64
              * @description Bytes
@@ -1462,6 +1537,31 @@ export interface components {
             /** @description The engine's volumes that stay, with their data */
             kept_volumes: string[];
         };
+        Leftover: {
+            digest: string;
+            /** @description The engine's own id */
+            image?: string;
+            place: string;
+            repository: string;
+            /**
+             * Format: date-time
+             * @description When it came
+             */
+            since: string;
+            /**
+             * Format: int64
+             * @description Bytes; layers that other images share are counted too
+             */
+            size: number;
+            /** @description Why it stays nevertheless; absent when it goes */
+            stays?: string;
+        };
+        Leftovers: {
+            items: components["schemas"]["Leftover"][];
+            /** Format: int64 */
+            kept: number;
+            more: boolean;
+        };
         ListChannel: {
             items: components["schemas"]["NotificationChannel"][];
             /** @description The cursor of the next part; absent in the last one */
@@ -1477,6 +1577,11 @@ export interface components {
             /** @description The cursor of the next part; absent in the last one */
             next?: string;
         };
+        ListDisk: {
+            items: components["schemas"]["Disk"][];
+            /** @description The cursor of the next part; absent in the last one */
+            next?: string;
+        };
         ListEvent: {
             items: components["schemas"]["Event"][];
             /** @description The cursor of the next part; absent in the last one */
@@ -1484,6 +1589,11 @@ export interface components {
         };
         ListMinute: {
             items: components["schemas"]["RouteMinute"][];
+            /** @description The cursor of the next part; absent in the last one */
+            next?: string;
+        };
+        ListNeighbour: {
+            items: components["schemas"]["Neighbour"][];
             /** @description The cursor of the next part; absent in the last one */
             next?: string;
         };
@@ -1619,6 +1729,17 @@ export interface components {
             failed: components["schemas"]["ManifestFailure"][];
             kept_volumes: string[];
             plan: components["schemas"]["ManifestPlan"];
+        };
+        Neighbour: {
+            berth?: string;
+            container: string;
+            /** Format: date-time */
+            created_at: string;
+            /** @description By the name that it was made from, or its id */
+            image: string;
+            name: string;
+            /** @enum {string} */
+            state: "created" | "running" | "paused" | "restarting" | "exited" | "dead";
         };
         NewToken: {
             /**
@@ -2099,7 +2220,11 @@ export interface components {
             guard?: components["schemas"]["Guard"];
             hostname: string;
             /** @example 1m30s */
+            keep_for?: string;
+            /** @example 1m30s */
             keep_old?: string;
+            /** Format: int64 */
+            keep_releases?: number;
             /** Format: int64 */
             max_body_bytes?: number;
             /** Format: int64 */
@@ -2189,6 +2314,8 @@ export interface components {
             /** Format: uri */
             base_url: string;
             disk: components["schemas"]["Disk"];
+            /** @description That one, and where the engine keeps its images when that is another */
+            disks: components["schemas"]["Disk"][];
             /** @description Absent when the engine does not answer */
             engine?: components["schemas"]["EngineInfo"];
             /** @description Why it does not answer */
@@ -5244,6 +5371,122 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["System"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-neighbours": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListNeighbour"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-disks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListDisk"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-leftovers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Leftovers"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "keep-house": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Leftovers"];
                 };
             };
             /** @description Error */
