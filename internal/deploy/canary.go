@@ -81,10 +81,16 @@ func (a *attempt) canary(ctx context.Context) error {
 	}
 	w = k.as(o)
 	a.keepWatch(w)
+	newer := o.reason == errNewer.Error()
+	if o.state == Breached || newer {
+		// Before anybody is told, or what its containers said is read. Where it
+		// fails, the undoing does it again and tells.
+		_ = a.unroute(ctx)
+	}
 	switch {
 	case o.state == Breached:
 		return fault.Unavailable("the canary did worse than the release before: %s", o.reason)
-	case o.reason == errNewer.Error():
+	case newer:
 		a.say("a newer request came, so the canary ends")
 		return a.giveUp(ctx, Superseded, "", "a newer request came during its canary")
 	}
@@ -165,16 +171,19 @@ func (w Watch) said() string {
 	return text
 }
 
-// withdraw takes the route from a release that some or all of the clients had,
-// and waits for what it still answers.
-func (a *attempt) withdraw(ctx context.Context) error {
+// unroute takes the route from a release that some or all of the clients had.
+func (a *attempt) unroute(ctx context.Context) error {
 	if canary := a.s.canaries.of(a.stage.ID); canary != nil && canary.Deployment == a.d.ID {
 		a.s.canaries.set(a.stage.ID, nil)
 	}
-	release := a.s.locks.hold(a.stage.ID)
+	defer a.s.locks.hold(a.stage.ID)()
 	_, err := a.s.lookAfter(ctx, a.stage.ID, false)
-	release()
-	if err != nil {
+	return err
+}
+
+// withdraw takes the route from a release, and waits for what it still answers.
+func (a *attempt) withdraw(ctx context.Context) error {
+	if err := a.unroute(ctx); err != nil {
 		return err
 	}
 	spec := a.release.Spec

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"berth/internal/container"
@@ -296,6 +297,7 @@ type fakeRouter struct {
 	cut     int
 	fails   error
 	drain   chan struct{} // when set, Drain waits for it
+	ending  func()        // called where a route is about to lose its canary
 }
 
 func (r *fakeRouter) Switch(_ context.Context, to deploy.Route) error {
@@ -307,11 +309,28 @@ func (r *fakeRouter) Switch(_ context.Context, to deploy.Route) error {
 	if r.fails != nil {
 		return r.fails
 	}
+	if r.ending != nil && r.routes[to.StageID].Canary != nil && to.Canary == nil {
+		r.ending()
+	}
 	r.routes[to.StageID] = to
 	if len(to.Instances) > 0 {
 		r.history = append(r.history, to.Deployment)
 	}
 	return nil
+}
+
+// stateAtEnd gives the state that a deployment is in when its route's canary is
+// taken away for the first time.
+func (b *berth) stateAtEnd(id string) <-chan deploy.State {
+	state := make(chan deploy.State, 1)
+	b.router.mu.Lock()
+	defer b.router.mu.Unlock()
+	b.router.ending = sync.OnceFunc(func() {
+		d, err := b.Deployment(b.t.Context(), id)
+		assert.NoError(b.t, err)
+		state <- d.State
+	})
+	return state
 }
 
 func (r *fakeRouter) Drain(ctx context.Context, deployment string, _, _ time.Duration) (int, error) {
