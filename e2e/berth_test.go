@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -291,11 +292,19 @@ func (b *berth) live(project, tag string) deploy.Deployment {
 
 // get asks the app for a path and gives the answer's version and status.
 func (b *berth) get(project, path string) (version string, status int, err error) {
+	return b.getAs("", project, path)
+}
+
+// getAs is get of a client with a name of its own.
+func (b *berth) getAs(client, project, path string) (version string, status int, err error) {
 	request, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, "http://"+b.address+path, nil)
 	if err != nil {
 		return "", 0, err
 	}
 	request.Host = project + ".localhost"
+	if client != "" {
+		request.Header.Set("User-Agent", client)
+	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return "", 0, err
@@ -333,12 +342,19 @@ func (b *berth) eventually(what string, condition func() error) {
 	}
 }
 
+// freeAddress gives an address below those that the kernel gives to outgoing
+// connections, so that a server finds it free also when it starts again.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
+	}
+	t.Fatal("no free port on 127.0.0.1")
+	return ""
 }
 
 // tail keeps the last 16 KiB that a process printed.

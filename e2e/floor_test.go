@@ -23,7 +23,7 @@ import (
 // in turn in one run. It is a measurement, not a proof, so `make bench` alone
 // builds it.
 func TestFloor(t *testing.T) {
-	onEachEngine(t, func(t *testing.T, e engine) {
+	onEachEngineInTurn(t, func(t *testing.T, e engine) {
 		const rounds = 15
 		b := start(t, e)
 		project := projectPrefix(t)

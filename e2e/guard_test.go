@@ -113,7 +113,7 @@ func TestGuard_TakesAReleaseBackThatBreaksLate(t *testing.T) {
 			}
 			return nil
 		})
-		require.NoError(t, b.answers(project, "1"))
+		b.eventually("the release before answers", func() error { return b.answers(project, "1") })
 		time.Sleep(time.Second) // for what would still come
 		v.stop()
 		v.mu.Lock()
@@ -142,7 +142,7 @@ func TestCanary_StaysWithItsClients(t *testing.T) {
 		b := start(t, e)
 		project := projectPrefix(t)
 		b.stage(project, func(s *deploy.StageSpec) {
-			s.Canary = deploy.CanaryRule{Share: 30, Duration: deploy.Duration(5 * time.Second)}
+			s.Canary = deploy.CanaryRule{Share: 30, Duration: deploy.Duration(10 * time.Minute)}
 		})
 		b.push(project, "1", image(t, "1"))
 		b.push(project, "2", image(t, "2"))
@@ -162,19 +162,30 @@ func TestCanary_StaysWithItsClients(t *testing.T) {
 				return nil
 			}
 		}
+		strangers := 0
 		b.eventually("the canary is routed to", func() error {
-			var now deploy.Deployment
-			if err := b.try("GET", "/api/deployments/"+d.ID, nil, &now); err != nil {
-				return err
-			}
-			if len(now.Watches) == 0 {
-				return fmt.Errorf("it is %s", now.State)
+			strangers++
+			version, status, err := b.getAs(fmt.Sprintf("stranger %d", strangers), project, "/")
+			if err != nil || status != http.StatusOK || version != "2" {
+				return fmt.Errorf("status %d, version %q: %w", status, version, err)
 			}
 			return nil
 		})
-		time.Sleep(200 * time.Millisecond)
 		v := b.visit(project, 40)
-		time.Sleep(2500 * time.Millisecond)
+		b.eventually("every client has asked often", func() error {
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			for client := range 40 {
+				asked := 0
+				for _, n := range v.byClient[client] {
+					asked += n
+				}
+				if asked < 5 {
+					return fmt.Errorf("client %d has %d answers", client, asked)
+				}
+			}
+			return nil
+		})
 		v.stop()
 		on := map[string]int{}
 		for client, versions := range v.byClient {
@@ -188,6 +199,7 @@ func TestCanary_StaysWithItsClients(t *testing.T) {
 		require.Positive(t, on["2"])
 		require.Empty(t, v.lost)
 		require.Zero(t, v.bad)
+		b.call("POST", "/api/deployments/"+d.ID+"/continue", map[string]any{}, nil)
 		require.Equal(t, deploy.Live, b.wait(d.ID).State)
 		b.eventually("everybody has it", func() error { return b.answers(project, "2") })
 

@@ -54,8 +54,18 @@ type engine struct {
 	socket string
 }
 
-// onEachEngine runs test as a subtest for each engine this machine has.
+// onEachEngine runs test as a subtest for each engine this machine has, side by
+// side: most of a test is waiting, and no two share a server or an engine.
 func onEachEngine(t *testing.T, test func(*testing.T, engine)) {
+	t.Helper()
+	onEachEngineInTurn(t, func(t *testing.T, e engine) {
+		t.Parallel()
+		test(t, e)
+	})
+}
+
+// onEachEngineInTurn is onEachEngine for what loads the machine or measures.
+func onEachEngineInTurn(t *testing.T, test func(*testing.T, engine)) {
 	t.Helper()
 	for _, name := range needs.EngineNames {
 		t.Run(name, func(t *testing.T) { test(t, engine{name, needs.Engine(t, name)}) })

@@ -26,7 +26,7 @@ func swaps(t *testing.T) int {
 }
 
 func TestSwap_LosesNoRequest(t *testing.T) {
-	onEachEngine(t, func(t *testing.T, e engine) {
+	onEachEngineInTurn(t, func(t *testing.T, e engine) {
 		b := start(t, e)
 		project := projectPrefix(t)
 		b.stage(project, func(s *deploy.StageSpec) {

@@ -16,4 +16,4 @@ mkdir -p .tools
 lines=$(scripts/engines.sh start all "$state")
 say "swapping releases under load; this takes a while"
 # shellcheck disable=SC2086 # one variable a line
-env $lines BERTH_SOAK_SWAPS="${BERTH_SOAK_SWAPS:-100}" go test -v -count 1 -timeout 3h -run '^(TestSwap|TestGuard|TestCanary)' ./e2e
+env $lines BERTH_SOAK_SWAPS="${BERTH_SOAK_SWAPS:-100}" go test -v -count 1 -parallel 1 -timeout 3h -run '^(TestSwap|TestGuard|TestCanary)' ./e2e

@@ -27,7 +27,7 @@ main() {
   # shellcheck disable=SC2086 # a list
   go_tests -race -timeout 20m $packages
   say "end-to-end tests"
-  go_tests -timeout 60m ./e2e/...
+  go_tests -timeout 60m -parallel 3 ./e2e/...
   .tools/tally -sum "$counts" | tee .tools/summary || true
   grep -q ' 0 failed' .tools/summary
 }
