@@ -221,6 +221,12 @@ func TestPeople_AreAddedEditedAndRemoved(t *testing.T) {
 	h.must("people", "edit", "ana", "--role", "administrator", "--disabled")
 	require.Regexp(t, `ana +Ana +ana@example.com +administrator +disabled`, h.must("people"))
 	h.must("people", "edit", "ana", "--no-disabled")
+	h.must("group", "add", "ops", "ana", "-d", "on call")
+	h.must("group", "edit", "ops", "--add", "admin", "--remove", "ana")
+	require.Regexp(t, `ops +1 +admin +on call`, h.must("group"))
+	require.Equal(t, exitInput, h.local("", "group", "edit", "ops", "--add", "eve").code)
+	h.must("group", "remove", "ops")
+	require.Equal(t, exitMissing, h.local("", "group", "remove", "ops").code)
 	require.Regexp(t, `ana +Ana +ana@example.com +administrator +active`, h.must("people"))
 
 	require.Zero(t, h.local("another long password\n", "people", "password", "ana").code)

@@ -83,6 +83,14 @@ var calls = []call{
 	{name: "remove a token that is not there", as: member, method: "DELETE", path: "/api/account/tokens/nope", status: 404},
 
 	// People.
+	{
+		name: "make a group", as: admin, method: "POST", path: "/api/groups", body: `{"name":"ops","members":["bo","ana"]}`,
+		status: 201, holds: []string{`"members":["ana","bo"]`}, events: []event.Kind{"group.created"},
+	},
+	{name: "make a group of nobody known", as: admin, method: "POST", path: "/api/groups", body: `{"name":"ops","members":["eve"]}`, status: 422, holds: []string{`nobody is named`}},
+	{name: "make a group as a member", as: member, method: "POST", path: "/api/groups", body: `{"name":"ops"}`, status: 403},
+	{name: "a group that is not there", as: admin, method: "PATCH", path: "/api/groups/nope", body: `{"version":1}`, status: 404},
+	{name: "groups", as: member, method: "GET", path: "/api/groups", status: 200, holds: []string{`{"items":[]}`}},
 	{name: "people", as: admin, method: "GET", path: "/api/people", status: 200, holds: []string{`"username":"ana"`, `"username":"bo"`}, lacks: []string{"hash", "next"}},
 	{name: "people by parts", as: admin, method: "GET", path: "/api/people?limit=1", status: 200, holds: []string{`"next":`}, lacks: []string{`"username":"bo"`}},
 	{name: "people by too large parts", as: admin, method: "GET", path: "/api/people?limit=1000", status: 422, holds: []string{`"location":"query.limit"`}},

@@ -72,6 +72,13 @@ func (a *API) routes() []route {
 		on(a, "GET /api/people/{username}/sessions", administer, "list-person-sessions", "List a person's sessions", a.listPersonSessions),
 		on(a, "DELETE /api/people/{username}/sessions/{id}", administer, "end-person-session", "End a person's session", a.endPersonSession),
 
+		// Whoever may say who enters a stage may see which groups there are.
+		on(a, "GET /api/groups", read, "list-groups", "List the groups that Berth keeps", a.listGroups),
+		on(a, "POST /api/groups", administer, "create-group", "Make a group", a.createGroup),
+		on(a, "GET /api/groups/{group}", read, "get-group", "Show a group", a.getGroup),
+		on(a, "PATCH /api/groups/{group}", administer, "update-group", "Change a group, or who is in it", a.updateGroup),
+		on(a, "DELETE /api/groups/{group}", administer, "remove-group", "Remove a group", a.removeGroup),
+
 		on(a, "GET /api/projects", read.at(itsOwn), "list-projects", "List projects with the state of their stages", a.listProjects),
 		on(a, "POST /api/projects", edit, "create-project", "Add a project", a.createProject),
 		on(a, "GET /api/projects/{project}", read.at(itsOwn), "get-project", "Show a project with the state of its stages", a.getProject),
@@ -197,7 +204,7 @@ func newOperation(pattern, id, summary string) huma.Operation {
 	switch id {
 	case "start-deployment", "redeploy", "roll-back", "poll-source", "receive-webhook", "replay-delivery", "promote", "approve-deployment":
 		o.DefaultStatus = http.StatusAccepted
-	case "create-person", "create-project", "create-stage", "create-token", "create-webhook", "create-channel":
+	case "create-person", "create-group", "create-project", "create-stage", "create-token", "create-webhook", "create-channel":
 		o.DefaultStatus = http.StatusCreated
 	case "plan-manifest", "apply-manifest":
 		o.MaxBodyBytes = maxManifestBytes

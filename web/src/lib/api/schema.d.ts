@@ -297,6 +297,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the groups that Berth keeps */
+        get: operations["list-groups"];
+        put?: never;
+        /** Make a group */
+        post: operations["create-group"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/groups/{group}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a group */
+        get: operations["get-group"];
+        put?: never;
+        post?: never;
+        /** Remove a group */
+        delete: operations["remove-group"];
+        options?: never;
+        head?: never;
+        /** Change a group, or who is in it */
+        patch: operations["update-group"];
+        trace?: never;
+    };
     "/api/hooks": {
         parameters: {
             query?: never;
@@ -1298,6 +1335,13 @@ export interface components {
             /** @enum {string} */
             service: "email" | "slack" | "discord" | "matrix" | "ntfy" | "teams" | "webhook";
         };
+        CreateGroupInputBody: {
+            description?: string;
+            /** @description Usernames */
+            members?: string[];
+            /** @example ops */
+            name: string;
+        };
         CreatePersonInputBody: {
             display_name?: string;
             email?: string;
@@ -1455,6 +1499,18 @@ export interface components {
             /** @example must begin with a slash */
             message: string;
         };
+        Group: {
+            /** Format: date-time */
+            created_at: string;
+            description: string;
+            id: string;
+            members: string[];
+            name: string;
+            /** Format: date-time */
+            updated_at: string;
+            /** Format: int64 */
+            version: number;
+        };
         Guard: {
             /** Format: double */
             error_rate?: number;
@@ -1584,6 +1640,11 @@ export interface components {
         };
         ListEvent: {
             items: components["schemas"]["Event"][];
+            /** @description The cursor of the next part; absent in the last one */
+            next?: string;
+        };
+        ListGroup: {
+            items: components["schemas"]["Group"][];
             /** @description The cursor of the next part; absent in the last one */
             next?: string;
         };
@@ -2376,6 +2437,16 @@ export interface components {
             name?: string;
             /** @description Sign a webhook with a new secret from now on */
             new_signing_secret?: boolean;
+            /**
+             * Format: int64
+             * @description The version that was seen; 409 when it has moved
+             */
+            version: number;
+        };
+        UpdateGroupInputBody: {
+            description?: string;
+            /** @description Usernames: all who are to be in it */
+            members?: string[];
             /**
              * Format: int64
              * @description The version that was seen; 409 when it has moved
@@ -3223,6 +3294,161 @@ export interface operations {
             };
             /** @description Internal Server Error */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListGroup"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-group": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateGroupInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Group"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-group": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Group"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "remove-group": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "update-group": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateGroupInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Group"];
+                };
+            };
+            /** @description Error */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };

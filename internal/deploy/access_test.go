@@ -1,0 +1,92 @@
+package deploy_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"berth/internal/deploy"
+	"berth/internal/fault"
+	"berth/internal/identity"
+	"berth/internal/sqlite"
+)
+
+// access gives who may enter shop/prod, as its route has it.
+func (b *berth) access() identity.Policy {
+	b.router.mu.Lock()
+	defer b.router.mu.Unlock()
+	return b.router.routes[b.status().ID].Access
+}
+
+func (b *berth) letIn(p *identity.Policy) deploy.Stage {
+	b.t.Helper()
+	st := b.status()
+	st.Spec.Access = p
+	saved, err := b.UpdateStage(b.t.Context(), "ana", "shop", "prod", st.Version, st.Spec)
+	require.NoError(b.t, err)
+	return saved
+}
+
+func TestAccess_CountsAsSoonAsItIsSavedAndIsNoPartOfARelease(t *testing.T) {
+	w := newWorld(t)
+	w.images.push("shop", "1", appGood)
+	w.images.push("shop", "2", appGood)
+	b := w.start(options{})
+	b.shop(nil)
+	first := b.goLive("1")
+	require.Equal(t, identity.SignedIn(), b.access(), "what nobody chose")
+
+	public := identity.Public()
+	b.letIn(&public)
+	require.Equal(t, public, b.access(), "when saving returns")
+	require.Empty(t, b.status().Changes, "nothing is to be deployed for it")
+
+	b.goLive("2")
+	require.Equal(t, public, b.access())
+	ops := identity.Policy{Rules: []identity.Rule{{Allow: identity.Who{Groups: []string{"ops"}}}}}
+	b.letIn(&ops)
+	d, err := b.Rollback(t.Context(), "ana", "shop", "prod", first.Release, deploy.TriggerPerson)
+	require.NoError(t, err)
+	require.Equal(t, deploy.Live, b.end(d.ID).State)
+	require.Equal(t, ops, b.access(), "a roll back brings no policy back")
+
+	b.stop()
+	b = w.start(options{})
+	b.eventually(func() bool { return len(b.access().Rules) > 0 }, "it is routed again")
+	require.Equal(t, ops, b.access())
+	nobody := identity.Policy{Rules: []identity.Rule{}}
+	b.letIn(&nobody)
+	require.Equal(t, nobody, b.access(), "an empty policy is nobody, and not the default")
+}
+
+// knownPeople stands for identity.
+type knownPeople []string
+
+func (k knownPeople) Unknown(_ context.Context, _ *sqlite.Tx, usernames []string) (unknown []string, err error) {
+	for _, name := range usernames {
+		if !slices.Contains(k, name) {
+			unknown = append(unknown, name)
+		}
+	}
+	return unknown, nil
+}
+
+func TestAccess_NamesOnlyPeopleWhoAreThere(t *testing.T) {
+	w := newWorld(t)
+	w.images.push("shop", "1", appGood)
+	b := w.start(options{people: knownPeople{"ana", "bo"}})
+	b.shop(nil)
+	b.goLive("1")
+	st := b.status()
+	st.Spec.Access = &identity.Policy{Rules: []identity.Rule{{Allow: identity.Who{People: []string{"ana", "eve"}}}}}
+	_, err := b.UpdateStage(t.Context(), "ana", "shop", "prod", st.Version, st.Spec)
+	require.Equal(t, fault.BadInput, fault.KindOf(err))
+	require.ErrorContains(t, err, `nobody is named "eve"`)
+
+	b.letIn(&identity.Policy{Rules: []identity.Rule{{Allow: identity.Who{People: []string{"ana", "bo"}}}}})
+	require.NoError(t, w.db.Write(t.Context(), func(tx *sqlite.Tx) error { return b.ForgetPerson(t.Context(), tx, "root", "ana") }))
+	require.Equal(t, []string{"bo"}, b.status().Spec.Access.People(), "whoever is named ana next has nothing of hers")
+	b.eventually(func() bool { return slices.Equal(b.access().People(), []string{"bo"}) }, "the route knows")
+}
