@@ -33,6 +33,8 @@ type specFlags struct {
 	Env      map[string]string `short:"e" mapsep:"none" placeholder:"NAME=VALUE" help:"Set an environment variable. Repeatable."`
 	Secret   map[string]string `mapsep:"none" placeholder:"NAME=CONTEXT/SLOT" help:"Set an environment variable from a stored secret. Repeatable."`
 	Volume   []string          `sep:"none" placeholder:"NAME:PATH[:ro]" help:"Mount a named volume. Repeatable."`
+	Bind     []string          `sep:"none" placeholder:"/HOST/PATH:PATH[:ro]" help:"Mount a path of the server's machine; for administrators. Repeatable."`
+	Tmpfs    []string          `sep:"none" placeholder:"PATH[:SIZE]" help:"Mount memory, 64MiB of it or what SIZE says. Repeatable."`
 	CPUs     *float64          `name:"cpus" help:"CPU limit in cores; 0 for none."`
 	Memory   *string           `placeholder:"512MiB" help:"Memory limit; 0 for none."`
 	Replicas *int              `help:"How many instances."`
@@ -150,7 +152,43 @@ func (f *specFlags) edits(spec deploy.StageSpec) (list []edit, err error) {
 		}
 		add("--volume", "volumes", volumes)
 	}
+	if len(f.Bind)+len(f.Tmpfs) > 0 {
+		mounts, err := f.mergeMounts(spec.Mounts)
+		if err != nil {
+			return nil, err
+		}
+		add("--bind and --tmpfs", "mounts", mounts)
+	}
 	return list, nil
+}
+
+// mergeMounts adds mounts to those there are; one at the same path is
+// replaced.
+func (f *specFlags) mergeMounts(mounts []deploy.Mount) ([]deploy.Mount, error) {
+	mounts = slices.Clone(mounts)
+	add := func(m deploy.Mount) {
+		mounts = slices.DeleteFunc(mounts, func(old deploy.Mount) bool { return old.Path == m.Path })
+		mounts = append(mounts, m)
+	}
+	for _, text := range f.Bind {
+		parts := strings.Split(text, ":")
+		if len(parts) < 2 || len(parts) > 3 || (len(parts) == 3 && parts[2] != "ro") {
+			return nil, fault.Invalid("--bind takes /HOST/PATH:PATH or /HOST/PATH:PATH:ro; got %q", text)
+		}
+		add(deploy.Mount{Kind: deploy.MountBind, Source: parts[0], Path: parts[1], ReadOnly: len(parts) == 3})
+	}
+	for _, text := range f.Tmpfs {
+		m := deploy.Mount{Kind: deploy.MountTmpfs}
+		var size string
+		var err error
+		if m.Path, size, _ = strings.Cut(text, ":"); size != "" {
+			if m.Size, err = settings.ParseSize(size); err != nil {
+				return nil, fault.Invalid("--tmpfs takes PATH or PATH:SIZE, as in /cache:64MiB; %q %v", size, err)
+			}
+		}
+		add(m)
+	}
+	return mounts, nil
 }
 
 // mergeVolumes adds volumes to those there are; one of the same name is

@@ -85,7 +85,7 @@ func (b ManifestRequest) request(ctx context.Context) manifest.Request {
 	for _, o := range b.Opened {
 		values[manifest.Slot{Context: o.Context, Name: o.Name}] = o.Value
 	}
-	return manifest.Request{Document: []byte(b.Document), Values: values, Prune: b.Prune, Accounts: administrates(ctx)}
+	return manifest.Request{Document: []byte(b.Document), Values: values, Prune: b.Prune, Administrator: administrates(ctx)}
 }
 
 type planManifestInput struct{ Body ManifestRequest }

@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/json"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 
@@ -42,6 +43,37 @@ func TestManifest_LeavesAccountsAtRegistriesToAdministrators(t *testing.T) {
 		require.Equal(t, http.StatusForbidden, s.do(member, http.MethodPost, path, body).StatusCode)
 	}
 	require.Equal(t, http.StatusOK, s.do(admin, http.MethodPost, "/api/manifest/apply", body).StatusCode)
+}
+
+func TestAPI_LeavesPathsOfTheHostToAdministrators(t *testing.T) {
+	s := newServer(t)
+	dir := s.hostFolder
+	require.NoError(t, os.Mkdir(dir, 0o755))
+	spec := `{"hostname":"host.example.com","tags":{"kind":"none"},"mounts":[{"kind":"bind","source":"` + dir + `","path":"/media"}]}`
+	yaml := document(t, "berth: 1\nprojects: {shop: {image: shop, stages: {host: {hostname: host.example.com, mounts: [{kind: bind, source: "+dir+", path: /media}]}}}}\n")
+	for _, c := range [][2]string{
+		{"/api/projects/shop/stages", `{"name":"other","spec":` + spec + `}`},
+		{"/api/manifest/plan", yaml},
+		{"/api/manifest/apply", yaml},
+	} {
+		got := s.do(member, http.MethodPost, c[0], c[1])
+		require.Equal(t, http.StatusUnprocessableEntity, got.StatusCode, got.body)
+		require.Contains(t, got.body, "only administrators mount paths of the host")
+		require.Contains(t, got.body, "mounts[0].source")
+	}
+	require.Contains(t, s.do(member, http.MethodPost, "/api/validate/stage", `{"spec":`+spec+`}`).body, "only administrators")
+	got := s.do(admin, http.MethodPost, "/api/manifest/apply", yaml)
+	require.Equal(t, http.StatusOK, got.StatusCode, got.body)
+
+	// Saved, it is an editor's to keep beside other changes, not to widen.
+	put := func(who, spec string) reply {
+		return s.do(who, http.MethodPut, "/api/projects/shop/stages/host", `{"version":1,"spec":`+spec+`}`)
+	}
+	wider := strings.Replace(spec, "/media\"", "/all\"", 1)
+	require.Equal(t, http.StatusUnprocessableEntity, put(member, wider).StatusCode)
+	kept := strings.Replace(spec, `"tags"`, `"env":{"A":"b"},"tags"`, 1)
+	require.Equal(t, http.StatusOK, put(member, kept).StatusCode)
+	require.Contains(t, s.do(member, http.MethodGet, "/api/manifest", "").body, "source: "+dir)
 }
 
 func TestManifest_NamesTheFieldsThatAreWrong(t *testing.T) {

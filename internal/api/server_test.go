@@ -48,6 +48,8 @@ type server struct {
 	webhooks *webhook.Service
 	notifier *notify.Notifier
 	engine   *engine
+	// hostFolder is the one folder of the host that stages may mount; it is not made.
+	hostFolder string
 }
 
 // Who a request comes from. Those with a colon are API tokens of the person
@@ -82,7 +84,7 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 	db, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, "berth.db")})
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, db.Close()) })
-	s := &server{t: tb, db: db, events: event.New(event.Config{DB: db}), engine: &engine{}}
+	s := &server{t: tb, db: db, events: event.New(event.Config{DB: db}), engine: &engine{}, hostFolder: filepath.Join(dir, "host")}
 
 	s.identity, err = identity.New(identity.Config{DB: db, Events: s.events, PasswordCost: bcrypt.MinCost})
 	require.NoError(tb, err)
@@ -105,7 +107,7 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 	require.NoError(tb, err)
 	s.deploy, err = deploy.New(deploy.Config{
 		DB: db, Events: s.events, Runtime: s.engine, Router: table, Images: resolver, Secrets: s.vault, Tokens: s.identity,
-		ReservedHosts: []string{"localhost"},
+		ReservedHosts: []string{"localhost"}, HostPaths: deploy.HostPaths{Allowed: []string{s.hostFolder}},
 	})
 	require.NoError(tb, err)
 	watcher, err := registry.NewWatcher(registry.WatcherConfig{Resolver: resolver, Interests: s.deploy})

@@ -25,11 +25,19 @@ type createStageInput struct {
 }
 
 func (a *API) createStage(ctx context.Context, in *createStageInput) (*output[deploy.Stage], error) {
-	s, err := a.deploy.CreateStage(ctx, callerOf(ctx).actor(), in.Project, in.Body.Name, in.Body.Spec)
+	s, err := a.deploy.CreateStage(ctx, callerOf(ctx).actor(), in.Project, in.Body.Name, in.Body.Spec, allowances(ctx)...)
 	if err != nil {
 		return nil, err
 	}
 	return answer(s), nil
+}
+
+// allowances are what the caller may do with a stage beyond editing it.
+func allowances(ctx context.Context) []deploy.Allowance {
+	if administrates(ctx) {
+		return []deploy.Allowance{deploy.AllowBinds}
+	}
+	return nil
 }
 
 func (a *API) getStage(ctx context.Context, in *StagePath) (*output[deploy.StageStatus], error) {
@@ -49,7 +57,7 @@ type updateStageInput struct {
 }
 
 func (a *API) updateStage(ctx context.Context, in *updateStageInput) (*output[deploy.Stage], error) {
-	s, err := a.deploy.UpdateStage(ctx, callerOf(ctx).actor(), in.Project, in.Stage, in.Body.Version, in.Body.Spec)
+	s, err := a.deploy.UpdateStage(ctx, callerOf(ctx).actor(), in.Project, in.Stage, in.Body.Version, in.Body.Spec, allowances(ctx)...)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +152,7 @@ type Validation struct {
 }
 
 func (a *API) validateStage(ctx context.Context, in *validateStageInput) (*output[Validation], error) {
-	spec, err := a.deploy.CheckStage(ctx, in.Body.Project, in.Body.Stage, in.Body.Spec)
+	spec, err := a.deploy.CheckStage(ctx, in.Body.Project, in.Body.Stage, in.Body.Spec, allowances(ctx)...)
 	v := Validation{Spec: spec, Errors: []Flaw{}, Tags: []StageTag{}}
 	if err != nil {
 		p := problemOf(err)

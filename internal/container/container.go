@@ -201,6 +201,7 @@ type Mount struct {
 	Source   string // volume name or absolute host path; empty for MountTmpfs
 	Path     string
 	ReadOnly bool
+	Size     int64 // bytes that a MountTmpfs may hold; 0 is the engine's way
 }
 
 // MountKind says what is mounted.

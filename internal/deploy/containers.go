@@ -37,6 +37,7 @@ type recipe struct {
 	imageID    string
 	port       int
 	env        map[string]string // secrets included: never stored, never logged
+	mounts     []container.Mount
 }
 
 // recipe resolves what a release needs to run: its image's port and its
@@ -50,13 +51,17 @@ func (s *Service) recipe(ctx context.Context, d deployment, r release, image con
 	if err != nil {
 		return recipe{}, err
 	}
+	mounts, err := s.mountsOf(d.Project, d.Stage, r.Spec)
+	if err != nil {
+		return recipe{}, err
+	}
 	for _, v := range r.Spec.Volumes {
 		labels := map[string]string{labelServer: s.server, labelProject: d.Project, labelStage: d.Stage}
 		if err := s.runtime.EnsureVolume(ctx, volumeName(d.Project, d.Stage, v), labels); err != nil {
 			return recipe{}, engineRefused("make volume "+v.Name, err)
 		}
 	}
-	return recipe{deployment: d, release: r, imageID: image.ID, port: port, env: env}, nil
+	return recipe{deployment: d, release: r, imageID: image.ID, port: port, env: env, mounts: mounts}, nil
 }
 
 // volumesOwn says whether the volumes that a release asks for are this
@@ -116,7 +121,7 @@ func (s *Service) create(ctx context.Context, r recipe, i Instance) (id string, 
 // like gives what every container of a deployment has, whatever it runs.
 func (s *Service) like(r recipe) container.Spec {
 	d, spec := r.deployment, r.release.Spec
-	c := container.Spec{
+	return container.Spec{
 		Image: r.imageID,
 		Labels: map[string]string{
 			labelServer: s.server, labelProject: d.Project, labelStage: d.Stage, labelDeployment: d.ID,
@@ -125,18 +130,13 @@ func (s *Service) like(r recipe) container.Spec {
 		Env:    r.env,
 		CPUs:   spec.CPUs,
 		Memory: spec.Memory,
+		Mounts: r.mounts,
 		// Berth restarts what died, not the engine: a restart changes the
 		// port on some engines, and a route must never point to a port that
 		// another container may have been given meanwhile.
 		Restart:     container.RestartNo,
 		StopTimeout: time.Duration(spec.StopTimeout),
 	}
-	for _, v := range spec.Volumes {
-		c.Mounts = append(c.Mounts, container.Mount{
-			Kind: container.MountVolume, Source: volumeName(d.Project, d.Stage, v), Path: v.Path, ReadOnly: v.ReadOnly,
-		})
-	}
-	return c
 }
 
 // makeContainer makes a container; of is the id of what it is for.

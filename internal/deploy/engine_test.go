@@ -43,7 +43,7 @@ func onEachEngine(t *testing.T, test func(t *testing.T, engine *docker.Engine)) 
 	}
 }
 
-// program is a static binary that answers with $SAYS, or exits when it is told
+// program is a static binary that answers with $SAYS, or the file $READ, or exits when it is told
 // to.
 var program = sync.OnceValues(func() ([]byte, error) {
 	dir, err := os.MkdirTemp("", "berth-deploy")
@@ -52,7 +52,7 @@ var program = sync.OnceValues(func() ([]byte, error) {
 	}
 	defer os.RemoveAll(dir)
 	source := `package main
-import ("fmt"; "net/http"; "os"; "os/signal"; "syscall"; "time")
+import ("fmt"; "net/http"; "net/url"; "os"; "os/signal"; "syscall"; "time")
 func main() {
 	if len(os.Args) > 1 {
 		fmt.Println(os.Args[1], "with", os.Getenv("MODE"))
@@ -65,7 +65,10 @@ func main() {
 	if os.Getenv("EXIT") != "" { fmt.Fprintln(os.Stderr, "told to exit"); os.Exit(7) }
 	go func() { c := make(chan os.Signal, 1); signal.Notify(c, syscall.SIGTERM); <-c; os.Exit(0) }()
 	http.HandleFunc("/exit", func(http.ResponseWriter, *http.Request) { os.Exit(9) })
-	http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, os.Getenv("SAYS")) })
+	http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		if file := os.Getenv("READ"); file != "" { http.ServeFile(w, &http.Request{Method: "GET", URL: &url.URL{Path: "/"}}, file); return }
+		fmt.Fprint(w, os.Getenv("SAYS"))
+	})
 	http.ListenAndServe(":8080", nil)
 }`
 	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(source), 0o600); err != nil {
@@ -136,12 +139,16 @@ type harbour struct {
 	stop   func()
 }
 
-func openHarbour(t *testing.T, db *sqlite.DB, engine container.Runtime, images loaded) *harbour {
+func openHarbour(t *testing.T, db *sqlite.DB, engine container.Runtime, images loaded, host ...deploy.HostPaths) *harbour {
 	t.Helper()
 	router := &fakeRouter{alive: &life{}, routes: map[string]deploy.Route{}}
-	service, err := deploy.New(deploy.Config{
+	config := deploy.Config{
 		DB: db, Events: event.New(event.Config{DB: db}), Runtime: engine, Router: router, Images: images, Secrets: fakeSecrets{}, Log: testLog(t),
-	})
+	}
+	for _, h := range host {
+		config.HostPaths = h
+	}
+	service, err := deploy.New(config)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
@@ -149,6 +156,19 @@ func openHarbour(t *testing.T, db *sqlite.DB, engine container.Runtime, images l
 	stop := sync.OnceFunc(func() { cancel(); require.NoError(t, <-ended) })
 	t.Cleanup(stop)
 	return &harbour{service, router, stop}
+}
+
+// deploys has a project's prod stage take an image, and waits for the end.
+func (h *harbour) deploys(t *testing.T, project, reference string) deploy.Deployment {
+	t.Helper()
+	d, err := h.Start(t.Context(), deploy.StartRequest{Project: project, Stage: "prod", Reference: reference, Trigger: deploy.TriggerAPI, Actor: "ana"})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		d, err = h.Deployment(t.Context(), d.ID)
+		require.NoError(t, err)
+		return !d.FinishedAt.IsZero()
+	}, time.Minute, 5*time.Millisecond)
+	return d
 }
 
 func (h *harbour) says(hostname string) (answers []string) {
@@ -196,13 +216,7 @@ func TestService_DeploysOnRealEngines(t *testing.T) {
 		})
 		start := func(reference string, want deploy.State) (d deploy.Deployment) {
 			t.Helper()
-			d, err := h.Start(t.Context(), deploy.StartRequest{Project: project, Stage: "prod", Reference: reference, Trigger: deploy.TriggerAPI, Actor: "ana"})
-			require.NoError(t, err)
-			require.Eventually(t, func() bool {
-				d, err = h.Deployment(t.Context(), d.ID)
-				require.NoError(t, err)
-				return !d.FinishedAt.IsZero()
-			}, time.Minute, 5*time.Millisecond)
+			d = h.deploys(t, project, reference)
 			require.Equal(t, want, d.State, d.Error)
 			return d
 		}

@@ -74,6 +74,7 @@ type StageSpec struct {
 	Env     map[string]string    `json:"env,omitempty"`
 	Secrets map[string]SecretRef `json:"secrets,omitempty"` // environment variable to slot
 	Volumes []Volume             `json:"volumes,omitempty"`
+	Mounts  []Mount              `json:"mounts,omitempty"`
 	CPUs    float64              `json:"cpus,omitempty"`   // cores; 0 is no limit
 	Memory  int64                `json:"memory,omitempty"` // bytes; 0 is no limit
 

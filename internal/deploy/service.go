@@ -65,6 +65,8 @@ type Config struct {
 	BaseURL *url.URL
 	// ReservedHosts are Berth's own: no stage may have them.
 	ReservedHosts []string
+	// HostPaths are those that stages may mount; none when empty.
+	HostPaths HostPaths
 	// ShutdownTimeout is what running deployments get when Run's context
 	// ends; 30 seconds when 0.
 	ShutdownTimeout time.Duration
@@ -101,6 +103,7 @@ type Service struct {
 	journalFor time.Duration
 	base       url.URL
 	reserved   map[string]bool
+	hostPaths  HostPaths
 	shutdown   time.Duration
 	clock      func() time.Time
 	log        *slog.Logger
@@ -146,7 +149,7 @@ func New(c Config) (*Service, error) {
 		shelf: c.Shelf, diskFull: c.DiskFull,
 		keepRule:   KeepRule{orElse(c.Keep.Releases, keepReleases), orElse(c.Keep.For, keepFor)},
 		journalFor: orElse(c.Journal, 365*24*time.Hour),
-		base:       url.URL{Scheme: "http"}, reserved: map[string]bool{}, shutdown: orElse(c.ShutdownTimeout, 30*time.Second),
+		base:       url.URL{Scheme: "http"}, reserved: map[string]bool{}, hostPaths: c.HostPaths, shutdown: orElse(c.ShutdownTimeout, 30*time.Second),
 		clock: c.Clock, log: c.Log, hook: c.Hook, prober: probe.New(),
 		engine:   engineState{turns: make(chan struct{}, engineAtATime)},
 		retiring: make(chan struct{}, 1), promoting: make(chan struct{}, 1), ready: make(chan struct{}),

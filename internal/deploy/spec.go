@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,6 +28,12 @@ func (s StageSpec) Normalise() StageSpec {
 	s.StopTimeout = orElse(s.StopTimeout, Duration(10*time.Second))
 	s.RequestTimeout = orElse(s.RequestTimeout, Duration(60*time.Second))
 	s.Probe = s.Probe.normalise()
+	if len(s.Mounts) > 0 { // the caller's list stays as it is
+		s.Mounts = slices.Clone(s.Mounts)
+		for i, m := range s.Mounts {
+			s.Mounts[i] = m.normalise()
+		}
+	}
 	s.normaliseGuard()
 	s.BeforeSwitch = s.BeforeSwitch.normalise(defaultTaskTime)
 	s.AfterSwitch = s.AfterSwitch.normalise()

@@ -15,26 +15,26 @@ import (
 
 // CheckStage gives spec as it would be saved, or the fault that names every
 // field that is wrong. An empty name is a stage that is not there yet.
-func (s *Service) CheckStage(ctx context.Context, project, name string, spec StageSpec) (StageSpec, error) {
+func (s *Service) CheckStage(ctx context.Context, project, name string, spec StageSpec, allow ...Allowance) (StageSpec, error) {
 	spec = spec.Normalise()
 	var found checks
-	found.spec(spec, s.reserved)
+	found.spec(spec, s.reserved, s.hostPaths)
 	err := s.db.Read(ctx, func(tx *sqlite.Tx) error {
-		var id string
+		var st stage
 		if project != "" && name != "" {
-			st, err := findStage(ctx, tx, project, name)
-			if err != nil && fault.KindOf(err) != fault.Missing {
+			var err error
+			if st, err = findStage(ctx, tx, project, name); err != nil && fault.KindOf(err) != fault.Missing {
 				return err
 			}
-			id = st.ID
 		}
+		found.binds(st.Spec.Mounts, spec.Mounts, allow)
 		if err := found.source(ctx, tx, project, name, spec.PromoteFrom); err != nil {
 			return err
 		}
 		if err := s.namesPeople(ctx, tx, &found, spec); err != nil {
 			return err
 		}
-		return found.address(ctx, tx, spec, id)
+		return found.address(ctx, tx, spec, st.ID)
 	})
 	if err != nil {
 		return spec, err
@@ -84,10 +84,10 @@ func (c *checks) source(ctx context.Context, tx *sqlite.Tx, project, name, from 
 }
 
 // CreateStage stores a stage of a project; fault.Conflict when the project
-// has one of that name.
-func (s *Service) CreateStage(ctx context.Context, actor, project, name string, spec StageSpec) (made Stage, err error) {
+// has one of that name. What not every editor may do must be allowed.
+func (s *Service) CreateStage(ctx context.Context, actor, project, name string, spec StageSpec, allow ...Allowance) (made Stage, err error) {
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		made, err = s.CreateStageIn(ctx, tx, actor, project, name, spec)
+		made, err = s.CreateStageIn(ctx, tx, actor, project, name, spec, allow...)
 		return err
 	})
 	if err != nil {
@@ -98,11 +98,11 @@ func (s *Service) CreateStage(ctx context.Context, actor, project, name string, 
 
 // CreateStageIn is CreateStage as a part of a transaction. What it refuses, it
 // refuses before it has written anything.
-func (s *Service) CreateStageIn(ctx context.Context, tx *sqlite.Tx, actor, project, name string, spec StageSpec) (Stage, error) {
+func (s *Service) CreateStageIn(ctx context.Context, tx *sqlite.Tx, actor, project, name string, spec StageSpec, allow ...Allowance) (Stage, error) {
 	spec = spec.Normalise()
 	var found checks
 	found.name("name", name)
-	found.spec(spec, s.reserved)
+	found.spec(spec, s.reserved, s.hostPaths)
 	p, err := findProject(ctx, tx, project)
 	if err != nil {
 		return Stage{}, err
@@ -110,6 +110,7 @@ func (s *Service) CreateStageIn(ctx context.Context, tx *sqlite.Tx, actor, proje
 	if _, err := findStage(ctx, tx, project, name); fault.KindOf(err) != fault.Missing {
 		return Stage{}, errors.Join(err, unless(err != nil, fault.Conflict("there is a stage named %q in project %q already", name, project)))
 	}
+	found.binds(nil, spec.Mounts, allow)
 	if err := found.address(ctx, tx, spec, ""); err != nil {
 		return Stage{}, err
 	}
@@ -135,9 +136,9 @@ func (s *Service) CreateStageIn(ctx context.Context, tx *sqlite.Tx, actor, proje
 // UpdateStage saves the configuration over the version that its author saw;
 // fault.Conflict when there is a newer one. What runs is not changed by it:
 // the next deployment takes it up. Who may enter counts when it returns.
-func (s *Service) UpdateStage(ctx context.Context, actor, project, name string, version int64, spec StageSpec) (saved Stage, err error) {
+func (s *Service) UpdateStage(ctx context.Context, actor, project, name string, version int64, spec StageSpec, allow ...Allowance) (saved Stage, err error) {
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		saved, err = s.UpdateStageIn(ctx, tx, actor, project, name, version, spec)
+		saved, err = s.UpdateStageIn(ctx, tx, actor, project, name, version, spec, allow...)
 		return err
 	})
 	if err != nil {
@@ -148,14 +149,15 @@ func (s *Service) UpdateStage(ctx context.Context, actor, project, name string, 
 
 // UpdateStageIn is UpdateStage as a part of a transaction. What it refuses, it
 // refuses before it has written anything.
-func (s *Service) UpdateStageIn(ctx context.Context, tx *sqlite.Tx, actor, project, name string, version int64, spec StageSpec) (Stage, error) {
+func (s *Service) UpdateStageIn(ctx context.Context, tx *sqlite.Tx, actor, project, name string, version int64, spec StageSpec, allow ...Allowance) (Stage, error) {
 	spec = spec.Normalise()
 	var found checks
-	found.spec(spec, s.reserved)
+	found.spec(spec, s.reserved, s.hostPaths)
 	st, err := findStage(ctx, tx, project, name)
 	if err != nil {
 		return Stage{}, err
 	}
+	found.binds(st.Spec.Mounts, spec.Mounts, allow)
 	if err := found.address(ctx, tx, spec, st.ID); err != nil {
 		return Stage{}, err
 	}

@@ -85,7 +85,7 @@ func (c *checks) description(text string) {
 }
 
 // spec names every field of a normalised spec that is wrong.
-func (c *checks) spec(s StageSpec, reserved map[string]bool) {
+func (c *checks) spec(s StageSpec, reserved map[string]bool, host HostPaths) {
 	if trouble := hostnameTrouble(s.Hostname); trouble != "" {
 		c.add("spec.hostname", "%s", trouble)
 	}
@@ -97,6 +97,7 @@ func (c *checks) spec(s StageSpec, reserved map[string]bool) {
 	c.arguments("spec.command", s.Command)
 	c.variables(s)
 	c.volumes(s.Volumes)
+	c.mounts(s, host)
 	c.when(math.IsNaN(s.CPUs) || s.CPUs < 0 || s.CPUs > maxCPUs, "spec.cpus", "it is between 0 (no limit) and %d", maxCPUs)
 	c.when(s.CPUs > 0 && s.CPUs < 0.01, "spec.cpus", "it is 0.01 at least, or 0 for no limit")
 	c.when(s.Memory != 0 && (s.Memory < minMemory || s.Memory > maxBytes), "spec.memory",
@@ -187,8 +188,7 @@ func (c *checks) volumes(volumes []Volume) {
 		field := fmt.Sprintf("spec.volumes[%d]", i)
 		c.name(field+".name", v.Name)
 		c.when(names[v.Name], field+".name", "there is another volume named %q", v.Name)
-		c.when(len(v.Path) > 500 || !path.IsAbs(v.Path) || path.Clean(v.Path) != v.Path || v.Path == "/" || strings.ContainsAny(v.Path, ":,\x00"),
-			field+".path", "it is an absolute path below \"/\", such as \"/data\"")
+		c.mountPoint(field, v.Path)
 		c.when(paths[v.Path], field+".path", "another volume is at %s", v.Path)
 		names[v.Name], paths[v.Path] = true, true
 	}

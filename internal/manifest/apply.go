@@ -22,9 +22,9 @@ type Request struct {
 	// that is not among them stays as it is.
 	Values Values
 	Prune  bool
-	// Accounts allows what only administrators may: the accounts at other
-	// registries.
-	Accounts bool
+	// Administrator allows what only administrators may: the accounts at other
+	// registries, and mounts of the host's paths.
+	Administrator bool
 	// Fingerprint is that of the plan that was seen; "" takes any.
 	Fingerprint string
 	// Deploy has the stages that the document names take up what is saved and
@@ -68,7 +68,7 @@ func (s *Service) Plan(ctx context.Context, r Request) (plan Plan, err error) {
 		return Plan{}, err
 	}
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		if plan, err = s.save(ctx, tx, "", wanted, from, r.Prune); err != nil {
+		if plan, err = s.save(ctx, tx, "", wanted, from, r); err != nil {
 			return err
 		}
 		return errDry
@@ -91,7 +91,7 @@ func (s *Service) Apply(ctx context.Context, actor string, r Request) (result Re
 	}
 	var plan Plan
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		if plan, err = s.save(ctx, tx, actor, wanted, from, r.Prune); err != nil {
+		if plan, err = s.save(ctx, tx, actor, wanted, from, r); err != nil {
 			return err
 		}
 		if r.Fingerprint != "" && r.Fingerprint != plan.Fingerprint {
@@ -148,7 +148,7 @@ func (s *Service) wanted(ctx context.Context, r Request) (Wanted, source, error)
 	if err != nil {
 		return Wanted{}, source{}, err
 	}
-	if doc.Registries != nil && !r.Accounts {
+	if doc.Registries != nil && !r.Administrator {
 		return Wanted{}, source{}, fault.Forbidden("the section \"registries\" is for administrators: leave it out, and it stays as it is")
 	}
 	w := Wanted{Document: doc, Values: Values{}}
@@ -203,7 +203,7 @@ func (s *Service) password(ctx context.Context, w Wanted, from source, host stri
 }
 
 // save plans, and saves what is created and changed, all in the transaction.
-func (s *Service) save(ctx context.Context, tx *sqlite.Tx, actor string, wanted Wanted, from source, prune bool) (Plan, error) {
+func (s *Service) save(ctx context.Context, tx *sqlite.Tx, actor string, wanted Wanted, from source, r Request) (Plan, error) {
 	// Nobody else writes while this transaction does, so that what others read
 	// now is what it finds.
 	have, err := s.state(ctx)
@@ -213,8 +213,11 @@ func (s *Service) save(ctx context.Context, tx *sqlite.Tx, actor string, wanted 
 	if have.Values, err = s.values(ctx, wanted.Values); err != nil {
 		return Plan{}, err
 	}
-	plan := NewPlan(wanted, have, prune)
+	plan := NewPlan(wanted, have, r.Prune)
 	w := &writing{Service: s, tx: tx, actor: actor, wanted: wanted}
+	if r.Administrator {
+		w.allow = []deploy.Allowance{deploy.AllowBinds}
+	}
 	return plan, w.all(ctx, plan.Changes, from)
 }
 
@@ -224,6 +227,7 @@ type writing struct {
 	tx     *sqlite.Tx
 	actor  string
 	wanted Wanted
+	allow  []deploy.Allowance
 }
 
 // all saves changes in the order in which they can be: a stage after the one
@@ -242,7 +246,7 @@ func (w *writing) all(ctx context.Context, changes []Change, from source) error 
 				return err
 			case kind == fault.Missing: // its project, which is refused itself
 				refused = append(refused, c)
-				if _, err := w.deploy.CheckStage(ctx, "", "", w.wanted.Projects[c.project].Stages[c.stage]); err != nil {
+				if _, err := w.deploy.CheckStage(ctx, "", "", w.wanted.Projects[c.project].Stages[c.stage], w.allow...); err != nil {
 					wrong = append(wrong, from.flaws(c.steps(), c.prefix(), err)...)
 				}
 			default:
@@ -296,10 +300,10 @@ func (w *writing) one(ctx context.Context, c Change) error {
 	case KindStage:
 		spec := w.wanted.Projects[c.project].Stages[c.stage]
 		if c.Action == Create {
-			_, err := w.deploy.CreateStageIn(ctx, w.tx, w.actor, c.project, c.stage, spec)
+			_, err := w.deploy.CreateStageIn(ctx, w.tx, w.actor, c.project, c.stage, spec, w.allow...)
 			return err
 		}
-		_, err := w.deploy.UpdateStageIn(ctx, w.tx, w.actor, c.project, c.stage, c.version, spec)
+		_, err := w.deploy.UpdateStageIn(ctx, w.tx, w.actor, c.project, c.stage, c.version, spec, w.allow...)
 		return err
 	case KindRegistry:
 		if c.Action == Remove {

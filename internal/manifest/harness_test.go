@@ -66,7 +66,7 @@ type router struct{ deploy.Router }
 func (router) Remove(context.Context, string) error { return nil }
 
 func (s *server) request(document string) manifest.Request {
-	return manifest.Request{Document: []byte(document), Accounts: true}
+	return manifest.Request{Document: []byte(document), Administrator: true}
 }
 
 func (s *server) apply(document string) manifest.Result {

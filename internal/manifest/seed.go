@@ -57,7 +57,7 @@ func (s *Service) seed(ctx context.Context, path string, raw []byte, identity se
 	if err != nil {
 		return err
 	}
-	r := Request{Document: raw, Accounts: true}
+	r := Request{Document: raw, Administrator: true}
 	if doc.HasSealed() {
 		if identity.Empty() {
 			return errors.New("it has sealed secrets: BERTH_SEED_IDENTITY_FILE names the private key of age that opens them")
@@ -76,7 +76,7 @@ func (s *Service) seed(ctx context.Context, path string, raw []byte, identity se
 	}
 	var plan Plan
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		if plan, err = s.save(ctx, tx, seeder, wanted, from, false); err != nil {
+		if plan, err = s.save(ctx, tx, seeder, wanted, from, r); err != nil {
 			return err
 		}
 		if err := setSeeded(ctx, tx, s.clock()); err != nil {

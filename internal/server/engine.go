@@ -5,11 +5,13 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
 	"berth/internal/container"
 	"berth/internal/container/docker"
+	"berth/internal/deploy"
 	"berth/internal/fault"
 )
 
@@ -274,4 +276,17 @@ func (e *engine) EnsureVolume(ctx context.Context, name string, labels map[strin
 
 func (e *engine) RemoveVolume(ctx context.Context, name string) error {
 	return tell(e, func(r container.Runtime) error { return r.RemoveVolume(ctx, name) })
+}
+
+// hostPaths are the paths of this machine that stages may mount: what the
+// settings allow, but for Berth's own files, and the sockets through which a
+// container would have the whole machine.
+func (s *Server) hostPaths() deploy.HostPaths {
+	h := deploy.HostPaths{Allowed: s.settings.BindPaths, Never: []string{s.settings.DataDir, s.settings.DatabasePath}}
+	for _, address := range append(docker.Find(), s.settings.Engine) {
+		if socket, ok := strings.CutPrefix(address, "unix://"); ok {
+			h.Never = append(h.Never, socket)
+		}
+	}
+	return h
 }

@@ -181,7 +181,7 @@ func (s *Server) buildDeploy(context.Context) (err error) {
 		DB: s.db, Events: s.events, Runtime: s.engine, Router: table, Meter: table, Images: s.resolver, Secrets: s.vault, Tokens: s.identity, People: s.identity,
 		Shelf: s.registry, Keep: deploy.KeepRule{Releases: s.settings.KeepReleases, For: orNone(s.settings.KeepFor)}, Journal: s.settings.JournalRetention,
 		DiskFull: s.full,
-		BaseURL:  s.settings.BaseURL, ReservedHosts: s.baseHosts(), ShutdownTimeout: orNone(s.settings.ShutdownTimeout),
+		BaseURL:  s.settings.BaseURL, ReservedHosts: s.baseHosts(), HostPaths: s.hostPaths(), ShutdownTimeout: orNone(s.settings.ShutdownTimeout),
 		Clock: s.clock, Log: s.log, Hook: crashHook(),
 	})
 	if err != nil {

@@ -131,6 +131,19 @@ func parseEngine(v string) (string, error) {
 	return "", errors.New("is neither auto nor a socket")
 }
 
+func parsePaths(v string) (paths []string, err error) {
+	for p := range strings.SplitSeq(v, ",") {
+		if p = strings.TrimSpace(p); p == "" {
+			continue
+		}
+		if p = filepath.Clean(p); !filepath.IsAbs(p) || p == "/" {
+			return nil, fmt.Errorf("has %q, which is no absolute path below /", p)
+		}
+		paths = append(paths, p)
+	}
+	return paths, nil
+}
+
 func parseAccessLog(v string) (AccessLog, error) {
 	switch strings.ToLower(v) {
 	case "on", "true":

@@ -32,7 +32,8 @@ type Settings struct {
 	// TrustProxy are the proxies whose word about where a request came from
 	// counts; nobody's when empty.
 	TrustProxy    []netip.Prefix
-	Engine        string // "auto" or a socket address
+	Engine        string   // "auto" or a socket address
+	BindPaths     []string // of the host, that stages may mount
 	AdminPassword secret.Text
 	SeedFile      string      // a document to set a new server up from; empty for none
 	SeedIdentity  secret.Text // opens what is sealed in it

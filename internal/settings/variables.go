@@ -97,6 +97,11 @@ var variables = []variable{
 		set: func(s *Settings, v, _ string) (err error) { s.Engine, err = parseEngine(v); return err },
 	},
 	{
+		name: "BIND_PATHS", help: "folders of this machine that administrators may mount into stages, with what is below them",
+		takes: "absolute paths below /, with commas between them, such as /srv/media,/mnt/photos", fallback: always(""),
+		set: func(s *Settings, v, _ string) (err error) { s.BindPaths, err = parsePaths(v); return err },
+	},
+	{
 		name: "METRICS_LISTEN", help: "address of a listener that serves /metrics alone, without signing in",
 		takes: "host:port", fallback: always(""),
 		set: func(s *Settings, v, _ string) (err error) { s.MetricsListen, err = parseAddress(v); return err },

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,7 +66,7 @@ func (s *suite) testCreateWithEverything(t *testing.T) {
 		Mounts: []container.Mount{
 			{Kind: container.MountVolume, Source: volume, Path: "/data"},
 			{Kind: container.MountBind, Source: shared, Path: "/host", ReadOnly: true},
-			{Kind: container.MountTmpfs, Path: "/scratch"},
+			{Kind: container.MountTmpfs, Path: "/scratch", Size: 1 << 20},
 		},
 		CPUs:        0.5,
 		Memory:      128 << 20,
@@ -105,13 +106,30 @@ func (s *suite) testCreateWithEverything(t *testing.T) {
 	status, _ := call(t, http.MethodPut, address, "/file", url.Values{"path": {"/host/from-container"}}, "no")
 	require.Equal(t, http.StatusForbidden, status, "a read-only mount was written to")
 
+	status, _ = call(t, http.MethodPut, address, "/file", url.Values{"path": {"/scratch/large"}}, strings.Repeat("x", 2<<20))
+	require.NotEqual(t, http.StatusOK, status, "more went into memory than its size")
+
 	_, other := s.serve(t, container.Spec{Network: network})
 	s.awaitAlias(t, other, "the-shop")
 
 	// What is in a volume outlives its container.
 	require.NoError(t, s.Remove(t.Context(), id))
-	_, address = s.serve(t, container.Spec{Mounts: spec.Mounts[:1]})
+	kept := spec.Mounts[0]
+	kept.ReadOnly = true
+	_, address = s.serve(t, container.Spec{Mounts: []container.Mount{kept}})
 	require.Equal(t, "kept", get(t, address, "/file", url.Values{"path": {"/data/file"}}))
+	status, _ = call(t, http.MethodPut, address, "/file", url.Values{"path": {"/data/file"}}, "no")
+	require.NotEqual(t, http.StatusOK, status, "a read-only volume was written to")
+	// What is in the host's folder stays the host's.
+	writable := spec.Mounts[1]
+	writable.ReadOnly = false
+	require.NoError(t, os.Chmod(shared, 0o777))
+	_, address = s.serve(t, container.Spec{Mounts: []container.Mount{writable}})
+	status, answer := call(t, http.MethodPut, address, "/file", url.Values{"path": {"/host/from-container"}}, "written")
+	require.Equal(t, http.StatusOK, status, answer)
+	written, err := os.ReadFile(filepath.Join(shared, "from-container"))
+	require.NoError(t, err)
+	require.Equal(t, "written", string(written))
 }
 
 func (s *suite) testLimits(t *testing.T) {

@@ -102,9 +102,11 @@ func restartMode(p container.RestartPolicy) api.RestartPolicyMode {
 func mounts(list []container.Mount) []mount.Mount {
 	var made []mount.Mount
 	for _, m := range list {
-		made = append(made, mount.Mount{
-			Type: mount.Type(m.Kind), Source: m.Source, Target: m.Path, ReadOnly: m.ReadOnly,
-		})
+		asked := mount.Mount{Type: mount.Type(m.Kind), Source: m.Source, Target: m.Path, ReadOnly: m.ReadOnly}
+		if m.Kind == container.MountTmpfs && m.Size > 0 {
+			asked.TmpfsOptions = &mount.TmpfsOptions{SizeBytes: m.Size}
+		}
+		made = append(made, asked)
 	}
 	return made
 }

@@ -1791,6 +1791,15 @@ export interface components {
             kept_volumes: string[];
             plan: components["schemas"]["ManifestPlan"];
         };
+        Mount: {
+            /** @enum {string} */
+            kind: "bind" | "tmpfs";
+            path: string;
+            read_only?: boolean;
+            /** Format: int64 */
+            size?: number;
+            source?: string;
+        };
         Neighbour: {
             berth?: string;
             container: string;
@@ -2290,6 +2299,7 @@ export interface components {
             max_body_bytes?: number;
             /** Format: int64 */
             memory?: number;
+            mounts?: components["schemas"]["Mount"][];
             path_prefix?: string;
             /** Format: int64 */
             port?: number;
