@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fromSpec, parseEnv, suggestHostname, toSpec } from '$lib/stageform';
+import { fromSpec, suggestHostname, toSpec } from '$lib/stageform';
+import { variableChanges } from '$lib/variables';
 
 const whole = {
 	hostname: 'shop.example.com',
@@ -13,6 +14,10 @@ const whole = {
 	env: { A: '1', B: 'x=y' },
 	secrets: { PASSWORD: { context: 'shop', name: 'db' } },
 	volumes: [{ name: 'data', path: '/data', read_only: true }],
+	mounts: [
+		{ kind: 'bind' as const, source: '/srv/media', path: '/media', read_only: true },
+		{ kind: 'tmpfs' as const, path: '/cache', size: 64 * 1024 ** 2 }
+	],
 	cpus: 0.5,
 	memory: 512 * 1024 ** 2,
 	replicas: 2,
@@ -62,9 +67,21 @@ test('two variables of one name are told apart by nobody', () => {
 	assert.deepEqual(toSpec(form).errors.map((e) => e.location), [`variables.${form.variables.length - 1}`]);
 });
 
-test('a pasted .env file is read, anything else is not', () => {
-	assert.deepEqual(parseEnv('# c\nexport A=1\nB="two\\nlines"\nC=\'x y\'\n\nD=a=b'), [['A', '1'], ['B', 'two\nlines'], ['C', 'x y'], ['D', 'a=b']]);
-	assert.deepEqual(parseEnv('just words'), []);
+test('variables edited as text count instead of the rows, and secrets stay', () => {
+	const form = { ...fromSpec(whole), envText: 'A=2\nC="two\nlines"' };
+	assert.deepEqual(toSpec(form).spec.env, { A: '2', C: 'two\nlines' });
+	assert.deepEqual(toSpec(form).spec.secrets, whole.secrets);
+	assert.deepEqual(toSpec({ ...form, envText: 'A' }).errors, [{ location: 'variables.text', message: 'Line 1: There is no "=": write NAME=value.' }]);
+	assert.match(toSpec({ ...form, envText: 'PASSWORD=x' }).errors[0]!.message, /secret already/);
+});
+
+test('what saving would do to the variables is told by name', () => {
+	assert.deepEqual(variableChanges({ env: { A: '1', B: '2', C: '3' }, secrets: {} }, { env: { A: '1', B: '3', D: '' }, secrets: { C: { context: 'shop', name: 'c' } } }), [
+		{ name: 'B', change: 'changed', from: '2', to: '3' },
+		{ name: 'C', change: 'changed', from: '3', to: 'secret shop/c' },
+		{ name: 'D', change: 'added', from: '', to: '' }
+	]);
+	assert.deepEqual(variableChanges({ env: { A: '' } }, {}), [{ name: 'A', change: 'removed', from: '', to: '' }]);
 });
 
 test('a hostname stands beside Berth’s own', () => {

@@ -5,6 +5,7 @@
  */
 import type { FieldError } from './api/client';
 import type { StageSpec } from './api/types';
+import { parseDotenv } from './dotenv';
 import { bytes, parseBytes } from './size';
 import { shortDuration } from './time';
 
@@ -24,6 +25,15 @@ export interface VolumeRow {
 	readOnly: boolean;
 }
 
+export interface MountRow {
+	id: number;
+	kind: 'bind' | 'tmpfs';
+	source: string;
+	path: string;
+	readOnly: boolean;
+	size: string;
+}
+
 export interface StageForm {
 	hostname: string;
 	pathPrefix: string;
@@ -41,7 +51,10 @@ export interface StageForm {
 	/** One argument a line. */
 	command: string;
 	variables: VariableRow[];
+	/** The values as the text of a .env file, while they are edited so: then the rows count for secrets alone. */
+	envText: string | null;
 	volumes: VolumeRow[];
+	mounts: MountRow[];
 	cpus: string;
 	memory: string;
 	replicas: string;
@@ -76,6 +89,8 @@ let lastRow = 0;
 export const newVariable = (name = '', value = ''): VariableRow => ({ id: ++lastRow, name, kind: 'value', value, context: '', slot: '' });
 export const newVolume = (): VolumeRow => ({ id: ++lastRow, name: '', path: '', readOnly: false });
 
+export const newMount = (kind: MountRow['kind']): MountRow => ({ id: ++lastRow, kind, source: '', path: '', readOnly: kind === 'bind', size: '' });
+
 const number = (n: number | undefined) => (n ? String(n) : '');
 const size = (n: number | undefined) => (n ? (n % 1024 ? String(n) : exactSize(n)) : '');
 
@@ -106,6 +121,8 @@ export function fromSpec(s: StageSpec): StageForm {
 		protocol: s.protocol ?? 'http1',
 		command: (s.command ?? []).join('\n'),
 		variables,
+		envText: null,
+		mounts: (s.mounts ?? []).map((m) => ({ id: ++lastRow, kind: m.kind, source: m.source ?? '', path: m.path, readOnly: m.read_only ?? false, size: size(m.size) })),
 		volumes: (s.volumes ?? []).map((v) => ({ id: ++lastRow, name: v.name, path: v.path, readOnly: v.read_only ?? false })),
 		cpus: number(s.cpus),
 		memory: size(s.memory),
@@ -173,7 +190,16 @@ export function toSpec(f: StageForm): { spec: StageSpec; errors: FieldError[] } 
 
 	const env: NonNullable<StageSpec['env']> = {};
 	const secrets: NonNullable<StageSpec['secrets']> = {};
+	if (f.envText !== null) {
+		const said = parseDotenv(f.envText);
+		for (const e of said.errors) wrong('variables.text', `Line ${e.line}: ${e.message}`);
+		for (const [name, value] of said.variables) {
+			if (f.variables.some((row) => row.kind === 'secret' && row.name.trim() === name)) wrong('variables.text', `${name} is a secret already: remove it in the table first.`);
+			else env[name] = value;
+		}
+	}
 	f.variables.forEach((row, i) => {
+		if (f.envText !== null && row.kind === 'value') return;
 		const name = row.name.trim();
 		const empty = row.kind === 'value' ? !row.value : !row.context && !row.slot;
 		if (!name && empty) return;
@@ -192,6 +218,13 @@ export function toSpec(f: StageForm): { spec: StageSpec; errors: FieldError[] } 
 		env,
 		secrets,
 		volumes: f.volumes.filter((v) => v.name.trim() || v.path.trim()).map((v) => ({ name: v.name.trim(), path: v.path.trim(), ...(v.readOnly && { read_only: true }) })),
+		...(f.mounts.length && {
+			mounts: f.mounts.map((m, i) => ({
+				kind: m.kind,
+				path: m.path.trim(),
+				...(m.kind === 'bind' ? { source: m.source.trim(), ...(m.readOnly && { read_only: true }) } : m.size.trim() && { size: sized(m.size, `spec.mounts.${i}.size`) })
+			}))
+		}),
 		cpus: numeric(f.cpus, 'spec.cpus'),
 		memory: sized(f.memory, 'spec.memory'),
 		replicas: whole(f.replicas, 'spec.replicas') || 1,
@@ -236,20 +269,6 @@ export function toSpec(f: StageForm): { spec: StageSpec; errors: FieldError[] } 
 	const command = f.command.split('\n').filter((line) => line !== '');
 	if (command.length) spec.command = command;
 	return { spec, errors };
-}
-
-/** Lines as in a .env file: NAME=value, quotes and comments understood. Empty when the text is something else. */
-export function parseEnv(text: string): [name: string, value: string][] {
-	const found: [string, string][] = [];
-	for (const raw of text.split(/\r?\n/)) {
-		const line = raw.trim();
-		if (!line || line.startsWith('#')) continue;
-		const m = /^(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)$/.exec(line);
-		if (!m) return [];
-		const quoted = /^(['"])(.*)\1$/.exec(m[2]!);
-		found.push([m[1]!, quoted ? (quoted[1] === '"' ? quoted[2]!.replace(/\\n/g, '\n').replace(/\\"/g, '"') : quoted[2]!) : m[2]!]);
-	}
-	return found;
 }
 
 /** A hostname to begin with: "shop.localhost" beside "localhost", "shop.example.com" beside "berth.example.com". */

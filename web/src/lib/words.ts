@@ -65,5 +65,6 @@ export function fieldWords(path: string): string {
 	if (group === 'env') return `Variable ${rest.join('.')}`;
 	if (group === 'secrets') return `Secret ${rest[0] ?? ''}`;
 	if (group === 'volumes') return `Volume ${rest.join(' ')}`.trim();
+	if (group === 'mounts') return `Mount ${rest.join(' ')}`.trim().replace('_', ' ');
 	return field.replace(/[._]/g, ' ');
 }
