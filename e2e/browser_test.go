@@ -17,6 +17,8 @@ import (
 
 // TestBrowser has Playwright walk the dashboard of a real server in Debian's
 // Chromium. The walks themselves are in browser/; each is a subtest here.
+// BERTH_TEST_WALKS names what Playwright is to walk ("guard.spec.ts
+// --project=light"); all of it when empty.
 func TestBrowser(t *testing.T) {
 	dir, err := filepath.Abs("browser")
 	require.NoError(t, err)
@@ -34,6 +36,7 @@ func TestBrowser(t *testing.T) {
 
 	file := filepath.Join(t.TempDir(), "report.json")
 	walk := exec.CommandContext(t.Context(), "npx", "--no-install", "playwright", "test", "--reporter=list,json")
+	walk.Args = append(walk.Args, strings.Fields(os.Getenv("BERTH_TEST_WALKS"))...)
 	walk.Dir = dir
 	walk.Env = append(os.Environ(),
 		"BERTH_URL="+b.baseURL(),

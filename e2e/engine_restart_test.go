@@ -18,7 +18,7 @@ import (
 // restarts the engine under the running server. Docker ends every container
 // when it stops, Podman's run on without its service.
 func TestCrash_WithTheEngineRestarted(t *testing.T) {
-	onEachEngine(t, func(t *testing.T, e engine) {
+	onEachEngineInTurn(t, func(t *testing.T, e engine) {
 		own := ownEngine(t, e.name)
 		b := start(t, own.engine)
 		project := projectPrefix(t)

@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { looks, walkedInEach } from './looks.ts';
 
 export { expect };
 
@@ -126,12 +127,31 @@ export async function makeStage(page: Page, project: string, more: object = {}) 
 	};
 }
 
-/** Nothing that axe finds, and nothing wider than the screen. */
+/** Nothing that axe finds, and nothing wider than the screen, in any look that this walk stands for. */
 export async function sound(page: Page): Promise<void> {
+	const { file, project } = test.info();
+	if (walkedInEach.includes(path.basename(file))) return soundAsIs(page, project.name);
+	for (const [name, look] of Object.entries(looks)) {
+		await show(page, look);
+		await soundAsIs(page, name);
+	}
+	await show(page, looks.light);
+}
+
+async function soundAsIs(page: Page, look: string): Promise<void> {
 	const found = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']).analyze();
-	expect(found.violations.map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((n) => `${n.target} ${n.failureSummary?.split('\n')[1] ?? ''}`).join(' | ')}`)).toEqual([]);
+	expect(found.violations.map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((n) => `${n.target} ${n.failureSummary?.split('\n')[1] ?? ''}`).join(' | ')}`), look).toEqual([]);
 	const { wide, screen } = await page.evaluate(() => ({ wide: document.documentElement.scrollWidth, screen: window.innerWidth }));
-	expect(wide, 'the page scrolls sideways').toBeLessThanOrEqual(screen);
+	expect(wide, `${look}: the page scrolls sideways`).toBeLessThanOrEqual(screen);
+}
+
+/** Has the page look so, without loading it again: an open dialog stays open. */
+async function show(page: Page, look: (typeof looks)[keyof typeof looks]): Promise<void> {
+	await page.setViewportSize(look.viewport);
+	await page.evaluate((theme) => {
+		document.documentElement.classList.toggle('dark', theme === 'dark');
+		document.documentElement.style.colorScheme = theme;
+	}, look.theme);
 }
 
 /** Keeps a picture for the README and for those who want to see. */

@@ -1,8 +1,9 @@
 import { defineConfig } from '@playwright/test';
 import type { Options } from './berth.ts';
+import { looks, walkedInEach } from './looks.ts';
 
-// A real server, started by the Go tests of ../, is at BERTH_URL. Each look
-// below walks everything, with names of its own.
+// A real server, started by the Go tests of ../, is at BERTH_URL. What is
+// walked in more than one look has names of its own in each.
 export default defineConfig<object, Options>({
 	testDir: '.',
 	fullyParallel: false,
@@ -20,8 +21,8 @@ export default defineConfig<object, Options>({
 		contextOptions: { reducedMotion: 'reduce' }
 	},
 	projects: [
-		{ name: 'light', use: { theme: 'light', viewport: { width: 1280, height: 860 } } },
-		{ name: 'dark', testIgnore: 'access.spec.ts', use: { theme: 'dark', viewport: { width: 1280, height: 860 } } },
-		{ name: 'phone', testIgnore: 'access.spec.ts', use: { theme: 'light', viewport: { width: 390, height: 844 }, hasTouch: true } }
+		{ name: 'light', use: looks.light },
+		{ name: 'dark', testMatch: walkedInEach, use: looks.dark },
+		{ name: 'phone', testMatch: walkedInEach, use: { ...looks.phone, hasTouch: true } }
 	]
 });

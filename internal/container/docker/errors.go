@@ -75,6 +75,7 @@ var texts = []struct {
 	{"address already in use", container.ErrConflict}, // a published port's
 	{"is not running", container.ErrConflict},
 	{"container state improper", container.ErrConflict},
+	{"device or resource busy", container.ErrConflict}, // a file system that is still being let go of
 	{"can only create exec sessions on running containers", container.ErrConflict},
 }
 

@@ -32,6 +32,7 @@ func TestWrap_GivesAnEnginesErrorItsMeaning(t *testing.T) {
 		{errors.New("foo: image not known"), container.ErrNotFound},
 		// Docker, with status 403.
 		{errors.New("error while removing network: network n id 12 has active endpoints"), container.ErrConflict},
+		{errors.New("container 12: driver \"overlay2\" failed to remove root filesystem: unlinkat /a/merged: device or resource busy"), container.ErrConflict},
 	} {
 		err := wrap(c.said, "do %s", "it")
 		require.ErrorIs(t, err, c.kind)
