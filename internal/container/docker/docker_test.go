@@ -29,6 +29,7 @@ func open(t *testing.T, socket string) *docker.Engine {
 func TestEngine_BehavesAsPromised(t *testing.T) {
 	for _, name := range needs.EngineNames {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // no two share an engine
 			containertest.Run(t, open(t, needs.Engine(t, name)))
 		})
 	}
