@@ -201,15 +201,17 @@ func TestGateway_EndsARequestWhoseBodyDoesNotCome(t *testing.T) {
 func TestGateway_CutsAClientThatDoesNotTakeItsAnswer(t *testing.T) {
 	r := newRig(t)
 	r.gateway.stall = 40 * time.Millisecond
+	began := make(chan struct{})
 	r.route(routeTo("shop.localhost", "d1", addressOf(app(t, func(w http.ResponseWriter, _ *http.Request) {
+		close(began)
 		_, _ = io.CopyN(w, zeros{}, 64<<20)
 	}))))
 	c, err := net.Dial("tcp", r.address)
 	require.NoError(t, err)
 	defer func() { _ = c.Close() }()
 	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n")
-	require.Eventually(t, func() bool { return r.busy() == 1 }, 5*time.Second, time.Millisecond)
-	require.Eventually(t, func() bool { return r.busy() == 0 }, 5*time.Second, time.Millisecond)
+	<-began
+	require.Eventually(t, func() bool { return r.busy() == 0 }, 20*time.Second, time.Millisecond)
 }
 
 type zeros struct{}
