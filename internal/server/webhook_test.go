@@ -31,6 +31,7 @@ import (
 // with a password, and everything of Berth's but an engine.
 func TestWebhooks_ReplayedTenThousandTimesMakeOneDeployment(t *testing.T) {
 	const times = 10_000
+	host := distribution(t)
 	s := newServer(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running errgroup.Group
@@ -41,7 +42,6 @@ func TestWebhooks_ReplayedTenThousandTimesMakeOneDeployment(t *testing.T) {
 		require.NoError(t, running.Wait())
 	})
 
-	host := distribution(t)
 	push := func() {
 		image, err := random.Image(64, 1)
 		require.NoError(t, err)
