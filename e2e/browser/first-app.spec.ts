@@ -79,6 +79,8 @@ test('a first app: new project, new stage, live, again, failed, back', async ({ 
 		await app.goto(url!);
 		await expect(app.locator('body')).toContainText('1');
 		await app.close();
+		// In one look the page is left to see by itself that it was asked.
+		if (info.project.name !== 'light') await page.reload();
 		await expect(page.getByTestId('instances').locator('[data-status=ready]')).toBeVisible();
 		await expect(page.getByTestId('traffic')).toContainText(/[1-9]\d* requests?/, { timeout: 40_000 });
 		await sound(page);
