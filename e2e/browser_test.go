@@ -3,6 +3,7 @@ package e2e
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -63,6 +64,8 @@ func TestBrowser(t *testing.T) {
 	}
 }
 
+var setupLink = regexp.MustCompile(`http://\S+/setup#token=\S+`)
+
 // setupLinks starts a server that nobody has an account on for each name, and
 // gives their set-up links as a JSON object.
 func setupLinks(t *testing.T, e engine, names ...string) string {
@@ -70,8 +73,13 @@ func setupLinks(t *testing.T, e engine, names ...string) string {
 	links := map[string]string{}
 	for _, name := range names {
 		b := start(t, e, "BERTH_ADMIN_PASSWORD=")
-		links[name] = regexp.MustCompile(`http://\S+/setup#token=\S+`).FindString(b.output.String())
-		require.NotEmpty(t, links[name], "the server printed no set-up link: %s", b.output)
+		// It may answer before what it has printed has come here.
+		b.eventually("the set-up link is printed", func() error {
+			if links[name] = setupLink.FindString(b.output.String()); links[name] == "" {
+				return errors.New("there is none")
+			}
+			return nil
+		})
 	}
 	raw, err := json.Marshal(links)
 	require.NoError(t, err)
