@@ -25,6 +25,8 @@ const (
 var (
 	// errNotLive says that a deployment that was waited for did not go live.
 	errNotLive = errors.New("the release did not go live")
+	// errRunFailed says that a run of a job that was waited for did not go well.
+	errRunFailed = errors.New("the run did not succeed")
 	// errWouldChange says that a plan has changes in it.
 	errWouldChange = errors.New("there is something to change")
 	// errSaid is in the chain of an error whose reason a person has read.
@@ -36,7 +38,7 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.Is(err, errNotLive):
+	case errors.Is(err, errNotLive), errors.Is(err, errRunFailed):
 		return exitNotLive
 	case errors.Is(err, errWouldChange):
 		return exitWouldChange

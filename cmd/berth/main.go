@@ -39,6 +39,7 @@ type cli struct {
 	Deployment deploymentCommand `cmd:"" aliases:"deployments" group:"apps" help:"Deployments: list, show with steps and log."`
 	Instance   instanceCommand   `cmd:"" group:"apps" help:"Instances: show, and what they use."`
 	Logs       logsCommand       `cmd:"" group:"apps" help:"Show what the instances of a stage write."`
+	Job        jobCommand        `cmd:"" aliases:"jobs" group:"apps" help:"Jobs of a stage: list, run, runs, logs, cancel."`
 	Events     eventsCommand     `cmd:"" group:"apps" help:"Show what happened, and follow what happens."`
 	Notify     notifyCommand     `cmd:"" group:"apps" help:"Notification channels: list, add, edit, test, sent, retry, remove."`
 	Image      imageCommand      `cmd:"" group:"apps" help:"Images of the built-in registry: list, push, remove; prune those that nothing needs."`

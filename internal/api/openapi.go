@@ -109,6 +109,9 @@ var enums = []struct{ of, schema reflect.Type }{
 	enum[deploy.Approval, approvals](),
 	enum[deploy.StepName, stepNames](),
 	enum[deploy.StepState, stepStates](),
+	enum[deploy.RunState, runStates](),
+	enum[deploy.RunTrigger, runTriggers](),
+	enum[deploy.Overlap, overlaps](),
 	enum[deploy.InstanceState, instanceStates](),
 	enum[deploy.StageState, stageStates](),
 	enum[deploy.WatchPhase, watchPhases](),
@@ -150,6 +153,9 @@ type (
 	approvals        struct{}
 	stepNames        struct{}
 	stepStates       struct{}
+	runStates        struct{}
+	runTriggers      struct{}
+	overlaps         struct{}
 	instanceStates   struct{}
 	stageStates      struct{}
 	watchPhases      struct{}
@@ -189,6 +195,16 @@ func (approvals) Schema(huma.Registry) *huma.Schema {
 }
 
 func (stepNames) Schema(huma.Registry) *huma.Schema { return oneOf(deploy.AllSteps...) }
+
+func (runStates) Schema(huma.Registry) *huma.Schema { return oneOf(deploy.RunStates...) }
+
+func (runTriggers) Schema(huma.Registry) *huma.Schema {
+	return oneOf(deploy.RunBySchedule, deploy.RunByPerson, deploy.RunByAPI)
+}
+
+func (overlaps) Schema(huma.Registry) *huma.Schema {
+	return oneOf(deploy.OverlapSkip, deploy.OverlapQueue, deploy.OverlapAllow)
+}
 
 func (stepStates) Schema(huma.Registry) *huma.Schema {
 	return oneOf(deploy.StepPending, deploy.StepRunning, deploy.StepDone, deploy.StepFailed, deploy.StepSkipped)

@@ -103,6 +103,13 @@ func (a *API) routes() []route {
 		on(a, "POST /api/projects/{project}/stages/{stage}/promote", deploy.at(oneStage), "promote", "Take the release that is live in the stage that this one promotes from", a.promote),
 		on(a, "GET /api/projects/{project}/stages/{stage}/releases", read.at(oneStage), "list-releases", "List a stage's releases, newest first", a.listReleases),
 		on(a, "GET /api/projects/{project}/stages/{stage}/releases/{release}/compare", read.at(oneStage), "compare-release", "Say what rolling back to a release would change", a.compareRelease),
+		on(a, "GET /api/projects/{project}/stages/{stage}/jobs", read.at(oneStage), "list-jobs", "List a stage's jobs, when they are due and how they went", a.listJobs),
+		on(a, "POST /api/projects/{project}/stages/{stage}/jobs/{job}/run", deploy.at(oneStage), "run-job", "Run a job now", a.runJob),
+		on(a, "GET /api/projects/{project}/stages/{stage}/job-runs", read.at(oneStage), "list-job-runs", "List the runs of a stage's jobs, newest first", a.listJobRuns),
+		on(a, "GET /api/projects/{project}/stages/{stage}/job-runs/{run}", read.at(oneStage), "get-job-run", "Show a run of a job", a.getJobRun),
+		on(a, "GET /api/projects/{project}/stages/{stage}/job-runs/{run}/log", read.at(oneStage), "get-job-run-log", "Read what a run of a job wrote, oldest first", a.jobRunLog),
+		on(a, "POST /api/projects/{project}/stages/{stage}/job-runs/{run}/cancel", deploy.at(oneStage), "cancel-job-run", "End a run of a job", a.cancelJobRun),
+		on(a, "GET /api/schedule", read, "preview-schedule", "Say when a schedule would have a job run", a.previewSchedule),
 		on(a, "GET /api/deployments", read.at(itsOwn), "list-deployments", "List deployments, newest first", a.listDeployments),
 		on(a, "GET /api/deployments/{id}", read.at(oneDeployment), "get-deployment", "Show a deployment", a.getDeployment),
 		on(a, "POST /api/deployments/{id}/approve", deploy, "approve-deployment", "Have a deployment begin that waits for somebody's approval", a.approveDeployment),
@@ -202,7 +209,7 @@ func newOperation(pattern, id, summary string) huma.Operation {
 		RejectUnknownQueryParameters: true,
 	}
 	switch id {
-	case "start-deployment", "redeploy", "roll-back", "poll-source", "receive-webhook", "replay-delivery", "promote", "approve-deployment":
+	case "start-deployment", "redeploy", "roll-back", "poll-source", "receive-webhook", "replay-delivery", "promote", "approve-deployment", "run-job":
 		o.DefaultStatus = http.StatusAccepted
 	case "create-person", "create-group", "create-project", "create-stage", "create-token", "create-webhook", "create-channel":
 		o.DefaultStatus = http.StatusCreated

@@ -277,6 +277,11 @@ func TestCommands_OnRealEngines(t *testing.T) {
 		spec := deploy.StageSpec{
 			Hostname: "shop.test", Env: map[string]string{"MODE": "test"}, StopTimeout: deploy.Duration(time.Second),
 			BeforeSwitch: deploy.Task{Command: []string{"migrate"}}, AfterSwitch: deploy.AfterTask{Command: []string{"fail"}},
+			Jobs: []deploy.Job{
+				{Name: "announce", Command: []string{"announce"}},
+				{Name: "broken", Command: []string{"fail"}},
+				{Name: "long", Command: []string{"sleep"}, Timeout: deploy.Duration(time.Second)},
+			},
 		}
 		st, err := h.CreateStage(t.Context(), "ana", project, "prod", spec)
 		require.NoError(t, err)
@@ -296,6 +301,19 @@ func TestCommands_OnRealEngines(t *testing.T) {
 		require.Contains(t, b.lines(d.ID), "migrate with test")
 		require.Contains(t, b.step(d.ID, deploy.AfterStep).Detail, "exited with code 4; it last said: told to fail")
 		left, err := engine.List(t.Context(), map[string]string{"berth.project": project, "berth.command": ""})
+		require.NoError(t, err)
+		require.Empty(t, left)
+
+		for job, want := range map[string]deploy.RunState{"announce": deploy.RunSucceeded, "broken": deploy.RunFailed, "long": deploy.RunFailed} {
+			r, err := h.RunJob(t.Context(), "ana", project, "prod", job, deploy.RunByPerson)
+			require.NoError(t, err)
+			r = b.runEnd(r.ID)
+			require.Equal(t, want, r.State, r.Detail)
+		}
+		require.Contains(t, b.runLines(b.runs(project, "announce")[0].ID), "announce with test")
+		require.Equal(t, 4, *b.runs(project, "broken")[0].ExitCode)
+		require.Equal(t, "the command took longer than 1s and was ended; it last said: sleep with test", b.runs(project, "long")[0].Detail)
+		left, err = engine.List(t.Context(), map[string]string{"berth.project": project, "berth.command": ""})
 		require.NoError(t, err)
 		require.Empty(t, left)
 

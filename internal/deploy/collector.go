@@ -62,17 +62,46 @@ func (v *verdicts) forget(stageID string) {
 	maps.DeleteFunc(v.of, func(k verdictKey, _ uint64) bool { return k.stageID == stageID })
 }
 
+// runCounts counts how runs of jobs ended, since the start.
+type runCounts struct {
+	mu sync.Mutex
+	of map[runKey]uint64
+}
+
+type runKey struct {
+	stageID, project, stage, job string
+	state                        RunState
+}
+
+func (c *runCounts) add(r run) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of == nil {
+		c.of = map[runKey]uint64{}
+	}
+	c.of[runKey{r.stageID, r.Project, r.Stage, r.Job, r.State}] += uint64(max(r.Times, 0))
+}
+
+// forget counts nothing of a stage any more that is gone.
+func (c *runCounts) forget(stageID string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.of, func(k runKey, _ uint64) bool { return k.stageID == stageID })
+}
+
 // collector gives the losses and the verdicts to Prometheus.
 type collector struct {
 	losses   *losses
 	lost     *prometheus.Desc
 	verdicts *verdicts
 	watched  *prometheus.Desc
+	counts   *runCounts
+	runs     *prometheus.Desc
 }
 
 // Collector gives, by project and stage, how many instances were taken out of
 // their route for not answering their probe any more, and how the watches of
-// new releases ended. What did not happen has no figure.
+// new releases ended, and the runs of jobs. What did not happen has no figure.
 func (s *Service) Collector() prometheus.Collector {
 	stage := []string{"project", "stage"}
 	return &collector{
@@ -82,6 +111,9 @@ func (s *Service) Collector() prometheus.Collector {
 		verdicts: &s.verdicts,
 		watched: prometheus.NewDesc("berth_watches_total",
 			"Watches of new releases that are over, by phase (canary or guard) and how they ended.", append(stage, "phase", "state"), nil),
+		counts: &s.counts,
+		runs: prometheus.NewDesc("berth_job_runs_total",
+			"Runs of scheduled jobs that are over, by how they ended.", append(stage, "job", "state"), nil),
 	}
 }
 
@@ -89,6 +121,7 @@ func (s *Service) Collector() prometheus.Collector {
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
 	to <- c.lost
 	to <- c.watched
+	to <- c.runs
 }
 
 // Collect gives the figures.
@@ -98,6 +131,11 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(c.lost, prometheus.CounterValue, float64(of.instances), of.project, of.stage)
 	}
 	c.losses.mu.Unlock()
+	c.counts.mu.Lock()
+	for of, n := range c.counts.of {
+		to <- prometheus.MustNewConstMetric(c.runs, prometheus.CounterValue, float64(n), of.project, of.stage, of.job, string(of.state))
+	}
+	c.counts.mu.Unlock()
 	c.verdicts.mu.Lock()
 	defer c.verdicts.mu.Unlock()
 	for of, n := range c.verdicts.of {

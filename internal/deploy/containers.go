@@ -23,6 +23,7 @@ const (
 	labelGeneration = "berth.generation"
 	labelInstance   = "berth.instance"
 	labelCommand    = "berth.command" // of a one-off container: the step, or the job, that it is for
+	labelRun        = "berth.run"     // of a job
 )
 
 // engineAway is the fault for an engine that did not do what it was asked.

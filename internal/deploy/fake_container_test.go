@@ -159,6 +159,11 @@ func (e *fakeEngine) obey(c *fakeContainer) {
 	case "migrate":
 		say("stdout", "migrated "+c.Image)
 		ends(0)
+	case "chatter":
+		for n := range 3000 {
+			say("stdout", "line "+strconv.Itoa(n+1))
+		}
+		ends(0)
 	case "fail":
 		say("stdout", "beginning")
 		say("stderr", "no such table")

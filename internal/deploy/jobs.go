@@ -33,6 +33,7 @@ const (
 	jobGiveWay = "give way"
 	jobKeep    = "keep"
 	jobReroute = "reroute"
+	jobRuns    = "runs" // of scheduled jobs
 )
 
 type jobKey struct{ sort, stage string }

@@ -99,6 +99,8 @@ type StageSpec struct {
 	// made: where migrations belong. AfterSwitch is run once when it serves.
 	BeforeSwitch Task      `json:"before_switch,omitzero"`
 	AfterSwitch  AfterTask `json:"after_switch,omitzero"`
+	// Jobs are run by their schedules with what is live.
+	Jobs []Job `json:"jobs,omitempty"`
 
 	// Access is who may enter; everybody who has signed in when it is absent.
 	// It counts as soon as it is saved, and no release brings it back.

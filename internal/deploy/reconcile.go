@@ -14,8 +14,9 @@ import (
 // known is what the database says about what should be in the engine.
 type known struct {
 	live  []*served
-	inUse map[string]bool // deployments that may have containers
-	work  []string        // stages with deployments to run, resume or clean up
+	inUse map[string]bool   // deployments that may have containers
+	runs  map[string]string // of jobs, not over; by their ids the stages'
+	work  []string          // stages with deployments to run, resume or clean up
 }
 
 // readKnown reads it in a few queries, however much it is.
@@ -33,6 +34,9 @@ func (s *Service) readKnown(ctx context.Context) (k known, err error) {
 			k.live = append(k.live, list...)
 		}
 		if k.inUse, err = inUse(ctx, tx); err != nil {
+			return err
+		}
+		if k.runs, err = unfinished(ctx, tx); err != nil {
 			return err
 		}
 		k.work, err = stagesWithWork(ctx, tx)
@@ -95,6 +99,9 @@ func (s *Service) reconcile(ctx context.Context) error {
 		s.deployLater(id)
 		s.giveWayLater(id)
 	}
+	for _, stageID := range k.runs {
+		s.runLater(stageID)
+	}
 	s.removeOrphans(ctx, k, list)
 	if s.reconciled.CompareAndSwap(false, true) {
 		close(s.ready)
@@ -145,7 +152,8 @@ func (s *Service) looksWell(v *served, list []container.Container) bool {
 }
 
 // removeOrphans removes containers of this Berth whose deployment is not in
-// use, and those of a live one that are not its instances.
+// use, those of a live one that are not its instances, and those of runs that
+// are over.
 func (s *Service) removeOrphans(ctx context.Context, k known, list []container.Container) {
 	stageOf := map[string]string{}
 	for _, v := range k.live {
@@ -153,6 +161,9 @@ func (s *Service) removeOrphans(ctx context.Context, k known, list []container.C
 	}
 	for _, c := range list {
 		id := c.Labels[labelDeployment]
+		if k.runs[c.Labels[labelRun]] != "" {
+			continue
+		}
 		stageID, live := stageOf[id]
 		if k.inUse[id] && (!live || !s.stray(ctx, stageID, c)) {
 			continue

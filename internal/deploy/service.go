@@ -122,6 +122,8 @@ type Service struct {
 	watches    watches
 	picking    sync.RWMutex  // held for reading while a deployment chooses its image, for writing while one is removed
 	retiring   chan struct{} // holds one: the times to stop changed
+	scheduling chan struct{} // holds one: when jobs are due changed
+	counts     runCounts
 	promoting  chan struct{} // holds one: what may be promoted changed
 	ready      chan struct{}
 	reconciled atomic.Bool
@@ -152,7 +154,7 @@ func New(c Config) (*Service, error) {
 		base:       url.URL{Scheme: "http"}, reserved: map[string]bool{}, hostPaths: c.HostPaths, shutdown: orElse(c.ShutdownTimeout, 30*time.Second),
 		clock: c.Clock, log: c.Log, hook: c.Hook, prober: probe.New(),
 		engine:   engineState{turns: make(chan struct{}, engineAtATime)},
-		retiring: make(chan struct{}, 1), promoting: make(chan struct{}, 1), ready: make(chan struct{}),
+		retiring: make(chan struct{}, 1), promoting: make(chan struct{}, 1), scheduling: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
 	s.beats = beats{every: orElse(c.Beat, beatEvery), ask: s.probeTarget, lost: s.lost}
 	if s.meter = c.Meter; s.meter == nil {
@@ -203,6 +205,7 @@ func (s *Service) Run(ctx context.Context) error {
 		s.jobs.admit(map[string]beginning{
 			jobDeploy: under(work, s.deploy), jobGiveWay: under(work, s.giveWay), jobKeep: under(ctx, s.keep),
 			jobReroute: under(ctx, s.rerouteOne),
+			jobRuns:    under(ctx, s.runJobs),
 		})
 	}
 	group, background := errgroup.WithContext(ctx)
@@ -212,6 +215,7 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error { s.beats.run(background); return nil })
 	group.Go(func() error { s.promoteDue(background); return nil })
 	group.Go(func() error { s.keepHouseLater(background); return nil })
+	group.Go(func() error { s.runDue(background); return nil })
 	err := group.Wait() // when ctx ends
 
 	s.jobs.refuse()

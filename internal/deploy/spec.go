@@ -42,15 +42,19 @@ func (s StageSpec) Normalise() StageSpec {
 		access = s.Access.Normalise()
 	}
 	s.Access = &access
+	s.Jobs = slices.Clone(s.Jobs)
+	for n, j := range s.Jobs {
+		s.Jobs[n] = j.normalise()
+	}
 	return s
 }
 
 // running gives the part of the spec that what runs is made of: without what
-// says which images come to the stage and which stay, and who may enter, which
-// counts as soon as it is saved.
+// counts as soon as it is saved, which is what says which images come to the
+// stage and which stay, who may enter, and its jobs.
 func (s StageSpec) running() StageSpec {
 	s.Access = nil
-	s.Tags, s.Approve = TagRule{}, false
+	s.Tags, s.Approve, s.Jobs = TagRule{}, false, nil
 	s.PromoteFrom, s.PromoteAfter, s.AutoPromote, s.PromoteApproval = "", 0, false, false
 	s.KeepReleases, s.KeepFor = 0, 0
 	return s

@@ -130,6 +130,9 @@ func (s *Service) CreateStageIn(ctx context.Context, tx *sqlite.Tx, actor, proje
 	if err := insertStage(ctx, tx, st); err != nil {
 		return Stage{}, err
 	}
+	if err := s.syncJobs(ctx, tx, st); err != nil {
+		return Stage{}, err
+	}
 	return st.Stage, s.emitStage(ctx, tx, eventStageCreated, actor, st)
 }
 
@@ -175,6 +178,9 @@ func (s *Service) UpdateStageIn(ctx context.Context, tx *sqlite.Tx, actor, proje
 		return Stage{}, errors.Join(err, unless(ok, fault.Conflict("stage %q was changed meanwhile; look at it again", name)))
 	}
 	tx.OnCommit(func() { s.rerouteLater(st.ID) })
+	if err := s.syncJobs(ctx, tx, st); err != nil {
+		return Stage{}, err
+	}
 	return st.Stage, s.emitStage(ctx, tx, eventStageUpdated, actor, st)
 }
 
@@ -248,6 +254,7 @@ func (s *Service) removeStage(ctx context.Context, actor string, st stage, withA
 		s.beats.forget(st.ID)
 		s.losses.forget(st.ID)
 		s.verdicts.forget(st.ID)
+		s.counts.forget(st.ID)
 		return s.emitStage(ctx, tx, eventStageRemoved, actor, st)
 	})
 	if err != nil {
@@ -269,7 +276,7 @@ func (s *Service) removeContainers(ctx context.Context, st stage, deployments []
 	for _, d := range deployments {
 		own[d.ID] = true
 	}
-	list = slices.DeleteFunc(list, func(c container.Container) bool { return !own[c.Labels[labelDeployment]] })
+	list = slices.DeleteFunc(list, func(c container.Container) bool { return !own[c.Labels[labelDeployment]] && c.Labels[labelRun] == "" })
 	return s.removeAll(ctx, list, time.Duration(st.Spec.StopTimeout))
 }
 

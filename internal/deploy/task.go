@@ -77,6 +77,11 @@ func (s *Service) createTask(ctx context.Context, r recipe, t Task, name, of str
 	c := s.like(r)
 	c.Name, c.Command, c.Entrypoint = name, t.Command, t.Entrypoint
 	maps.Copy(c.Labels, labels)
+	if labels[labelRun] != "" {
+		// It ends when it ends, and not with the deployment.
+		delete(c.Labels, labelDeployment)
+		delete(c.Labels, labelGeneration)
+	}
 	return s.makeContainer(ctx, c, of)
 }
 
@@ -93,7 +98,7 @@ type hearing struct {
 func (s *Service) attend(ctx context.Context, c container.Container, limit, grace time.Duration, h hearing) (container.Container, error) {
 	since := c.Started
 	if c.State != container.StateRunning || since.IsZero() {
-		since = s.clock() // it has ended already
+		since = time.Now() // it has ended already
 	}
 	ctx, stop := context.WithDeadlineCause(ctx, since.Add(limit), errTimeOver)
 	defer stop()

@@ -115,6 +115,7 @@ func (c *checks) spec(s StageSpec, reserved map[string]bool, host HostPaths) {
 	c.guard(s)
 	c.task("spec.before_switch", s.BeforeSwitch)
 	c.task("spec.after_switch", s.AfterSwitch.task())
+	c.jobs(s.Jobs)
 	c.between("spec.stop_timeout", s.StopTimeout, time.Second, 10*time.Minute)
 	c.between("spec.request_timeout", s.RequestTimeout, time.Millisecond, time.Hour)
 	if s.Access != nil {

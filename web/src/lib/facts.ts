@@ -18,6 +18,7 @@ import LogIn from '@lucide/svelte/icons/log-in';
 import Package from '@lucide/svelte/icons/package';
 import Radio from '@lucide/svelte/icons/radio';
 import Rocket from '@lucide/svelte/icons/rocket';
+import Clock from '@lucide/svelte/icons/clock';
 import TriangleAlert from '@lucide/svelte/icons/triangle-alert';
 import UserRound from '@lucide/svelte/icons/user-round';
 import type { Component } from 'svelte';
@@ -96,6 +97,16 @@ export function say(fact: Fact, within = ''): Said {
 			return said(`removed stage ${place}`, Layers, { tone: 'bad' });
 		case 'deployment.state':
 			return sayState(fact, place, who || 'Berth');
+		case 'job.started':
+			return said(text(d, 'trigger') === 'schedule' ? `Job ${text(d, 'job')} of ${place} began` : `ran job ${text(d, 'job')} of ${place}`, Clock, { who: text(d, 'trigger') === 'schedule' ? '' : who, href: stagePage });
+		case 'job.succeeded':
+			return said(`Job ${text(d, 'job')} of ${place} succeeded`, Clock, { who: '', href: stagePage });
+		case 'job.failed':
+			return said(`Job ${text(d, 'job')} of ${place} failed`, Clock, { who: '', detail: text(d, 'error'), href: stagePage, tone: 'bad' });
+		case 'job.canceled':
+			return said(`Job ${text(d, 'job')} of ${place} was canceled`, Clock, { who: '', href: stagePage });
+		case 'job.missed':
+			return said(`Job ${text(d, 'job')} of ${place} was missed`, Clock, { who: '', detail: text(d, 'error'), href: stagePage, tone: 'bad' });
 		case 'deployment.warning':
 			return said(`The command after the switch of ${place} failed`, TriangleAlert, { who: '', detail: text(d, 'error'), href: fact.deployment ? `/deployments/${fact.deployment}` : stagePage, tone: 'bad' });
 		case 'instance.state':

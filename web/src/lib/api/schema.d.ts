@@ -805,6 +805,108 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/stages/{stage}/job-runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the runs of a stage's jobs, newest first */
+        get: operations["list-job-runs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/stages/{stage}/job-runs/{run}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a run of a job */
+        get: operations["get-job-run"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/stages/{stage}/job-runs/{run}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** End a run of a job */
+        post: operations["cancel-job-run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/stages/{stage}/job-runs/{run}/log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read what a run of a job wrote, oldest first */
+        get: operations["get-job-run-log"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/stages/{stage}/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List a stage's jobs, when they are due and how they went */
+        get: operations["list-jobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/stages/{stage}/jobs/{job}/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Run a job now */
+        post: operations["run-job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/projects/{project}/stages/{stage}/maintenance": {
         parameters: {
             query?: never;
@@ -1022,6 +1124,23 @@ export interface paths {
         post?: never;
         /** Remove the account on a registry */
         delete: operations["remove-registry"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/schedule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say when a schedule would have a job run */
+        get: operations["preview-schedule"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1589,6 +1708,56 @@ export interface components {
              */
             issuer: string;
         };
+        Job: {
+            command?: string[];
+            entrypoint?: string[];
+            name: string;
+            /** @enum {string} */
+            overlap?: "skip" | "queue" | "allow";
+            schedule?: string;
+            time_zone?: string;
+            /** @example 1m30s */
+            timeout?: string;
+        };
+        JobRun: {
+            actor?: string;
+            command: string[];
+            deployment?: string;
+            detail?: string;
+            /** Format: date-time */
+            due_at: string;
+            /** Format: int64 */
+            exit_code?: number;
+            /** Format: date-time */
+            finished_at?: string;
+            id: string;
+            job: string;
+            project: string;
+            reference?: string;
+            stage: string;
+            /** Format: date-time */
+            started_at?: string;
+            /** @enum {string} */
+            state: "waiting" | "running" | "succeeded" | "failed" | "canceled" | "lost" | "skipped" | "missed";
+            /** Format: int64 */
+            times: number;
+            /** @enum {string} */
+            trigger: "schedule" | "person" | "api";
+        };
+        JobStatus: {
+            command?: string[];
+            entrypoint?: string[];
+            last?: components["schemas"]["JobRun"];
+            name: string;
+            /** Format: date-time */
+            next?: string;
+            /** @enum {string} */
+            overlap?: "skip" | "queue" | "allow";
+            schedule?: string;
+            time_zone?: string;
+            /** @example 1m30s */
+            timeout?: string;
+        };
         Kept: {
             /** @description The engine's volumes that stay, with their data */
             kept_volumes: string[];
@@ -1648,6 +1817,16 @@ export interface components {
             /** @description The cursor of the next part; absent in the last one */
             next?: string;
         };
+        ListJobRun: {
+            items: components["schemas"]["JobRun"][];
+            /** @description The cursor of the next part; absent in the last one */
+            next?: string;
+        };
+        ListJobStatus: {
+            items: components["schemas"]["JobStatus"][];
+            /** @description The cursor of the next part; absent in the last one */
+            next?: string;
+        };
         ListMinute: {
             items: components["schemas"]["RouteMinute"][];
             /** @description The cursor of the next part; absent in the last one */
@@ -1680,6 +1859,11 @@ export interface components {
         };
         ListRepository: {
             items: components["schemas"]["Repository"][];
+            /** @description The cursor of the next part; absent in the last one */
+            next?: string;
+        };
+        ListRunLine: {
+            items: components["schemas"]["RunLine"][];
             /** @description The cursor of the next part; absent in the last one */
             next?: string;
         };
@@ -1937,6 +2121,10 @@ export interface components {
             /** @description As the project has it, with its host */
             repository: string;
         };
+        Preview: {
+            /** @description The next times, in the time zone */
+            next: string[];
+        };
         Probe: {
             /** @example 1m30s */
             interval?: string;
@@ -2120,6 +2308,14 @@ export interface components {
              */
             within?: string;
         };
+        RunLine: {
+            /** Format: date-time */
+            at: string;
+            /** Format: int64 */
+            n: number;
+            stream: string;
+            text: string;
+        };
         SavedChannel: {
             /** Format: date-time */
             created_at: string;
@@ -2289,6 +2485,7 @@ export interface components {
             };
             guard?: components["schemas"]["Guard"];
             hostname: string;
+            jobs?: components["schemas"]["Job"][];
             /** @example 1m30s */
             keep_for?: string;
             /** @example 1m30s */
@@ -4801,6 +4998,210 @@ export interface operations {
             };
         };
     };
+    "list-job-runs": {
+        parameters: {
+            query?: {
+                /** @description What next of the part before said */
+                cursor?: string;
+                limit?: number;
+                /** @description Only the runs of this job */
+                job?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                stage: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListJobRun"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-job-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                stage: string;
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobRun"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "cancel-job-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                stage: string;
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-job-run-log": {
+        parameters: {
+            query?: {
+                /** @description Lines after the one of this number */
+                after?: number;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                project: string;
+                stage: string;
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListRunLine"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                stage: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListJobStatus"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "run-job": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                stage: string;
+                job: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobRun"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "set-maintenance": {
         parameters: {
             query?: never;
@@ -5262,6 +5663,38 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "preview-schedule": {
+        parameters: {
+            query?: {
+                schedule?: string;
+                time_zone?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Preview"];
+                };
             };
             /** @description Error */
             default: {
