@@ -83,6 +83,26 @@ export interface StageForm {
 	canary: boolean;
 	canaryShare: string;
 	canaryDuration: string;
+	before: TaskForm;
+	after: TaskForm;
+	afterGoBack: boolean;
+	jobs: JobRow[];
+}
+
+/** A command that runs in a container of its own. */
+export interface TaskForm {
+	/** One argument a line; empty: there is none. */
+	command: string;
+	entrypoint: string;
+	timeout: string;
+}
+
+export interface JobRow extends TaskForm {
+	id: number;
+	name: string;
+	schedule: string;
+	timeZone: string;
+	overlap: 'skip' | 'queue' | 'allow';
 }
 
 let lastRow = 0;
@@ -90,6 +110,25 @@ export const newVariable = (name = '', value = ''): VariableRow => ({ id: ++last
 export const newVolume = (): VolumeRow => ({ id: ++lastRow, name: '', path: '', readOnly: false });
 
 export const newMount = (kind: MountRow['kind']): MountRow => ({ id: ++lastRow, kind, source: '', path: '', readOnly: kind === 'bind', size: '' });
+/** A new job, in the time zone of whoever makes it. */
+export const newJob = (): JobRow => ({
+	id: ++lastRow,
+	name: '',
+	schedule: '',
+	timeZone: Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC',
+	overlap: 'skip',
+	command: '',
+	entrypoint: '',
+	timeout: '1h'
+});
+
+const taskForm = (t: StageSpec['before_switch'], timeout: string): TaskForm => ({
+	command: (t?.command ?? []).join('\n'),
+	entrypoint: (t?.entrypoint ?? []).join('\n'),
+	timeout: shortDuration(t?.timeout) || timeout
+});
+
+const lines = (text: string) => text.split('\n').filter((line) => line !== '');
 
 const number = (n: number | undefined) => (n ? String(n) : '');
 const size = (n: number | undefined) => (n ? (n % 1024 ? String(n) : exactSize(n)) : '');
@@ -148,6 +187,10 @@ export function fromSpec(s: StageSpec): StageForm {
 		guardRequests: String(s.guard?.min_requests || 20),
 		guardLatency: number(s.guard?.latency_factor),
 		guardRestarts: String(s.guard?.restarts ?? 0),
+		before: taskForm(s.before_switch, '10m'),
+		after: taskForm(s.after_switch, '10m'),
+		afterGoBack: !!s.after_switch?.go_back,
+		jobs: (s.jobs ?? []).map((j) => ({ ...newJob(), ...taskForm(j, '1h'), name: j.name, schedule: j.schedule ?? '', timeZone: j.time_zone ?? 'UTC', overlap: j.overlap ?? 'skip' })),
 		canary: !!s.canary?.share,
 		canaryShare: String(s.canary?.share || 10),
 		canaryDuration: shortDuration(s.canary?.duration) || '5m'
@@ -261,6 +304,22 @@ export function toSpec(f: StageForm): { spec: StageSpec; errors: FieldError[] } 
 		};
 	}
 	if (f.canary) spec.canary = { share: whole(f.canaryShare, 'spec.canary.share'), duration: duration(f.canaryDuration, 'spec.canary.duration') };
+	const task = (t: TaskForm, location: string) => ({
+		...(lines(t.command).length && { command: lines(t.command) }),
+		...(lines(t.entrypoint).length && { entrypoint: lines(t.entrypoint) }),
+		timeout: duration(t.timeout, `${location}.timeout`)
+	});
+	const given = (t: TaskForm) => !!t.command.trim() || !!t.entrypoint.trim();
+	if (given(f.before)) spec.before_switch = task(f.before, 'spec.before_switch');
+	if (given(f.after)) spec.after_switch = { ...task(f.after, 'spec.after_switch'), ...(f.afterGoBack && { go_back: true }) };
+	if (f.jobs.length)
+		spec.jobs = f.jobs.map((j, i) => ({
+			...task(j, `spec.jobs.${i}`),
+			name: j.name.trim(),
+			...(j.schedule.trim() && { schedule: j.schedule.trim() }),
+			time_zone: j.timeZone.trim() || 'UTC',
+			overlap: j.overlap
+		}));
 	const releases = whole(f.keepReleases, 'spec.keep_releases');
 	if (releases) spec.keep_releases = releases;
 	const keep = duration(f.keepFor, 'spec.keep_for');
