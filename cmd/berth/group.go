@@ -22,13 +22,13 @@ type groupList struct{}
 
 // Run lists groups.
 func (*groupList) Run(ctx context.Context, c *client, o *output) error {
-	list, err := all[identity.Group](ctx, c, "/api/groups", 0)
-	if err != nil {
+	var list page[identity.Group]
+	if err := c.get(ctx, "/api/groups", &list); err != nil {
 		return err
 	}
-	return o.result(list, func() {
-		rows := make([][]string, len(list))
-		for i, g := range list {
+	return o.result(list.Items, func() {
+		rows := make([][]string, len(list.Items))
+		for i, g := range list.Items {
 			rows[i] = []string{g.Name, strconv.Itoa(len(g.Members)), strings.Join(g.Members, ", "), oneLine(g.Description)}
 		}
 		o.table([]string{"group", "people", "members", "description"}, rows)

@@ -32,11 +32,12 @@ func (a *API) createGroup(ctx context.Context, in *createGroupInput) (*output[id
 	return answer(g), nil
 }
 
-type groupInput struct {
+// GroupPath names a group in a path.
+type GroupPath struct {
 	Group string `path:"group" maxLength:"64"`
 }
 
-func (a *API) getGroup(ctx context.Context, in *groupInput) (*output[identity.Group], error) {
+func (a *API) getGroup(ctx context.Context, in *GroupPath) (*output[identity.Group], error) {
 	g, err := a.identity.Group(ctx, in.Group)
 	if err != nil {
 		return nil, err
@@ -45,7 +46,7 @@ func (a *API) getGroup(ctx context.Context, in *groupInput) (*output[identity.Gr
 }
 
 type updateGroupInput struct {
-	groupInput
+	GroupPath
 	Body struct {
 		Version     int64     `json:"version" doc:"The version that was seen; 409 when it has moved"`
 		Description *string   `json:"description,omitempty" maxLength:"1200"`
@@ -63,6 +64,6 @@ func (a *API) updateGroup(ctx context.Context, in *updateGroupInput) (*output[id
 	return answer(g), nil
 }
 
-func (a *API) removeGroup(ctx context.Context, in *groupInput) (*struct{}, error) {
+func (a *API) removeGroup(ctx context.Context, in *GroupPath) (*struct{}, error) {
 	return nil, a.identity.RemoveGroup(ctx, callerOf(ctx).actor(), in.Group)
 }

@@ -3636,7 +3636,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                group: string;
+            };
             cookie?: never;
         };
         requestBody: {
