@@ -24,6 +24,7 @@ import (
 	"berth/internal/container"
 	"berth/internal/container/docker"
 	"berth/internal/deploy"
+	"berth/internal/identity"
 )
 
 const adminPassword = "correct horse battery staple"
@@ -252,6 +253,7 @@ func (b *berth) stage(project string, edit func(*deploy.StageSpec)) {
 		Tags:     deploy.TagRule{Kind: deploy.TagNone},
 		Port:     8080,
 		Probe:    deploy.Probe{Path: "/health"},
+		Access:   new(identity.Public()),
 	}
 	if edit != nil {
 		edit(&spec)

@@ -10,6 +10,7 @@ import (
 	"berth/internal/container"
 	"berth/internal/container/docker"
 	"berth/internal/deploy"
+	"berth/internal/identity"
 )
 
 // TestPromote_MovedTagDoesNotReachTheNextStage moves a tag between staging and
@@ -25,6 +26,7 @@ func TestPromote_MovedTagDoesNotReachTheNextStage(t *testing.T) {
 		spec := deploy.StageSpec{
 			Hostname: project + "-staging.localhost", Tags: deploy.TagRule{Kind: deploy.TagNone}, Port: 8080, Probe: deploy.Probe{Path: "/health"},
 			Env: map[string]string{"LEVEL": "debug"}, DrainTimeout: short, StreamDrainTimeout: short, StopTimeout: short,
+			Access: new(identity.Public()),
 		}
 		b.call("POST", stages, map[string]any{"name": "staging", "spec": spec}, nil)
 		b.edit(project, func(prod *deploy.StageSpec) {

@@ -77,7 +77,7 @@ first_app() {
   host=hello.$(base_host)
   berth project show hello >/dev/null 2>&1 || berth project create hello --description "The first app"
   berth stage show hello prod >/dev/null 2>&1 ||
-    berth stage create hello prod --hostname "$host" --tags 'glob:*' --health /health
+    berth stage create hello prod --hostname "$host" --access public --tags 'glob:*' --health /health
   say "deploying it"
   if berth deploy hello prod "$tag" --wait; then
     touch "$data/hello-deployed"

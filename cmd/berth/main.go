@@ -52,6 +52,7 @@ type cli struct {
 	Account  accountCommand  `cmd:"" group:"access" help:"Your account: who you are, password, sessions."`
 	Token    tokenCommand    `cmd:"" group:"access" help:"API tokens: list, create, remove."`
 	People   peopleCommand   `cmd:"" group:"access" help:"People: list, add, edit, password, sessions, remove."`
+	Access   accessCommand   `cmd:"" group:"access" help:"Who may enter a stage: show, set."`
 	Group    groupCommand    `cmd:"" group:"access" help:"Groups of people: list, add, edit, remove."`
 	Secret   secretCommand   `cmd:"" group:"access" help:"Stored secrets: list, set, remove."`
 	Registry registryCommand `cmd:"" group:"access" help:"Accounts at other registries: list, set, remove."`

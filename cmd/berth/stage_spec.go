@@ -25,6 +25,7 @@ type specFlags struct {
 	File     string            `short:"f" placeholder:"SPEC.JSON" help:"Take the whole configuration from a file."`
 	Hostname *string           `help:"Where the app is reached."`
 	Path     *string           `placeholder:"/PREFIX" help:"Path prefix at that hostname."`
+	Access   *string           `enum:"public,signed-in,administrators,nobody" placeholder:"WHO" help:"Who may enter: public, signed-in, administrators or nobody. \"berth access\" says it in detail."`
 	Tags     *string           `placeholder:"KIND:PATTERN" help:"Tags that deploy when pushed: none, exact:1.0, glob:v*, regexp:v[0-9]+, semver:^1.2."`
 	Approve  *bool             `negatable:"" help:"Have a tag that matches wait until somebody approves it."`
 	From     *string           `name:"promote-from" placeholder:"STAGE" help:"Take only what is promoted from that stage; \"\" for no more."`
@@ -116,6 +117,9 @@ func (f *specFlags) edits(spec deploy.StageSpec) (list []edit, err error) {
 		if v := reflect.ValueOf(e.value); !v.IsNil() {
 			add(e.flag, e.path, v.Elem().Interface())
 		}
+	}
+	if f.Access != nil {
+		add("--access", "access", accessNamed(*f.Access))
 	}
 	if f.Tags != nil {
 		kind, pattern, _ := strings.Cut(*f.Tags, ":")
@@ -270,12 +274,17 @@ func setPath(raw []byte, path string, value any) ([]byte, error) {
 
 // decodeSpec refuses names that no spec has.
 func decodeSpec(raw []byte) (spec deploy.StageSpec, err error) {
+	return spec, decodeStrictly(raw, &spec)
+}
+
+// decodeStrictly refuses fields that into does not have.
+func decodeStrictly(raw []byte, into any) error {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&spec); err != nil {
-		return spec, errors.New(strings.TrimPrefix(err.Error(), "json: "))
+	if err := decoder.Decode(into); err != nil {
+		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
 	}
-	return spec, nil
+	return nil
 }
 
 // maxSpec bounds a configuration's file.

@@ -17,7 +17,7 @@ async function stage(request: APIRequestContext, stages: string, tag: string) {
 test('promote from staging to prod: what changes, what moved meanwhile, who approves', async ({ dashboard: page, playwright, baseURL }, info) => {
 	const project = unique(info, 'promo');
 	const stages = `/api/projects/${project}/stages`;
-	const times = { drain_timeout: '1s', stream_drain_timeout: '1s', stop_timeout: '2s', tags: { kind: 'none' } };
+	const times = { drain_timeout: '1s', stream_drain_timeout: '1s', stop_timeout: '2s', tags: { kind: 'none' }, access: { rules: [{ allow: { public: true } }] } };
 	await ask(page.request, 'post', '/api/projects', { name: project, image });
 	await ask(page.request, 'post', stages, { name: 'staging', spec: { ...times, hostname: `${project}-staging.localhost`, env: { LOG_LEVEL: 'debug', TRACE: '1', REGION: 'eu' } } });
 	await ask(page.request, 'post', stages, { name: 'prod', spec: { ...times, hostname: `${project}.localhost`, env: { LOG_LEVEL: 'warn', REGION: 'eu' } } });

@@ -38,6 +38,8 @@ export interface StageForm {
 	hostname: string;
 	pathPrefix: string;
 	stripPrefix: boolean;
+	/** Who may enter; everybody who has signed in where nobody has said. */
+	access: StageSpec['access'];
 	/** Which images come here: by a rule for tags, or from another stage. */
 	tagKind: StageSpec['tags']['kind'] | 'promote';
 	tagPattern: string;
@@ -148,7 +150,9 @@ export function fromSpec(s: StageSpec): StageForm {
 	return {
 		hostname: s.hostname,
 		pathPrefix: s.path_prefix ?? '/',
+		access: s.access,
 		stripPrefix: s.strip_prefix ?? false,
+		access: s.access,
 		tagKind: s.promote_from ? 'promote' : s.tags.kind,
 		tagPattern: s.tags.pattern ?? '',
 		approve: s.approve ?? false,
@@ -254,6 +258,7 @@ export function toSpec(f: StageForm): { spec: StageSpec; errors: FieldError[] } 
 
 	const spec: StageSpec = {
 		hostname: f.hostname.trim(),
+		...(f.access && { access: f.access }),
 		path_prefix: f.pathPrefix.trim() || '/',
 		tags: f.tagKind === 'none' || f.tagKind === 'promote' ? { kind: 'none' } : { kind: f.tagKind, pattern: f.tagPattern.trim() },
 		port: whole(f.port, 'spec.port'),

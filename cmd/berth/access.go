@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"berth/internal/deploy"
+	"berth/internal/fault"
+	"berth/internal/identity"
+)
+
+type accessCommand struct {
+	Show accessShow `cmd:"" help:"Show who may enter a stage, rule by rule."`
+	Set  accessSet  `cmd:"" help:"Say who may enter a stage."`
+}
+
+type accessShow struct{ stageName }
+
+// Run shows a stage's policy.
+func (cmd *accessShow) Run(ctx context.Context, c *client, o *output) error {
+	var s deploy.Stage
+	if err := c.get(ctx, cmd.path(), &s); err != nil {
+		return err
+	}
+	p := policyOf(s.Spec)
+	return o.result(p, func() { o.policy(p) })
+}
+
+func policyOf(s deploy.StageSpec) identity.Policy {
+	if s.Access == nil {
+		return identity.SignedIn()
+	}
+	return *s.Access
+}
+
+// policy prints the rules in their order.
+func (o *output) policy(p identity.Policy) {
+	rows := make([][]string, len(p.Rules))
+	for i, r := range p.Rules {
+		rows[i] = []string{strconv.Itoa(i + 1), fitsIn(r), allowsIn(r), asksIn(r)}
+	}
+	o.table([]string{"rule", "for", "lets in", "asks for"}, rows)
+	o.printf("The first rule that fits a request decides. Where none fits, nobody is let in.\n")
+}
+
+func fitsIn(r identity.Rule) string {
+	parts := []string{}
+	for _, list := range [][]string{r.Methods, r.Paths, r.Networks} {
+		if len(list) > 0 {
+			parts = append(parts, strings.Join(list, " "))
+		}
+	}
+	if len(parts) == 0 {
+		return "every request"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func allowsIn(r identity.Rule) string {
+	w := r.Allow
+	parts := []string{}
+	for _, part := range []struct {
+		is    bool
+		words string
+	}{{w.Public, "everybody"}, {w.SignedIn, "who has signed in"}, {w.Administrators, "administrators"}} {
+		if part.is {
+			parts = append(parts, part.words)
+		}
+	}
+	for _, name := range w.People {
+		parts = append(parts, name)
+	}
+	for _, name := range w.Groups {
+		parts = append(parts, "group "+name)
+	}
+	claims := make([]string, len(w.Claims))
+	for i, claim := range w.Claims {
+		claims[i] = strings.TrimSpace(claim.Name + " " + string(claim.Operator) + " " + claim.Value)
+	}
+	if len(claims) > 0 {
+		parts = append(parts, strings.Join(claims, " and "))
+	}
+	for _, j := range r.JWTs {
+		parts = append(parts, "tokens of "+j.Issuer)
+	}
+	if len(parts) == 0 {
+		return "nobody"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func asksIn(r identity.Rule) string {
+	parts := []string{}
+	switch r.Strength {
+	case identity.StrengthAny:
+	case identity.StrengthSecondFactor:
+		parts = append(parts, "a second factor")
+	case identity.StrengthPasskey:
+		parts = append(parts, "a passkey")
+	}
+	if r.Within > 0 {
+		parts = append(parts, "within "+time.Duration(r.Within).String())
+	}
+	if r.APITokens {
+		parts = append(parts, "or an API token")
+	}
+	return strings.Join(parts, " ")
+}
+
+type accessSet struct {
+	stageName
+	Who    string   `arg:"" optional:"" enum:",public,signed-in,administrators,nobody" default:"" help:"public, signed-in, administrators or nobody."`
+	Person []string `placeholder:"USERNAME" help:"Let this person in. Repeatable."`
+	Group  []string `placeholder:"GROUP" help:"Let this group in. Repeatable."`
+	File   string   `short:"f" placeholder:"POLICY.JSON" help:"Take the rules from a file (\"-\" for stdin), as \"berth --json access show\" gives them."`
+}
+
+// Help gives examples.
+func (*accessSet) Help() string {
+	return `It counts at once, without a deployment: whoever is not let in any more is cut off.
+
+Examples:
+  berth access set shop prod public
+  berth access set shop staging --group ops --person ana
+  berth --json access show shop prod > policy.json; berth access set shop prod -f policy.json`
+}
+
+// Run saves who may enter.
+func (cmd *accessSet) Run(ctx context.Context, c *client, o *output, p *process) error {
+	policy, err := cmd.policy(p)
+	if err != nil {
+		return err
+	}
+	var s deploy.Stage
+	if err := c.get(ctx, cmd.path(), &s); err != nil {
+		return err
+	}
+	s.Spec.Access = &policy
+	if err := c.call(ctx, http.MethodPut, cmd.path(), map[string]any{"version": s.Version, "spec": s.Spec}, &s); err != nil {
+		return err
+	}
+	return o.result(policyOf(s.Spec), func() { o.policy(policyOf(s.Spec)) })
+}
+
+func (cmd *accessSet) policy(p *process) (policy identity.Policy, err error) {
+	named := len(cmd.Person) > 0 || len(cmd.Group) > 0
+	switch {
+	case cmd.File != "" && (cmd.Who != "" || named), cmd.Who != "" && named, cmd.File == "" && cmd.Who == "" && !named:
+		return policy, fault.Invalid("say who: one of public, signed-in, administrators and nobody, or --person and --group, or --file")
+	case cmd.Who != "":
+		return accessNamed(cmd.Who), nil
+	case named:
+		return identity.Policy{Rules: []identity.Rule{{Allow: identity.Who{People: cmd.Person, Groups: cmd.Group}}}}, nil
+	}
+	raw, err := readFile(cmd.File, p.stdin)
+	if err != nil {
+		return policy, err
+	}
+	if err := decodeStrictly(raw, &policy); err != nil {
+		return policy, fault.Invalid("%s: %v", cmd.File, err)
+	}
+	if policy.Rules == nil {
+		policy.Rules = []identity.Rule{}
+	}
+	return policy, nil
+}
+
+// accessNamed gives the policy that a short word stands for.
+func accessNamed(who string) identity.Policy {
+	switch who {
+	case "public":
+		return identity.Public()
+	case "signed-in":
+		return identity.SignedIn()
+	case "administrators":
+		return identity.Policy{Rules: []identity.Rule{{Allow: identity.Who{Administrators: true}}}}
+	}
+	return identity.Policy{Rules: []identity.Rule{}}
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestAccess_IsShownAndSet(t *testing.T) {
+	h := newHouse(t)
+	h.must("project", "create", "shop")
+	h.must("stage", "create", "shop", "prod", "--hostname", "shop.localhost")
+	require.Regexp(t, `1 +every request +who has signed in`, h.must("access", "show", "shop", "prod"), "what nobody chose")
+	h.must("stage", "create", "shop", "dev", "--hostname", "dev.localhost", "--access", "public")
+	require.Regexp(t, `1 +every request +everybody`, h.must("access", "show", "shop", "dev"))
+
+	h.must("group", "add", "ops")
+	require.Regexp(t, `1 +every request +admin, group ops`, h.must("access", "set", "shop", "prod", "--group", "ops", "--person", "admin"))
+	file := writeFile(t, h.home, "policy.json", `{"rules": [
+		{"paths": ["/health"], "allow": {"public": true}},
+		{"methods": ["get"], "networks": ["10.0.0.0/8"], "allow": {"signed_in": true}, "strength": "passkey", "within": "5m"}]}`)
+	shown := h.must("access", "set", "shop", "prod", "-f", file)
+	require.Regexp(t, `1 +/health +everybody`, shown)
+	require.Regexp(t, `2 +GET, 10.0.0.0/8 +who has signed in +a passkey within 5m0s`, shown)
+	require.Equal(t, h.must("--json", "access", "show", "shop", "prod"), h.local(h.must("--json", "access", "show", "shop", "prod"), "--json", "access", "set", "shop", "prod", "-f", "-").out)
+	h.must("access", "set", "shop", "prod", "nobody")
+	require.NotContains(t, h.must("access", "show", "shop", "prod"), "who has signed in")
+
+	for _, wrong := range [][]string{
+		{"access", "set", "shop", "prod"},
+		{"access", "set", "shop", "prod", "public", "--group", "ops"},
+		{"access", "set", "shop", "prod", "--person", "eve"},
+		{"access", "set", "shop", "prod", "-f", writeFile(t, h.home, "wrong.json", `{"rulez": []}`)},
+	} {
+		require.Equal(t, exitInput, h.local("", wrong...).code, wrong)
+	}
+}
