@@ -152,7 +152,6 @@ export function fromSpec(s: StageSpec): StageForm {
 		pathPrefix: s.path_prefix ?? '/',
 		access: s.access,
 		stripPrefix: s.strip_prefix ?? false,
-		access: s.access,
 		tagKind: s.promote_from ? 'promote' : s.tags.kind,
 		tagPattern: s.tags.pattern ?? '',
 		approve: s.approve ?? false,
