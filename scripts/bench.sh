@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # make bench: trigger-to-live time beside the engine's own floor, on each
-# engine, and the gateway beside nginx.
+# engine, what 1,000 projects cost, and the gateway beside nginx.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
 
 state=$PWD/.tools/engines
 scripts/install-engine.sh --all
-packages nginx-light wrk
+packages nginx-light wrk docker-registry
 trap 'scripts/engines.sh stop all "$state" || true' EXIT
 trap 'exit 130' INT TERM
 mkdir -p .tools
@@ -15,5 +15,8 @@ lines=$(scripts/engines.sh start all "$state")
 say "trigger to live, beside the engine's floor"
 # shellcheck disable=SC2086 # one variable a line
 env $lines go test -tags bench -v -count 1 -timeout 1h -run TestFloor ./e2e
+say "1,000 projects"
+# shellcheck disable=SC2086 # one variable a line
+env $lines go test -tags bench -v -count 1 -timeout 1h -run TestMany ./e2e
 say "the gateway beside nginx"
 scripts/bench-gateway.sh

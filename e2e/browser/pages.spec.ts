@@ -26,6 +26,15 @@ test('what the engine can not do is told in words, each once', async ({ dashboar
 	await expect(page.locator('main [data-tone=warn]')).toHaveText(engine.warnings.map((w) => new RegExp(w, 'i')));
 });
 
+test('what nothing needs, and what is not Berth’s, is shown and explained', async ({ dashboard: page }) => {
+	const { kept } = (await (await page.request.get('/api/system/leftovers')).json()) as { kept: number };
+	await page.goto('/system');
+	await expect(page.getByRole('region', { name: 'Images nothing needs' })).toContainText(kept === 1 ? '1 image that Berth pulled is needed.' : `${kept} images that Berth pulled are needed.`);
+	const others = page.getByRole('region', { name: 'Other containers', exact: true });
+	await expect(others).toContainText('never touches them');
+	await expect(others.getByRole('button')).toHaveCount(0);
+});
+
 test('what is not there says so', async ({ dashboard: page }) => {
 	await page.goto('/projects/no-such-project');
 	await expect(page.locator('main')).toContainText('Not found');
