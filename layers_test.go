@@ -19,7 +19,7 @@ var layers = []string{
 	"internal/sqlite internal/container internal/settings internal/probe internal/outgoing web",
 	"internal/event internal/container/docker internal/container/containertest internal/cookie",
 	"internal/identity",
-	"internal/registry internal/vault internal/backup internal/notify",
+	"internal/registry internal/vault internal/factor internal/backup internal/notify",
 	"internal/deploy internal/environment internal/webhook",
 	"internal/gateway internal/signin internal/indieauth internal/npm internal/manifest",
 	"internal/api",

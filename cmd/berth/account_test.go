@@ -1,14 +1,19 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
+	"net/http/cookiejar"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/pquerna/otp/totp"
 	"github.com/stretchr/testify/require"
 
 	"berth/internal/api"
+	"berth/internal/factor"
 )
 
 // signIn opens a session as a browser does.
@@ -84,4 +89,48 @@ func TestSessions_AreListedAndEnded(t *testing.T) {
 
 	require.Equal(t, exitMissing, h.local("", "people", "end-session", "admin", "nothing").code)
 	require.Equal(t, exitMissing, h.local("", "people", "sessions", "nobody").code)
+}
+
+func TestLogin_AsksForASecondFactor(t *testing.T) {
+	h := newHouse(t)
+	codes := h.secondFactor("admin", adminPassword)
+	s := h.run(adminPassword, "login", h.url, "-u", "admin")
+	require.Equal(t, exitInput, s.code)
+	require.Contains(t, s.err, "second line")
+	require.Equal(t, exitUnauthenticated, h.run(adminPassword+"\n000000", "login", h.url, "-u", "admin").code)
+	s = h.run(adminPassword+"\r\n"+codes[0]+"\r\n", "login", h.url, "-u", "admin")
+	require.Zero(t, s.code, s.err)
+	require.NotContains(t, s.out+s.err, codes[0])
+
+	s = h.local("", "people", "factors", "admin")
+	require.Regexp(t, `(?s)app +codes from an app.*recovery +9 codes left`, s.out)
+	require.Contains(t, h.must("people"), "yes")
+	require.Zero(t, h.local("", "people", "reset-factors", "admin", "--yes").code)
+	require.Zero(t, h.run(adminPassword, "login", h.url, "-u", "admin").code)
+}
+
+// secondFactor adds an app that makes codes, as a browser does, and gives the
+// recovery codes.
+func (h *house) secondFactor(username, password string) []string {
+	h.t.Helper()
+	jar, err := cookiejar.New(nil)
+	require.NoError(h.t, err)
+	browser := &http.Client{Jar: jar}
+	post := func(path string, body, into any) {
+		raw, err := json.Marshal(body)
+		require.NoError(h.t, err)
+		response, err := browser.Post(h.url+path, "application/json", bytes.NewReader(raw))
+		require.NoError(h.t, err)
+		defer response.Body.Close()
+		require.Less(h.t, response.StatusCode, 300)
+		require.NoError(h.t, json.NewDecoder(response.Body).Decode(into))
+	}
+	var came api.Entry
+	post("/api/session", map[string]string{"username": username, "password": password}, &came)
+	var made factor.Enrolment
+	post("/api/account/totp", nil, &made)
+	code, err := totp.GenerateCode(made.Secret, time.Now())
+	require.NoError(h.t, err)
+	post("/api/account/totp/confirm", map[string]string{"code": code}, &came)
+	return came.RecoveryCodes
 }

@@ -118,7 +118,7 @@ func (c *client) refusal(response *http.Response) error {
 		return &fault.Error{Kind: kindOfStatus(response.StatusCode), Message: fmt.Sprintf("%s answered %s", c.where(), response.Status)}
 	}
 	f := &fault.Error{Kind: fault.Internal, Message: problem.Detail}
-	for k := fault.Internal; k <= fault.NotNow; k++ {
+	for k := fault.Internal; k <= fault.NotProved; k++ {
 		if k.String() == problem.Code {
 			f.Kind = k
 		}

@@ -43,6 +43,17 @@ func (p *process) terminal() (*os.File, bool) {
 // maxSecret bounds a secret that is read from stdin.
 const maxSecret = 1 << 20
 
+// askPasswordAndCode asks for a password. Without a terminal there may be a
+// code in the line below it, as nothing is asked for there later.
+func (p *process) askPasswordAndCode(prompt string) (password, code secret.Text, err error) {
+	given, err := p.askSecret(prompt)
+	if _, ok := p.terminal(); ok || err != nil {
+		return given, secret.Text{}, err
+	}
+	first, second, _ := strings.Cut(given.Reveal(), "\n")
+	return secret.New(strings.TrimSuffix(first, "\r")), secret.New(strings.TrimSpace(second)), nil
+}
+
 // askSecret reads a secret without showing it: from the terminal, or all of
 // stdin without its last line end when that is a pipe.
 func (p *process) askSecret(prompt string) (secret.Text, error) {

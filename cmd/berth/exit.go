@@ -50,7 +50,7 @@ func exitCode(err error) int {
 		return exitInput
 	case fault.Unauthenticated:
 		return exitUnauthenticated
-	case fault.Denied:
+	case fault.Denied, fault.NotProved:
 		return exitDenied
 	case fault.Missing:
 		return exitMissing

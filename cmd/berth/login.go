@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +28,7 @@ type loginCommand struct {
 
 // Help tells what is kept.
 func (*loginCommand) Help() string {
-	return `Makes an API token on the server and keeps it in ~/.config/berth/credentials, readable by you alone; the password is not kept. The server signed in to last is the one that commands talk to.
+	return `Makes an API token on the server and keeps it in ~/.config/berth/credentials, readable by you alone; the password is not kept. Somebody with a second factor is asked for a code of their app, or a recovery code; without a terminal it is the second line of stdin, after the password. The server signed in to last is the one that commands talk to.
 
 Examples:
   berth login https://berth.example.com -u ana
@@ -86,7 +88,7 @@ func (cmd *loginCommand) withPassword(ctx context.Context, c *client, p *process
 		}
 		cmd.Username = strings.TrimSpace(line)
 	}
-	password, err := p.askSecret("Password of " + cmd.Username)
+	password, code, err := p.askPasswordAndCode("Password of " + cmd.Username)
 	if err != nil {
 		return account{}, err
 	}
@@ -97,8 +99,14 @@ func (cmd *loginCommand) withPassword(ctx context.Context, c *client, p *process
 	c.http.Jar = jar
 	defer func() { c.http.Jar = nil }()
 	body := map[string]string{"username": cmd.Username, "password": password.Reveal()}
-	if err := c.call(ctx, http.MethodPost, "/api/session", body, nil); err != nil {
+	var came api.Entry
+	if err := c.call(ctx, http.MethodPost, "/api/session", body, &came); err != nil {
 		return account{}, err
+	}
+	if came.Person == nil {
+		if err := giveSecondFactor(ctx, c, p, came, code); err != nil {
+			return account{}, err
+		}
 	}
 	made, err := createToken(ctx, c, nil, tokenName(time.Now()), identity.Scope(cmd.Scope), cmd.Expires)
 	if err != nil {
@@ -109,6 +117,34 @@ func (cmd *loginCommand) withPassword(ctx context.Context, c *client, p *process
 	}
 	return account{Username: cmd.Username, TokenID: made.Token.ID, Token: secret.New(made.Secret)}, nil
 }
+
+// giveSecondFactor finishes the sign-in by a code.
+func giveSecondFactor(ctx context.Context, c *client, p *process, came api.Entry, code secret.Text) (err error) {
+	takes := func(m identity.Method) bool { return slices.Contains(came.SecondFactor, m) }
+	switch {
+	case len(came.SetUp) > 0:
+		return fault.Forbidden("this account must have a second factor, and has none: sign in at %s with a browser, and set one up", c.base)
+	case !takes(identity.MethodTOTP) && !takes(identity.MethodRecovery):
+		return fault.Forbidden("this account's second factor is a passkey, which only a browser can ask: make an API token at %s, and give it with --with-token", c.base)
+	}
+	if _, ok := p.terminal(); ok {
+		if code, err = p.askSecret("Code of your app, or a recovery code"); err != nil {
+			return err
+		}
+	}
+	if code.Empty() {
+		return fault.Invalid("this account has a second factor: give a code of your app, or a recovery code, in the second line")
+	}
+	method := identity.MethodRecovery
+	if codeOfApp.MatchString(code.Reveal()) {
+		method = identity.MethodTOTP
+	}
+	body := map[string]string{"method": string(method), "code": code.Reveal()}
+	return c.call(ctx, http.MethodPost, "/api/session/second-factor", body, nil)
+}
+
+// codeOfApp tells a code of an app from one for recovery, which is longer.
+var codeOfApp = regexp.MustCompile(`^\s*\d{3} ?\d{3}\s*$`)
 
 // tokenName tells its owner later where it came from.
 func tokenName(now time.Time) string {

@@ -9,13 +9,15 @@ import (
 )
 
 type peopleCommand struct {
-	List       peopleList       `cmd:"" default:"withargs" help:"List people."`
-	Add        peopleAdd        `cmd:"" help:"Add somebody."`
-	Edit       peopleEdit       `cmd:"" help:"Change somebody's name, role, or whether they may sign in."`
-	Password   peoplePassword   `cmd:"" help:"Set somebody's password."`
-	Sessions   peopleSessions   `cmd:"" help:"List where somebody is signed in with a browser."`
-	EndSession peopleEndSession `cmd:"" help:"End one of somebody's sessions, at once."`
-	Remove     peopleRemove     `cmd:"" help:"Remove somebody."`
+	List         peopleList         `cmd:"" default:"withargs" help:"List people."`
+	Add          peopleAdd          `cmd:"" help:"Add somebody."`
+	Edit         peopleEdit         `cmd:"" help:"Change somebody's name, role, or whether they may sign in."`
+	Password     peoplePassword     `cmd:"" help:"Set somebody's password."`
+	Sessions     peopleSessions     `cmd:"" help:"List where somebody is signed in with a browser."`
+	EndSession   peopleEndSession   `cmd:"" help:"End one of somebody's sessions, at once."`
+	Factors      peopleFactors      `cmd:"" help:"List somebody's passkeys and other second factors."`
+	ResetFactors peopleResetFactors `cmd:"" help:"Remove all of somebody's passkeys and other second factors, when they have lost them."`
+	Remove       peopleRemove       `cmd:"" help:"Remove somebody."`
 }
 
 type peopleList struct{}
@@ -29,13 +31,16 @@ func (*peopleList) Run(ctx context.Context, c *client, o *output) error {
 	return o.result(list, func() {
 		rows := make([][]string, len(list))
 		for i, p := range list {
-			state := "active"
+			state, second := "active", "no"
 			if p.Disabled {
 				state = "disabled"
 			}
-			rows[i] = []string{p.Username, p.DisplayName, p.Email, string(p.Role), state}
+			if p.SecondFactor {
+				second = "yes"
+			}
+			rows[i] = []string{p.Username, p.DisplayName, p.Email, string(p.Role), state, second}
 		}
-		o.table([]string{"username", "name", "email", "role", "state"}, rows)
+		o.table([]string{"username", "name", "email", "role", "state", "second factor"}, rows)
 	})
 }
 
@@ -129,6 +134,33 @@ type peopleEndSession struct {
 // Run ends one of a person's sessions.
 func (cmd *peopleEndSession) Run(ctx context.Context, c *client, o *output) error {
 	return endSession(ctx, c, o, pathf("/api/people/%s/sessions", cmd.Username), cmd.Session)
+}
+
+type peopleFactors struct {
+	Username string `arg:"" help:"Whose."`
+}
+
+// Run lists a person's factors.
+func (cmd *peopleFactors) Run(ctx context.Context, c *client, o *output) error {
+	return showFactors(ctx, c, o, pathf("/api/people/%s/factors", cmd.Username))
+}
+
+type peopleResetFactors struct {
+	Username string `arg:"" help:"Whose."`
+	Yes      bool   `short:"y" help:"Do not ask."`
+}
+
+// Run resets a person's factors.
+func (cmd *peopleResetFactors) Run(ctx context.Context, c *client, o *output, p *process) error {
+	if err := p.confirm(cmd.Yes, "All passkeys, apps and recovery codes of "+cmd.Username+" will be removed, and their sessions end."); err != nil {
+		return err
+	}
+	if err := c.call(ctx, http.MethodDelete, pathf("/api/people/%s/factors", cmd.Username), nil, nil); err != nil {
+		return err
+	}
+	return o.result(map[string]string{"username": cmd.Username}, func() {
+		o.printf("%s has no second factor any more; their sessions have ended.\n", cmd.Username)
+	})
 }
 
 type peopleRemove struct {

@@ -12,6 +12,9 @@ test('sign in, with the wrong password first, and out', async ({ page }, info) =
 	await sound(page);
 	await page.getByLabel('Password').fill(admin.password);
 	await page.keyboard.press('Enter');
+	await expect(page.getByRole('heading', { name: 'Next time without a password?' })).toBeVisible();
+	await sound(page);
+	await page.getByRole('button', { name: 'Not now' }).click();
 	await expect(page, 'the page that was asked for').toHaveURL(/\/images$/);
 
 	await page.getByRole('button', { name: 'Your account' }).last().click();
@@ -48,6 +51,7 @@ test('a person is added, limited, given a password and removed', async ({ dashbo
 	await member.getByLabel('Username').fill(username);
 	await member.getByLabel('Password').fill(password);
 	await member.getByRole('button', { name: 'Sign in' }).click();
+	await member.getByRole('button', { name: 'Not now' }).click();
 	await expect(member.getByRole('heading', { name: 'Projects', level: 1 })).toBeVisible();
 	await member.goto('/people');
 	await expect(member.getByText('Only administrators see people')).toBeVisible();

@@ -40,6 +40,10 @@ test('the first administrator is made by the link that works once', async ({ pag
 		await page.getByLabel('Username').fill('ana');
 		await picture(page, info, 'setup');
 		await page.getByRole('button', { name: 'Create administrator' }).click();
+		await expect(page.getByRole('heading', { name: 'Next time without a password?' })).toBeVisible();
+		await sound(page);
+		await picture(page, info, 'setup-passkey');
+		await page.getByRole('button', { name: 'Not now' }).click();
 		await expect(page.getByRole('heading', { level: 1, name: 'Projects' })).toBeVisible();
 	});
 

@@ -23,6 +23,7 @@ var admitted = map[string][]string{
 	"deploy":      {admin, member, adminDeploy, adminAdmin, memberAdmin, onMachine},
 	"edit":        {admin, member, adminAdmin, memberAdmin, onMachine},
 	"administer":  {admin, adminAdmin, onMachine},
+	"own factors": {admin, member},
 	"own account": {admin, member, adminAdmin, memberAdmin},
 	"oneself":     {admin, member, adminRead, adminDeploy, adminAdmin, memberRead, memberAdmin, onMachine},
 	"end token":   {admin, member, adminAdmin, memberAdmin}, // the others, themselves alone

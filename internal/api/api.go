@@ -30,6 +30,7 @@ import (
 	"berth/internal/cookie"
 	"berth/internal/deploy"
 	"berth/internal/event"
+	"berth/internal/factor"
 	"berth/internal/fault"
 	"berth/internal/gateway"
 	"berth/internal/identity"
@@ -44,6 +45,7 @@ import (
 // Config is what an API needs. Everything is required but what says otherwise.
 type Config struct {
 	Identity *identity.Service
+	Factors  *factor.Service
 	Deploy   *deploy.Service
 	Registry *registry.Registry
 	Resolver *registry.Resolver
@@ -72,6 +74,7 @@ type Config struct {
 // API serves the base host. Its methods may be called from many goroutines.
 type API struct {
 	identity *identity.Service
+	factors  *factor.Service
 	deploy   *deploy.Service
 	registry *registry.Registry
 	resolver *registry.Resolver
@@ -125,7 +128,7 @@ func New(c Config) (*API, error) {
 		c.Web = http.NotFoundHandler()
 	}
 	a := &API{
-		identity: c.Identity, deploy: c.Deploy, registry: c.Registry, resolver: c.Resolver, watcher: c.Watcher, webhooks: c.Webhooks,
+		identity: c.Identity, factors: c.Factors, deploy: c.Deploy, registry: c.Registry, resolver: c.Resolver, watcher: c.Watcher, webhooks: c.Webhooks,
 		vault: c.Vault, gateway: c.Gateway, runtime: c.Runtime, events: c.Events, notifier: c.Notifier,
 		manifest: c.Manifest,
 		baseURL:  c.BaseURL, disks: c.Disks, version: c.Version, settings: c.Settings,
@@ -144,7 +147,7 @@ func New(c Config) (*API, error) {
 
 func (c *Config) check() error {
 	for name, missing := range map[string]bool{
-		"Identity": c.Identity == nil, "Deploy": c.Deploy == nil, "Registry": c.Registry == nil,
+		"Identity": c.Identity == nil, "Factors": c.Factors == nil, "Deploy": c.Deploy == nil, "Registry": c.Registry == nil,
 		"Resolver": c.Resolver == nil, "Watcher": c.Watcher == nil, "Webhooks": c.Webhooks == nil, "Vault": c.Vault == nil, "Gateway": c.Gateway == nil,
 		"Runtime": c.Runtime == nil, "Events": c.Events == nil, "BaseURL": c.BaseURL == nil,
 		"Notifier": c.Notifier == nil, "Manifest": c.Manifest == nil,

@@ -19,7 +19,11 @@ type caller struct {
 	subject *identity.Subject // nil: nobody
 	refused error             // why there is nobody, although there was something to know them by
 	origin  identity.Origin
-	control *http.ResponseController
+	// attempt and question are what a browser in the midst of a sign-in brings:
+	// they make nobody of it.
+	attempt  secret.Text
+	question secret.Text
+	control  *http.ResponseController
 }
 
 type callerKey struct{}
@@ -64,10 +68,22 @@ func (a *API) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &caller{origin: originOf(r), control: http.NewResponseController(w)}
 		c.subject, c.refused = a.subjectOf(r)
+		c.attempt, c.question = a.brought(r, attemptCookie), a.brought(r, questionCookie)
 		known := r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
 		defer func() { r.Pattern = known.Pattern }() // for the access log
 		next.ServeHTTP(w, known)
 	})
+}
+
+// The cookies of a browser in the midst of a sign-in.
+const (
+	attemptCookie  cookie.Name = "attempt"  // a sign-in that is not finished
+	questionCookie cookie.Name = "question" // what a passkey was asked, sealed
+)
+
+func (a *API) brought(r *http.Request, name cookie.Name) secret.Text {
+	value, _ := a.cookies.Read(r.Header, name)
+	return secret.New(value)
 }
 
 // local is identify for the socket that only the machine's administrator can

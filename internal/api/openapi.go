@@ -132,6 +132,7 @@ var enums = []struct{ of, schema reflect.Type }{
 	enum[identity.Role, roles](),
 	enum[identity.Scope, scopes](),
 	enum[identity.Via, vias](),
+	enum[identity.Method, proofMethods](),
 }
 
 func enum[T any, S huma.SchemaProvider]() struct{ of, schema reflect.Type } {
@@ -176,6 +177,7 @@ type (
 	deliveryStates   struct{}
 	scopes           struct{}
 	vias             struct{}
+	proofMethods     struct{}
 )
 
 func (deploymentKinds) Schema(huma.Registry) *huma.Schema {
@@ -282,6 +284,10 @@ func (deliveryStates) Schema(huma.Registry) *huma.Schema {
 
 func (scopes) Schema(huma.Registry) *huma.Schema {
 	return oneOf(identity.ScopeRead, identity.ScopeDeploy, identity.ScopeAdmin)
+}
+
+func (proofMethods) Schema(huma.Registry) *huma.Schema {
+	return oneOf(identity.MethodPassword, identity.MethodTOTP, identity.MethodRecovery, identity.MethodPasskey, identity.MethodProvider, identity.MethodMFA)
 }
 
 func (vias) Schema(huma.Registry) *huma.Schema {

@@ -21,7 +21,7 @@ type Problem struct {
 	Title  string `json:"title" doc:"The status in words" example:"Conflict"`
 	Status int    `json:"status" doc:"The HTTP status" example:"409"`
 	Detail string `json:"detail" doc:"What is wrong, for a person" example:"the project was changed meanwhile: load it again"`
-	Code   string `json:"code" enum:"internal,invalid,unauthenticated,forbidden,not_found,conflict,too_large,too_many_requests,unavailable" doc:"What is wrong, for a program"`
+	Code   string `json:"code" enum:"internal,invalid,unauthenticated,forbidden,not_found,conflict,too_large,too_many_requests,unavailable,step_up" doc:"What is wrong, for a program"`
 	Errors []Flaw `json:"errors,omitempty" doc:"Which fields are wrong"`
 
 	header http.Header
@@ -60,7 +60,7 @@ func statusOf(k fault.Kind) int {
 		return http.StatusUnprocessableEntity
 	case fault.Unauthenticated:
 		return http.StatusUnauthorized
-	case fault.Denied:
+	case fault.Denied, fault.NotProved:
 		return http.StatusForbidden
 	case fault.Missing:
 		return http.StatusNotFound
@@ -120,7 +120,7 @@ func problemOf(err error) *Problem {
 		p.header.Set("Retry-After", strconv.Itoa(wait)) // RFC 9110 section 10.2.3
 	case fault.Unauthenticated:
 		p.header.Set("WWW-Authenticate", `Bearer realm="berth"`) // RFC 9110 section 15.5.2 asks for one
-	case fault.Internal, fault.BadInput, fault.Denied, fault.Missing, fault.Clash, fault.TooLarge:
+	case fault.Internal, fault.BadInput, fault.Denied, fault.NotProved, fault.Missing, fault.Clash, fault.TooLarge:
 	}
 	return p
 }

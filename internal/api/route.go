@@ -47,11 +47,25 @@ type route struct {
 func (a *API) routes() []route {
 	own, read, edit := may(identity.ActionOwnAccount), may(identity.ActionRead), may(identity.ActionEdit)
 	deploy, administer := may(identity.ActionDeploy), may(identity.ActionAdminister)
-	oneself := may(identity.ActionOneself)
+	oneself, factors := may(identity.ActionOneself), may(identity.ActionOwnFactors)
 	return []route{
 		on(a, "GET /api/setup", public, "get-setup", "Say whether the first administrator is still to be made", a.getSetup),
 		on(a, "POST /api/setup", public, "use-setup-link", "Make the first administrator and sign in", a.useSetupLink),
-		on(a, "POST /api/session", public, "sign-in", "Sign in", a.signIn),
+		on(a, "POST /api/session", public, "sign-in", "Sign in, or begin to: what else is needed is told", a.signIn),
+		on(a, "GET /api/session/second-factor", public, "get-sign-in", "Say what a sign-in under way waits for", a.getAttempt),
+		on(a, "POST /api/session/second-factor", public, "give-second-factor", "Finish signing in by a second factor", a.secondFactor),
+		on(a, "DELETE /api/session/second-factor", public, "give-up-sign-in", "Give up a sign-in under way", a.endAttempt),
+		on(a, "POST /api/session/second-factor/question", public, "ask-second-passkey", "Ask a passkey to finish signing in", a.askSecondPasskey),
+		on(a, "POST /api/session/passkey/question", public, "ask-passkey", "Ask any passkey, to sign in by it alone", a.askPasskey),
+		on(a, "POST /api/session/passkey", public, "sign-in-by-passkey", "Sign in by a passkey alone", a.signInByPasskey),
+		// The first factor of those who must have one, in the midst of signing in.
+		on(a, "POST /api/session/set-up/passkey/question", public, "ask-first-passkey", "Ask for the first passkey", a.setUpPasskey),
+		on(a, "POST /api/session/set-up/passkey", public, "finish-with-passkey", "Finish signing in with a first passkey", a.finishWithPasskey),
+		on(a, "POST /api/session/set-up/totp", public, "ask-first-totp", "Make the secret of a first app that makes codes", a.setUpTOTP),
+		on(a, "POST /api/session/set-up/totp/confirm", public, "finish-with-totp", "Finish signing in with a first code", a.finishWithTOTP),
+		on(a, "GET /api/session/step-up", factors, "get-step-up", "Say how to prove again who one is", a.getStepUp),
+		on(a, "POST /api/session/step-up", factors, "step-up", "Prove again who one is; the session has a new token then", a.stepUp),
+		on(a, "POST /api/session/step-up/question", factors, "ask-step-up", "Ask a passkey to prove again who one is", a.askStepUp),
 		on(a, "GET /api/session", oneself, "get-session", "Say who is signed in", a.getSession),
 		on(a, "DELETE /api/session", own, "sign-out", "Sign out", a.signOut),
 
@@ -59,6 +73,17 @@ func (a *API) routes() []route {
 		on(a, "GET /api/account/sessions", own, "list-sessions", "List the own sessions", a.listSessions),
 		on(a, "DELETE /api/account/sessions/{id}", own, "end-session", "End one of the own sessions", a.endSession),
 		on(a, "POST /api/account/sessions/end-others", own, "end-other-sessions", "End all own sessions but this one", a.endOtherSessions),
+		on(a, "GET /api/account/factors", factors, "get-factors", "List the own passkeys and other factors", a.getFactors),
+		on(a, "DELETE /api/account/factors/reset", factors, "dismiss-factor-reset", "Say that one has read that the own factors were reset", a.dismissFactorReset),
+		on(a, "POST /api/account/factors/decline", factors, "decline-passkey", "Have no passkey offered any more", a.declinePasskey),
+		on(a, "POST /api/account/passkeys/question", factors, "ask-new-passkey", "Ask for a new passkey", a.askNewPasskey),
+		on(a, "POST /api/account/passkeys", factors, "add-passkey", "Add a passkey; the session has a new token then", a.addPasskey),
+		on(a, "PATCH /api/account/passkeys/{id}", factors, "rename-passkey", "Give a passkey another name", a.renamePasskey),
+		on(a, "DELETE /api/account/passkeys/{id}", factors, "remove-passkey", "Remove a passkey", a.removePasskey),
+		on(a, "POST /api/account/totp", factors, "ask-totp", "Make the secret of an app that makes codes", a.askTOTP),
+		on(a, "POST /api/account/totp/confirm", factors, "add-totp", "Let an app's codes count, by the first; the session has a new token then", a.addTOTP),
+		on(a, "DELETE /api/account/totp", factors, "remove-totp", "Remove the app that makes codes", a.removeTOTP),
+		on(a, "POST /api/account/recovery-codes", factors, "new-recovery-codes", "Make recovery codes in the place of those before; shown this once", a.newRecoveryCodes),
 		on(a, "GET /api/account/tokens", own, "list-tokens", "List the own API tokens", a.listTokens),
 		on(a, "POST /api/account/tokens", own, "create-token", "Make an API token; its text is shown this once", a.createToken),
 		on(a, "DELETE /api/account/tokens/{id}", may(identity.ActionEndToken), "remove-token", "Remove an API token", a.removeToken),
@@ -69,6 +94,8 @@ func (a *API) routes() []route {
 		on(a, "PATCH /api/people/{username}", administer, "update-person", "Change a person", a.updatePerson),
 		on(a, "DELETE /api/people/{username}", administer, "remove-person", "Remove a person", a.removePerson),
 		on(a, "POST /api/people/{username}/password", administer, "set-password", "Set a person's password", a.setPassword),
+		on(a, "GET /api/people/{username}/factors", administer, "get-person-factors", "List a person's passkeys and other factors", a.getPersonFactors),
+		on(a, "DELETE /api/people/{username}/factors", administer, "reset-person-factors", "Remove all of a person's factors and end their sessions", a.resetPersonFactors),
 		on(a, "GET /api/people/{username}/sessions", administer, "list-person-sessions", "List a person's sessions", a.listPersonSessions),
 		on(a, "DELETE /api/people/{username}/sessions/{id}", administer, "end-person-session", "End a person's session", a.endPersonSession),
 

@@ -22,6 +22,7 @@ import (
 	"berth/internal/container"
 	"berth/internal/deploy"
 	"berth/internal/event"
+	"berth/internal/factor"
 	"berth/internal/gateway"
 	"berth/internal/identity"
 	"berth/internal/manifest"
@@ -92,6 +93,8 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 	s.vault, err = vault.New(vault.Config{DB: db, Events: s.events, Key: key})
 	require.NoError(tb, err)
 	base := &url.URL{Scheme: "http", Host: "localhost:8080"}
+	factors, err := factor.New(factor.Config{DB: db, Events: s.events, People: s.identity, Slots: s.vault, BaseURL: base})
+	require.NoError(tb, err)
 	images, err := registry.New(registry.Config{
 		DB: db, Events: s.events, Dir: filepath.Join(dir, "registry"), Auth: doorman{s.identity}, Key: key, BaseURL: base,
 	})
@@ -123,7 +126,7 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 	documents, err := manifest.New(manifest.Config{DB: db, Events: s.events, Deploy: s.deploy, Accounts: resolver, Vault: s.vault})
 	require.NoError(tb, err)
 	c := api.Config{
-		Identity: s.identity, Deploy: s.deploy, Registry: images, Resolver: resolver, Watcher: watcher, Webhooks: s.webhooks, Vault: s.vault,
+		Identity: s.identity, Factors: factors, Deploy: s.deploy, Registry: images, Resolver: resolver, Watcher: watcher, Webhooks: s.webhooks, Vault: s.vault,
 		Gateway: edge, Runtime: s.engine, Events: s.events, Notifier: s.notifier, BaseURL: base, DataDir: dir, Version: "1.2.3",
 		Manifest: documents,
 		Settings: []settings.Value{{Name: "BERTH_LISTEN", Value: "127.0.0.1:8080", Source: "default"}},

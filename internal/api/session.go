@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"berth/internal/cookie"
 	"berth/internal/fault"
@@ -16,19 +17,17 @@ type SessionInfo struct {
 	Via    identity.Via     `json:"via"`
 	Scope  identity.Scope   `json:"scope,omitempty" doc:"Of the API token, where there is one"`
 	Bounds *identity.Bounds `json:"bounds,omitempty" doc:"What the API token is held to, where it is"`
-}
 
-type signedIn struct {
-	Cookie http.Cookie `header:"Set-Cookie" hidden:"true"`
-	Body   SessionInfo
-}
-
-func (a *API) newSession(token secret.Text, s identity.Subject) *signedIn {
-	return &signedIn{Cookie: a.cookies.Set(cookie.Session, token.Reveal(), 0), Body: infoOf(s)}
+	Methods         []identity.Method `json:"methods,omitempty" doc:"How the session was proved"`
+	AuthenticatedAt time.Time         `json:"authenticated_at,omitzero" doc:"When that was last"`
+	PasskeyAt       time.Time         `json:"passkey_at,omitzero" doc:"When it was last by a passkey, if ever"`
 }
 
 func infoOf(s identity.Subject) SessionInfo {
-	return SessionInfo{Person: s.Person, Via: s.Via, Scope: s.Scope, Bounds: s.Bounds}
+	return SessionInfo{
+		Person: s.Person, Via: s.Via, Scope: s.Scope, Bounds: s.Bounds,
+		Methods: s.Methods, AuthenticatedAt: s.AuthenticatedAt, PasskeyAt: s.PasskeyAt,
+	}
 }
 
 // SetupState says whether the first administrator is still to be made.
@@ -52,12 +51,10 @@ type setupInput struct {
 	}
 }
 
-func (a *API) useSetupLink(ctx context.Context, in *setupInput) (*signedIn, error) {
+func (a *API) useSetupLink(ctx context.Context, in *setupInput) (*entered, error) {
 	token, s, err := a.identity.UseSetupLink(ctx, in.Body.Token, in.Body.Username, in.Body.Password, callerOf(ctx).origin)
-	if err != nil {
-		return nil, err
-	}
-	return a.newSession(token, s), nil
+	out, err := a.factors.Open(ctx, token, s, err)
+	return a.enter(ctx, out, err)
 }
 
 type signInInput struct {
@@ -67,12 +64,9 @@ type signInInput struct {
 	}
 }
 
-func (a *API) signIn(ctx context.Context, in *signInInput) (*signedIn, error) {
-	token, s, err := a.identity.SignIn(ctx, in.Body.Username, in.Body.Password, callerOf(ctx).origin)
-	if err != nil {
-		return nil, err
-	}
-	return a.newSession(token, s), nil
+func (a *API) signIn(ctx context.Context, in *signInInput) (*entered, error) {
+	out, err := a.factors.SignIn(ctx, in.Body.Username, in.Body.Password, callerOf(ctx).origin)
+	return a.enter(ctx, out, err)
 }
 
 func (a *API) getSession(ctx context.Context, _ *struct{}) (*output[SessionInfo], error) {

@@ -28,6 +28,7 @@ const (
 	TooLarge                    // over a stated limit
 	TooOften                    // over a rate limit; try later
 	NotNow                      // a part it needs is away; try later
+	NotProved                   // somebody is signed in, and must prove again, or better, who they are
 )
 
 func (k Kind) String() string {
@@ -50,6 +51,8 @@ func (k Kind) String() string {
 		return "too_many_requests"
 	case NotNow:
 		return "unavailable"
+	case NotProved:
+		return "step_up"
 	}
 	return "internal"
 }
@@ -119,6 +122,9 @@ func SignIn(format string, args ...any) *Error { return newError(Unauthenticated
 
 // Forbidden says that the one signed in may not.
 func Forbidden(format string, args ...any) *Error { return newError(Denied, format, args...) }
+
+// ProveAgain says that the one signed in must prove again who they are.
+func ProveAgain(format string, args ...any) *Error { return newError(NotProved, format, args...) }
 
 // NotFound says that there is no such thing.
 func NotFound(format string, args ...any) *Error { return newError(Missing, format, args...) }

@@ -23,6 +23,7 @@ func TestKindOf_FindsTheFirstFaultInTheChain(t *testing.T) {
 		fault.TooLarge:        fault.Large("x"),
 		fault.TooOften:        fault.Often("x"),
 		fault.NotNow:          fault.Unavailable("x"),
+		fault.NotProved:       fault.ProveAgain("x"),
 	} {
 		require.Equal(t, kind, fault.KindOf(err))
 		require.Equal(t, kind, fault.KindOf(fmt.Errorf("doing: %w", err)))
@@ -34,10 +35,10 @@ func TestKindOf_FindsTheFirstFaultInTheChain(t *testing.T) {
 
 func TestKind_HasAWordForEach(t *testing.T) {
 	words := map[string]bool{}
-	for kind := fault.Internal; kind <= fault.NotNow; kind++ {
+	for kind := fault.Internal; kind <= fault.NotProved; kind++ {
 		words[kind.String()] = true
 	}
-	require.Len(t, words, int(fault.NotNow)+1)
+	require.Len(t, words, int(fault.NotProved)+1)
 	require.Equal(t, "internal", fault.Kind(99).String())
 }
 

@@ -161,7 +161,7 @@ func grpcCode(k fault.Kind) string {
 		return "3" // INVALID_ARGUMENT
 	case fault.Unauthenticated:
 		return "16" // UNAUTHENTICATED
-	case fault.Denied:
+	case fault.Denied, fault.NotProved:
 		return "7" // PERMISSION_DENIED
 	case fault.NotNow, fault.Internal:
 		return "14" // UNAVAILABLE

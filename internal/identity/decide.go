@@ -17,6 +17,7 @@ const (
 	ActionOwnAccount                   // one's own password, sessions and tokens
 	ActionEndToken                     // end the API token one came with
 	ActionOneself                      // learn who one is, and read the API's document
+	ActionOwnFactors                   // one's own passkeys and other factors, in the session they are for
 )
 
 func (a Action) String() string {
@@ -39,6 +40,8 @@ func (a Action) String() string {
 		return "end token"
 	case ActionOneself:
 		return "oneself"
+	case ActionOwnFactors:
+		return "own factors"
 	}
 	return "nothing"
 }
@@ -56,6 +59,9 @@ func Decide(s *Subject, a Action, on On) error {
 	}
 	if s.Via == ViaLocal && (a == ActionOwnAccount || a == ActionEndToken) {
 		return fault.Forbidden("the local socket has no account of its own: sign in with \"berth login\" first")
+	}
+	if a == ActionOwnFactors && s.Via != ViaSession {
+		return fault.Forbidden("this is for whoever is signed in with a browser")
 	}
 	if s.Via == ViaToken && !scopeMay(s.Scope, a) {
 		return fault.Forbidden("this API token has the scope %q, which is not enough", s.Scope)
@@ -77,7 +83,7 @@ func knownVia(v Via) bool {
 
 func roleMay(r Role, a Action) bool {
 	switch a {
-	case ActionRead, ActionDeploy, ActionEdit, ActionPush, ActionPull, ActionOwnAccount, ActionEndToken, ActionOneself:
+	case ActionRead, ActionDeploy, ActionEdit, ActionPush, ActionPull, ActionOwnAccount, ActionOwnFactors, ActionEndToken, ActionOneself:
 		return r == RoleMember || r == RoleAdministrator
 	case ActionAdminister:
 		return r == RoleAdministrator
@@ -93,6 +99,7 @@ func scopeMay(s Scope, a Action) bool {
 		return s.level() >= ScopeDeploy.level()
 	case ActionEdit, ActionAdminister, ActionOwnAccount:
 		return s.level() >= ScopeAdmin.level()
+	case ActionOwnFactors:
 	}
 	return false
 }

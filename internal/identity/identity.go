@@ -34,8 +34,10 @@ const (
 	SignInSucceeded event.Kind = "signin.succeeded"
 	SignInFailed    event.Kind = "signin.failed"
 	SessionEnded    event.Kind = "session.ended"
-	TokenCreated    event.Kind = "token.created"
-	TokenRemoved    event.Kind = "token.removed"
+	// SessionStrengthened is that somebody proved again who they are.
+	SessionStrengthened event.Kind = "session.strengthened"
+	TokenCreated        event.Kind = "token.created"
+	TokenRemoved        event.Kind = "token.removed"
 )
 
 // Config is what a Service needs. Only DB and Events are required.
@@ -48,8 +50,10 @@ type Config struct {
 	SessionIdle time.Duration
 	// SessionLifetime is how long a session lives at most; 0 means 30 days.
 	SessionLifetime time.Duration
-	Clock           func() time.Time // time.Now when nil
-	Log             *slog.Logger
+	// SecondFactor says who must have a second factor; nobody when empty.
+	SecondFactor Requirement
+	Clock        func() time.Time // time.Now when nil
+	Log          *slog.Logger
 }
 
 // Service keeps people. Its methods may be called from many goroutines.
@@ -60,6 +64,8 @@ type Service struct {
 	clock    func() time.Time
 	idle     time.Duration
 	lifetime time.Duration
+
+	requirement Requirement
 
 	passwords passwords
 	limits    *limits
@@ -94,6 +100,11 @@ func New(c Config) (*Service, error) {
 	if c.SessionIdle < 0 || c.SessionLifetime < 0 {
 		return nil, errors.New("identity: a session's limits must be above zero")
 	}
+	switch c.SecondFactor {
+	case "", RequireOfNobody, RequireOfAdministrators, RequireOfEverybody:
+	default:
+		return nil, fmt.Errorf("identity: a second factor can't be required of %q", c.SecondFactor)
+	}
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
@@ -104,7 +115,7 @@ func New(c Config) (*Service, error) {
 	_, _ = rand.Read(key) // never fails: the documentation of crypto/rand
 	return &Service{
 		db: c.DB, events: c.Events, log: c.Log, clock: c.Clock,
-		idle: c.SessionIdle, lifetime: c.SessionLifetime,
+		idle: c.SessionIdle, lifetime: c.SessionLifetime, requirement: c.SecondFactor,
 		passwords: newPasswords(c.PasswordCost, runtime.GOMAXPROCS(0)),
 		limits:    newLimits(),
 		sessions:  newCache(), tokens: newCache(), proofs: newCache(), proofKey: key,

@@ -29,15 +29,17 @@ func (r Role) String() string { return string(r) }
 // Person is somebody known to Berth. The ID is theirs alone for ever: somebody
 // who gets the same username later has another and inherits nothing.
 type Person struct {
-	ID          string    `json:"id"`
-	Username    string    `json:"username"`
-	DisplayName string    `json:"display_name"`
-	Email       string    `json:"email"`
-	Role        Role      `json:"role"`
-	Disabled    bool      `json:"disabled"`
-	CreatedAt   time.Time `json:"created_at"`
-	UpdatedAt   time.Time `json:"updated_at"`
-	Version     int64     `json:"version"`
+	ID          string `json:"id"`
+	Username    string `json:"username"`
+	DisplayName string `json:"display_name"`
+	Email       string `json:"email"`
+	Role        Role   `json:"role"`
+	Disabled    bool   `json:"disabled"`
+	// SecondFactor says whether they have one: a passkey, or codes from an app.
+	SecondFactor bool      `json:"second_factor"`
+	CreatedAt    time.Time `json:"created_at"`
+	UpdatedAt    time.Time `json:"updated_at"`
+	Version      int64     `json:"version"`
 }
 
 // PersonEdit is what may be changed of a person; nil leaves it as it is.

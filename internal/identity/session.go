@@ -67,7 +67,7 @@ func (s *Service) loadSession(ctx context.Context, key digest) (*cached, error) 
 		if err != nil {
 			return err
 		}
-		if p.Disabled {
+		if p.Disabled || !s.enough(p, one.Methods) {
 			return errNoSession()
 		}
 		if entry.subject, err = s.subjectOf(ctx, tx, p, one); err != nil {
@@ -146,14 +146,18 @@ func (s *Service) EndOtherSessions(ctx context.Context, subject Subject) (ended 
 }
 
 // StartSession begins a session of somebody who has proved who they are, as a
-// part of a transaction. Its token is new; a person who is disabled gets none.
+// part of a transaction. Its token is new; a person who is disabled gets none,
+// and one who has to prove more a [FactorError].
 func (s *Service) StartSession(ctx context.Context, tx *sqlite.Tx, personID string, proof Proof, from Origin) (secret.Text, Subject, error) {
-	p, _, err := personByID(ctx, tx, personID)
+	p, hash, err := personByID(ctx, tx, personID)
 	if err != nil {
 		return secret.Text{}, Subject{}, err
 	}
 	if p.Disabled {
 		return secret.Text{}, Subject{}, errNoSession()
+	}
+	if err := s.short(p, hash, proof); err != nil {
+		return secret.Text{}, Subject{}, err
 	}
 	return s.startSession(ctx, tx, p, proof, from)
 }

@@ -46,19 +46,34 @@ func (r *sessionRow) session() Session {
 }
 
 func insertSession(ctx context.Context, tx *sqlite.Tx, one Session, hash digest) error {
-	methods := make([]string, len(one.Methods))
-	for i, m := range one.Methods {
-		methods[i] = string(m)
-	}
 	_, err := tx.ExecContext(ctx, `
 		INSERT INTO sessions (id, token_hash, person_id, address, user_agent, provider, identity_id, methods, upstream_sid,
 			created_at, last_seen_at, expires_at, authenticated_at, passkey_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		one.ID, hash[:], one.PersonID, one.Address, one.UserAgent, one.Provider,
-		sql.NullString{String: one.identityID, Valid: one.identityID != ""}, strings.Join(methods, " "), one.upstreamSID,
+		sql.NullString{String: one.identityID, Valid: one.identityID != ""}, joined(one.Methods), one.upstreamSID,
 		sqlite.Millis(one.CreatedAt), sqlite.Millis(one.LastSeenAt), sqlite.Millis(one.ExpiresAt), sqlite.Millis(one.AuthenticatedAt),
 		sql.NullInt64{Int64: sqlite.Millis(one.PasskeyAt), Valid: !one.PasskeyAt.IsZero()})
 	return err
+}
+
+// strengthenSession writes what a proof changes of a session.
+func strengthenSession(ctx context.Context, tx *sqlite.Tx, one Session, hash digest) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE sessions
+		SET token_hash = ?, methods = ?, authenticated_at = ?, passkey_at = ?
+		WHERE id = ?`,
+		hash[:], joined(one.Methods), sqlite.Millis(one.AuthenticatedAt),
+		sql.NullInt64{Int64: sqlite.Millis(one.PasskeyAt), Valid: !one.PasskeyAt.IsZero()}, one.ID)
+	return err
+}
+
+func joined(methods []Method) string {
+	list := make([]string, len(methods))
+	for i, m := range methods {
+		list[i] = string(m)
+	}
+	return strings.Join(list, " ")
 }
 
 func sessionByHash(ctx context.Context, tx *sqlite.Tx, hash digest) (Session, Person, error) {

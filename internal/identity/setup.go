@@ -43,8 +43,9 @@ func (s *Service) SetupLink(ctx context.Context) (secret.Text, error) {
 	return token, nil
 }
 
-// UseSetupLink makes the first administrator and signs them in. The token
-// works once, and not at all when there is somebody by then.
+// UseSetupLink makes the first administrator and signs them in, or says by a
+// [FactorError] that they have to set up a second factor first. The token works
+// once, and not at all when there is somebody by then.
 func (s *Service) UseSetupLink(ctx context.Context, token secret.Text, username string, password secret.Text, from Origin) (session secret.Text, subject Subject, err error) {
 	// Looked at before the password is hashed: only who has the link may make
 	// this machine work.
@@ -57,6 +58,7 @@ func (s *Service) UseSetupLink(ctx context.Context, token secret.Text, username 
 	if err != nil {
 		return secret.Text{}, Subject{}, err
 	}
+	proof := Proof{Methods: []Method{MethodPassword}}
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		if err := s.checkSetupLink(ctx, tx, token); err != nil {
 			return err
@@ -67,11 +69,18 @@ func (s *Service) UseSetupLink(ctx context.Context, token secret.Text, username 
 		if err := s.addPerson(ctx, tx, p.Username, &p, hash); err != nil {
 			return err
 		}
-		if session, subject, err = s.startSession(ctx, tx, p, Proof{Methods: []Method{MethodPassword}}, from); err != nil {
+		// The person stays, also where they have to set up a factor first.
+		if !s.enough(p, proof.Methods) {
+			return nil
+		}
+		if session, subject, err = s.startSession(ctx, tx, p, proof, from); err != nil {
 			return err
 		}
-		return s.recordSignIn(ctx, tx, SignInSucceeded, p, from, ViaSession)
+		return s.recordSignIn(ctx, tx, SignInSucceeded, p, from, ViaSession, proof.Methods...)
 	})
+	if err == nil {
+		err = s.short(p, hash, proof)
+	}
 	if err != nil {
 		return secret.Text{}, Subject{}, err
 	}

@@ -17,7 +17,8 @@ import (
 // errWrong is the one answer to every wrong sign-in, whatever was wrong.
 func errWrong() error { return fault.SignIn("the username or the password is wrong") }
 
-// SignIn starts a session for whoever knows the password. A name nobody has, a
+// SignIn starts a session for whoever knows the password; a [FactorError] goes
+// on from there when that is not enough. A name nobody has, a
 // disabled account and a wrong password give the same answer in the same time.
 // How often it may be tried is bounded: a fault of kind TooOften says how long
 // to wait.
@@ -30,10 +31,13 @@ func (s *Service) SignIn(ctx context.Context, username string, password secret.T
 		if p, err = s.unchanged(ctx, tx, p.ID, hash); err != nil {
 			return err
 		}
+		if err := s.short(p, hash, Proof{Methods: []Method{MethodPassword}}); err != nil {
+			return err
+		}
 		if token, subject, err = s.startSession(ctx, tx, p, Proof{Methods: []Method{MethodPassword}}, from); err != nil {
 			return err
 		}
-		return s.recordSignIn(ctx, tx, SignInSucceeded, p, from, ViaSession)
+		return s.recordSignIn(ctx, tx, SignInSucceeded, p, from, ViaSession, MethodPassword)
 	})
 	if err != nil {
 		return secret.Text{}, Subject{}, err
@@ -83,11 +87,17 @@ func (s *Service) provePassword(ctx context.Context, key digest, username string
 	if err != nil {
 		return Subject{}, err
 	}
+	if !s.enough(p, []Method{MethodPassword}) {
+		return Subject{}, s.refusePassword(ctx, p, from)
+	}
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		if p, err = s.unchanged(ctx, tx, p.ID, hash); err != nil {
 			return err
 		}
-		return s.recordSignIn(ctx, tx, SignInSucceeded, p, from, ViaPassword)
+		if err := s.short(p, hash, Proof{Methods: []Method{MethodPassword}}); err != nil {
+			return err
+		}
+		return s.recordSignIn(ctx, tx, SignInSucceeded, p, from, ViaPassword, MethodPassword)
 	})
 	if err != nil {
 		return Subject{}, err
@@ -95,6 +105,18 @@ func (s *Service) provePassword(ctx context.Context, key digest, username string
 	subject := Subject{Person: p, Via: ViaPassword}
 	s.proofs.put(key, &cached{subject: subject, expires: s.now().Add(proofLives)}, epoch)
 	return subject, nil
+}
+
+// refusePassword is for those whose password alone is not enough: with every
+// single request there is no second step.
+func (s *Service) refusePassword(ctx context.Context, p Person, from Origin) error {
+	err := s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		return s.recordSignIn(ctx, tx, SignInFailed, p, from, ViaPassword, MethodPassword)
+	})
+	if err != nil {
+		return err
+	}
+	return fault.SignIn("this account needs a second factor, which can't be asked for here: give an API token in the place of the password")
 }
 
 // proofOf names a username with its password in memory without keeping them.
@@ -115,12 +137,7 @@ func (s *Service) ChangePassword(ctx context.Context, subject Subject, old, fres
 	if err := checkNewPassword(subject.Person.Username, fresh); err != nil {
 		return err
 	}
-	// An origin of its own: whoever took over a session guesses no faster than
-	// at the door, and nobody at the door is in the person's way here.
-	p, was, err := s.prove(ctx, subject.Person.Username, old, Origin{Address: "password change"})
-	if fault.KindOf(err) == fault.Unauthenticated {
-		return fault.InvalidFields([]fault.Field{{Name: "old", Message: "is not your password"}})
-	}
+	p, was, err := s.proveOwn(ctx, subject, "old", old)
 	if err != nil {
 		return err
 	}
@@ -206,12 +223,14 @@ type aboutSignIn struct {
 	Address   string `json:"address,omitempty"`
 	UserAgent string `json:"user_agent,omitempty"`
 	Via       Via    `json:"via,omitempty"`
+	// Methods are how it was proved, or, of a failed one, what failed.
+	Methods []Method `json:"methods,omitempty"`
 }
 
-func (s *Service) recordSignIn(ctx context.Context, tx *sqlite.Tx, kind event.Kind, p Person, from Origin, via Via) error {
+func (s *Service) recordSignIn(ctx context.Context, tx *sqlite.Tx, kind event.Kind, p Person, from Origin, via Via, methods ...Method) error {
 	return s.record(ctx, tx, kind, p.Username, aboutSignIn{
 		Person: p.ID, Username: p.Username, Address: from.host(),
-		UserAgent: shortened(from.UserAgent, 256), Via: via,
+		UserAgent: shortened(from.UserAgent, 256), Via: via, Methods: methods,
 	})
 }
 

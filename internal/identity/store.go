@@ -11,7 +11,7 @@ import (
 )
 
 const personColumns = `people.id, people.username, people.display_name, people.email, people.role,
-		people.disabled_at, people.created_at, people.updated_at, people.version`
+		people.second_factor, people.disabled_at, people.created_at, people.updated_at, people.version`
 
 // personRow is where a person's columns are read into.
 type personRow struct {
@@ -21,7 +21,7 @@ type personRow struct {
 }
 
 func (r *personRow) into() []any {
-	return []any{&r.ID, &r.Username, &r.DisplayName, &r.Email, &r.Role, &r.disabled, &r.created, &r.updated, &r.Version}
+	return []any{&r.ID, &r.Username, &r.DisplayName, &r.Email, &r.Role, &r.SecondFactor, &r.disabled, &r.created, &r.updated, &r.Version}
 }
 
 func (r *personRow) person() Person {
@@ -121,6 +121,27 @@ func updatePassword(ctx context.Context, tx *sqlite.Tx, id string, hash []byte, 
 		SET password_hash = ?, updated_at = ?
 		WHERE id = ?`, hash, sqlite.Millis(now), id)
 	return err
+}
+
+func updateSecondFactor(ctx context.Context, tx *sqlite.Tx, id string, has bool, now time.Time) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE people
+		SET second_factor = ?, updated_at = ?
+		WHERE id = ?`, has, sqlite.Millis(now), id)
+	return err
+}
+
+func hasPassword(ctx context.Context, tx *sqlite.Tx, id string) (has bool, err error) {
+	err = tx.QueryRowContext(ctx, `
+		SELECT EXISTS (SELECT 1 FROM people WHERE id = ? AND password_hash IS NOT NULL)`, id).Scan(&has)
+	return has, err
+}
+
+func hasWayIn(ctx context.Context, tx *sqlite.Tx, id string) (has bool, err error) {
+	err = tx.QueryRowContext(ctx, `
+		SELECT EXISTS (SELECT 1 FROM people WHERE id = ?1 AND password_hash IS NOT NULL)
+			OR EXISTS (SELECT 1 FROM identities WHERE person_id = ?1)`, id).Scan(&has)
+	return has, err
 }
 
 func deletePerson(ctx context.Context, tx *sqlite.Tx, id string) error {

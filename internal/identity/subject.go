@@ -103,8 +103,10 @@ type Proof struct {
 }
 
 // Strong says whether a session began, or was strengthened, with two factors.
-func (s *Subject) Strong() bool {
-	has := func(m Method) bool { return slices.Contains(s.Methods, m) }
+func (s *Subject) Strong() bool { return strong(s.Methods) }
+
+func strong(methods []Method) bool {
+	has := func(m Method) bool { return slices.Contains(methods, m) }
 	return has(MethodPasskey) || has(MethodMFA) || (has(MethodPassword) || has(MethodProvider)) && (has(MethodTOTP) || has(MethodRecovery))
 }
 

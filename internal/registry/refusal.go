@@ -62,7 +62,7 @@ func codeOf(k fault.Kind) (status int, code string) {
 		return http.StatusBadRequest, "UNSUPPORTED"
 	case fault.Unauthenticated:
 		return http.StatusUnauthorized, "UNAUTHORIZED"
-	case fault.Denied:
+	case fault.Denied, fault.NotProved:
 		return http.StatusForbidden, "DENIED"
 	case fault.Missing:
 		return http.StatusNotFound, "NAME_UNKNOWN"

@@ -22,6 +22,7 @@ import (
 	"berth/internal/api"
 	"berth/internal/deploy"
 	"berth/internal/event"
+	"berth/internal/factor"
 	"berth/internal/gateway"
 	"berth/internal/identity"
 	"berth/internal/manifest"
@@ -53,6 +54,7 @@ type Server struct {
 	db       *sqlite.DB
 	events   *event.Log
 	identity *identity.Service
+	factors  *factor.Service
 	vault    *vault.Vault
 	registry *registry.Registry
 	resolver *registry.Resolver
@@ -149,7 +151,16 @@ func (s *Server) openStore(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.identity, err = identity.New(identity.Config{DB: s.db, Events: s.events, Clock: s.clock, Log: s.log})
+	s.identity, err = identity.New(identity.Config{
+		DB: s.db, Events: s.events, SessionIdle: s.settings.SessionIdle, SessionLifetime: s.settings.SessionLifetime,
+		SecondFactor: identity.Requirement(s.settings.SecondFactor), Clock: s.clock, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.factors, err = factor.New(factor.Config{
+		DB: s.db, Events: s.events, People: s.identity, Slots: s.vault, BaseURL: s.settings.BaseURL, Clock: s.clock, Log: s.log,
+	})
 	return err
 }
 
@@ -245,7 +256,7 @@ func (s *Server) buildServing(context.Context) error {
 		return err
 	}
 	s.api, err = api.New(api.Config{ //nolint:contextcheck // nothing is served yet: requests bring their own
-		Identity: s.identity, Deploy: s.deploy, Registry: s.registry, Resolver: s.resolver, Watcher: s.watcher, Webhooks: s.webhooks, Vault: s.vault,
+		Identity: s.identity, Factors: s.factors, Deploy: s.deploy, Registry: s.registry, Resolver: s.resolver, Watcher: s.watcher, Webhooks: s.webhooks, Vault: s.vault,
 		Gateway: s.gateway, Runtime: s.engine, Events: s.events, Notifier: s.notifier,
 		Manifest: s.manifest,
 		BaseURL:  s.settings.BaseURL, DataDir: s.settings.DataDir, Version: s.version, Settings: s.settings.Describe(),

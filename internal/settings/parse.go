@@ -20,6 +20,9 @@ import (
 // emptying the log.
 const leastRetention = time.Hour
 
+// leastSession is the shortest that somebody can work in.
+const leastSession = time.Minute
+
 func parseBaseURL(v string) (*url.URL, error) {
 	u, err := url.Parse(v)
 	if err != nil || u.Host == "" {

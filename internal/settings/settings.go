@@ -35,8 +35,12 @@ type Settings struct {
 	Engine        string   // "auto" or a socket address
 	BindPaths     []string // of the host, that stages may mount
 	AdminPassword secret.Text
-	SeedFile      string      // a document to set a new server up from; empty for none
-	SeedIdentity  secret.Text // opens what is sealed in it
+	// SecondFactor is who must have one: nobody, administrators or everybody.
+	SecondFactor    string
+	SessionIdle     time.Duration
+	SessionLifetime time.Duration
+	SeedFile        string      // a document to set a new server up from; empty for none
+	SeedIdentity    secret.Text // opens what is sealed in it
 
 	LogLevel  slog.Level
 	LogFormat LogFormat

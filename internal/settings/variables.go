@@ -76,6 +76,29 @@ var variables = []variable{
 		set: func(s *Settings, v, _ string) (err error) { s.AdminPassword, err = parsePassword(v); return err },
 	},
 	{
+		name: "SECOND_FACTOR", help: "who must have a second factor, a passkey or codes from an app, to sign in with",
+		takes: "nobody, administrators or everybody", fallback: always("nobody"),
+		set: func(s *Settings, v, _ string) error {
+			return oneOf(v, map[string]string{"nobody": "nobody", "administrators": "administrators", "everybody": "everybody"}, &s.SecondFactor)
+		},
+	},
+	{
+		name: "SESSION_IDLE", help: "how long a session lasts unused",
+		takes: "a duration of 1m or more, such as 12h or 7d", fallback: always("7d"),
+		set: func(s *Settings, v, _ string) (err error) {
+			s.SessionIdle, err = parseDuration(v, leastSession)
+			return err
+		},
+	},
+	{
+		name: "SESSION_LIFETIME", help: "how long a session lasts at most",
+		takes: "a duration of 1m or more, such as 24h or 30d", fallback: always("30d"),
+		set: func(s *Settings, v, _ string) (err error) {
+			s.SessionLifetime, err = parseDuration(v, leastSession)
+			return err
+		},
+	},
+	{
 		name: "SEED_FILE", help: "configuration that a new server is set up from, as berth export gives it; once there are projects it is ignored",
 		takes: "the path of a YAML file", fallback: always(""),
 		set: func(s *Settings, v, dir string) error { s.SeedFile = absolute(v, dir); return nil },

@@ -25,6 +25,7 @@ import type { Component } from 'svelte';
 import type { Fact } from './api/types';
 import { kindWord, stepTitle } from './deployments';
 import { tagOf } from './stages';
+import { methodWords } from './words';
 
 export interface Said {
 	/** Who: a username, or what acted. */
@@ -145,6 +146,18 @@ export function say(fact: Fact, within = ''): Said {
 		case 'session.ended':
 			if (text(d, 'why') === 'expired') return said(`A session of ${person} has expired`, LogIn, { who: '' });
 			return said(text(d, 'username') && text(d, 'username') !== fact.actor ? `ended a session of ${person}` : 'signed out', LogIn);
+		case 'session.strengthened':
+			return said('proved again who they are', LogIn, { detail: methodWords((d as { methods?: string[] }).methods) });
+		case 'factor.added':
+			return said({ passkey: `added passkey ${text(d, 'name')}`, totp: 'added an app that makes codes', recovery: 'made recovery codes' }[text(d, 'factor')] ?? 'added a second factor', KeyRound);
+		case 'factor.removed':
+			return said(text(d, 'factor') === 'passkey' ? `removed passkey ${text(d, 'name')}` : 'removed an app that makes codes', KeyRound, { tone: 'bad' });
+		case 'factor.used':
+			return said('used a recovery code', KeyRound, { detail: `${text(d, 'left')} left` });
+		case 'factor.suspected':
+			return said(`Passkey ${text(d, 'name')} of ${person} may have been copied: its counter went back`, KeyRound, { who: '', tone: 'bad' });
+		case 'factor.reset':
+			return said(`removed all second factors of ${person}`, KeyRound, { tone: 'bad' });
 		case 'token.created':
 			return said(`made API token ${text(d, 'name')}`, KeyRound);
 		case 'token.removed':

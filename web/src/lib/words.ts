@@ -68,3 +68,18 @@ export function fieldWords(path: string): string {
 	if (group === 'mounts') return `Mount ${rest.join(' ')}`.trim().replace('_', ' ');
 	return field.replace(/[._]/g, ' ');
 }
+
+const methods: Record<string, string> = { password: 'password', totp: 'a code of an app', recovery: 'a recovery code', passkey: 'a passkey', provider: 'a provider', mfa: 'more than one factor there' };
+
+/** How a session was proved: "password and a code of an app". */
+export function methodWords(list: readonly string[] | null | undefined): string {
+	const words = (list ?? []).map((m) => methods[m] ?? m);
+	return words.length > 1 ? `${words.slice(0, -1).join(', ')} and ${words.at(-1)}` : (words[0] ?? 'nothing');
+}
+
+/** What somebody has beside a password: "2 passkeys, an app". */
+export function factorWords(has?: { passkeys: readonly unknown[]; totp?: unknown }): string {
+	if (!has) return '';
+	const keys = has.passkeys.length;
+	return [keys && (keys === 1 ? 'One passkey' : `${keys} passkeys`), has.totp && (keys ? 'an app that makes codes' : 'An app that makes codes')].filter(Boolean).join(', ') + '.';
+}

@@ -18,11 +18,14 @@ interface Problem {
 /** An answer that is not what was asked for. Its message is for a person. */
 export class ApiError extends Error {
 	readonly fields: FieldError[];
+	/** What is wrong, for a program: "conflict". */
+	readonly code: string;
 	constructor(
 		readonly status: number,
 		problem?: Problem
 	) {
 		super(problem?.detail || problem?.title || `The server answered ${status}.`);
+		this.code = problem?.code ?? '';
 		this.fields = (problem?.errors ?? []).map((e) => ({
 			location: (e.location ?? '').replace(/^body\./, ''),
 			message: e.message ?? ''
@@ -53,7 +56,7 @@ const session: Middleware = {
 		return request;
 	},
 	onResponse({ response, schemaPath }) {
-		if (response.status === 401 && schemaPath !== '/api/session' && schemaPath !== '/api/setup') signedOut();
+		if (response.status === 401 && !schemaPath.startsWith('/api/session') && schemaPath !== '/api/setup') signedOut();
 	}
 };
 

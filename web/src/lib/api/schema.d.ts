@@ -4,6 +4,109 @@
  */
 
 export interface paths {
+    "/api/account/factors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the own passkeys and other factors */
+        get: operations["get-factors"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/account/factors/decline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Have no passkey offered any more */
+        post: operations["decline-passkey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/account/factors/reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Say that one has read that the own factors were reset */
+        delete: operations["dismiss-factor-reset"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/account/passkeys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Add a passkey; the session has a new token then */
+        post: operations["add-passkey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/account/passkeys/question": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask for a new passkey */
+        post: operations["ask-new-passkey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/account/passkeys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove a passkey */
+        delete: operations["remove-passkey"];
+        options?: never;
+        head?: never;
+        /** Give a passkey another name */
+        patch: operations["rename-passkey"];
+        trace?: never;
+    };
     "/api/account/password": {
         parameters: {
             query?: never;
@@ -15,6 +118,23 @@ export interface paths {
         put?: never;
         /** Change the own password */
         post: operations["change-password"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/account/recovery-codes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make recovery codes in the place of those before; shown this once */
+        post: operations["new-recovery-codes"];
         delete?: never;
         options?: never;
         head?: never;
@@ -102,6 +222,41 @@ export interface paths {
         post?: never;
         /** Remove an API token */
         delete: operations["remove-token"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/account/totp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make the secret of an app that makes codes */
+        post: operations["ask-totp"];
+        /** Remove the app that makes codes */
+        delete: operations["remove-totp"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/account/totp/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let an app's codes count, by the first; the session has a new token then */
+        post: operations["add-totp"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -664,6 +819,24 @@ export interface paths {
         patch: operations["update-person"];
         trace?: never;
     };
+    "/api/people/{username}/factors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List a person's passkeys and other factors */
+        get: operations["get-person-factors"];
+        put?: never;
+        post?: never;
+        /** Remove all of a person's factors and end their sessions */
+        delete: operations["reset-person-factors"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/people/{username}/password": {
         parameters: {
             query?: never;
@@ -1191,10 +1364,183 @@ export interface paths {
         /** Say who is signed in */
         get: operations["get-session"];
         put?: never;
-        /** Sign in */
+        /** Sign in, or begin to: what else is needed is told */
         post: operations["sign-in"];
         /** Sign out */
         delete: operations["sign-out"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/session/passkey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sign in by a passkey alone */
+        post: operations["sign-in-by-passkey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/session/passkey/question": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask any passkey, to sign in by it alone */
+        post: operations["ask-passkey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/session/second-factor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say what a sign-in under way waits for */
+        get: operations["get-sign-in"];
+        put?: never;
+        /** Finish signing in by a second factor */
+        post: operations["give-second-factor"];
+        /** Give up a sign-in under way */
+        delete: operations["give-up-sign-in"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/session/second-factor/question": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask a passkey to finish signing in */
+        post: operations["ask-second-passkey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/session/set-up/passkey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Finish signing in with a first passkey */
+        post: operations["finish-with-passkey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/session/set-up/passkey/question": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask for the first passkey */
+        post: operations["ask-first-passkey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/session/set-up/totp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make the secret of a first app that makes codes */
+        post: operations["ask-first-totp"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/session/set-up/totp/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Finish signing in with a first code */
+        post: operations["finish-with-totp"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/session/step-up": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say how to prove again who one is */
+        get: operations["get-step-up"];
+        put?: never;
+        /** Prove again who one is; the session has a new token then */
+        post: operations["step-up"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/session/step-up/question": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask a passkey to prove again who one is */
+        post: operations["ask-step-up"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1399,6 +1745,10 @@ export interface components {
             /** @example 1m30s */
             timeout?: string;
         };
+        AnswerInputBody: {
+            /** @description What navigator.credentials gave, as its toJSON has it */
+            credential: unknown;
+        };
         ApplyManifestInputBody: {
             /** @description Have the stages that the document names take up what is saved and not deployed */
             deploy?: boolean;
@@ -1438,6 +1788,14 @@ export interface components {
             /** @enum {string} */
             operator: "equals" | "contains" | "matches" | "exists";
             value?: string;
+        };
+        CodeInputBody: {
+            /** @description What the app shows now */
+            code: string;
+        };
+        Codes: {
+            /** @description Each counts once; never to be seen again */
+            codes: string[];
         };
         Comparison: {
             changes: components["schemas"]["Change"][];
@@ -1596,6 +1954,35 @@ export interface components {
             version: string;
             warnings: string[];
         };
+        Enrolment: {
+            qr: components["schemas"]["QR"];
+            /** @description To type into an app that reads no picture */
+            secret: string;
+            /**
+             * @description What the picture says
+             * @example otpauth://totp/…
+             */
+            uri: string;
+        };
+        Entry: {
+            /**
+             * Format: date-time
+             * @description When the sign-in has to begin again
+             */
+            expires_at?: string;
+            /** @description Whether to offer to set up a passkey: there is no second factor, and it was not declined */
+            offer_passkey?: boolean;
+            /** @description Who is signed in; absent while more is needed */
+            person?: components["schemas"]["Person"];
+            /** @description Made with a first factor, and shown this once */
+            recovery_codes?: string[];
+            /** @description What else is needed: one of these */
+            second_factor?: ("password" | "totp" | "recovery" | "passkey" | "provider" | "mfa")[];
+            /** @description What is to be set up first: one of these */
+            set_up?: ("password" | "totp" | "recovery" | "passkey" | "provider" | "mfa")[];
+            /** @enum {string} */
+            via?: "session" | "token" | "password" | "local";
+        };
         Event: {
             actor?: string;
             /** Format: date-time */
@@ -1608,6 +1995,18 @@ export interface components {
             kind: string;
             project?: string;
             stage?: string;
+        };
+        Factors: {
+            passkeys: components["schemas"]["Passkey"][];
+            /** @description Whether there can be passkeys: not where the base URL has an address for a host */
+            passkeys_taken: boolean;
+            recovery: components["schemas"]["Recovery"];
+            /** @description Whether the role must have a second factor */
+            required: boolean;
+            /** @description That an administrator removed them all, until that is dismissed */
+            reset?: components["schemas"]["ResetNotice"];
+            /** @description Codes from an app, where there are any */
+            totp?: components["schemas"]["TOTP"];
         };
         Flaw: {
             /**
@@ -1995,6 +2394,12 @@ export interface components {
             /** @enum {string} */
             state: "created" | "running" | "paused" | "restarting" | "exited" | "dead";
         };
+        NewPasskeyInputBody: {
+            /** @description What navigator.credentials gave, as its toJSON has it */
+            credential: unknown;
+            /** @description To know it by later, such as the device it is on */
+            name: string;
+        };
         NewToken: {
             /**
              * @description The token's text, never to be seen again
@@ -2078,6 +2483,16 @@ export interface components {
             name: string;
             value: string;
         };
+        Passkey: {
+            /** Format: date-time */
+            created_at: string;
+            id: string;
+            /** Format: date-time */
+            last_used_at?: string;
+            name: string;
+            /** @description Kept by a password manager, so that it may be on several devices */
+            synced: boolean;
+        };
         Pause: {
             by: string;
             missed?: string;
@@ -2103,6 +2518,7 @@ export interface components {
             id: string;
             /** @enum {string} */
             role: "administrator" | "member";
+            second_factor: boolean;
             /** Format: date-time */
             updated_at: string;
             username: string;
@@ -2145,7 +2561,7 @@ export interface components {
              * @description What is wrong, for a program
              * @enum {string}
              */
-            code: "internal" | "invalid" | "unauthenticated" | "forbidden" | "not_found" | "conflict" | "too_large" | "too_many_requests" | "unavailable";
+            code: "internal" | "invalid" | "unauthenticated" | "forbidden" | "not_found" | "conflict" | "too_large" | "too_many_requests" | "unavailable" | "step_up";
             /**
              * @description What is wrong, for a person
              * @example the project was changed meanwhile: load it again
@@ -2221,12 +2637,32 @@ export interface components {
             refused?: string;
             release?: components["schemas"]["Release"];
         };
+        QR: {
+            /**
+             * @description The dark squares as the path of an SVG
+             * @example M4 4h7v1h-7z
+             */
+            path: string;
+            /**
+             * Format: int64
+             * @description How many squares it is wide and high, with the quiet ground around it
+             */
+            size: number;
+        };
+        QuestionBody: {
+            /** @description What navigator.credentials takes, with its bytes in base64url (WebAuthn, section 5.1.8) */
+            options: unknown;
+        };
         Received: {
             /** @description Its id */
             delivery: string;
             reason?: string;
             /** @enum {string} */
             verdict: "accepted" | "ignored" | "refused";
+        };
+        Recovery: {
+            /** Format: int64 */
+            left: number;
         };
         RegistryAccount: {
             /** Format: date-time */
@@ -2254,6 +2690,9 @@ export interface components {
             spec_hash: string;
             stage: string;
         };
+        RenamePasskeyInputBody: {
+            name: string;
+        };
         Repository: {
             name: string;
             /** Format: date-time */
@@ -2262,6 +2701,11 @@ export interface components {
             size: number;
             /** Format: int64 */
             tags: number;
+        };
+        ResetNotice: {
+            /** Format: date-time */
+            at: string;
+            by: string;
         };
         RollBackInputBody: {
             /** @description A release's id */
@@ -2345,6 +2789,14 @@ export interface components {
              */
             recipients: string[];
         };
+        SecondFactorInputBody: {
+            /** @description From the app, or for recovery */
+            code?: string;
+            /** @description Of a passkey: what navigator.credentials gave */
+            credential?: unknown;
+            /** @enum {string} */
+            method: "passkey" | "totp" | "recovery";
+        };
         SecretRef: {
             context: string;
             name: string;
@@ -2374,15 +2826,27 @@ export interface components {
             id: string;
             /** Format: date-time */
             last_seen_at: string;
-            methods: string[];
+            methods: ("password" | "totp" | "recovery" | "passkey" | "provider" | "mfa")[];
             /** Format: date-time */
             passkey_at?: string;
             provider: string;
             user_agent: string;
         };
         SessionInfo: {
+            /**
+             * Format: date-time
+             * @description When that was last
+             */
+            authenticated_at?: string;
             /** @description What the API token is held to, where it is */
             bounds?: components["schemas"]["Bounds"];
+            /** @description How the session was proved */
+            methods?: ("password" | "totp" | "recovery" | "passkey" | "provider" | "mfa")[];
+            /**
+             * Format: date-time
+             * @description When it was last by a passkey, if ever
+             */
+            passkey_at?: string;
             person: components["schemas"]["Person"];
             /**
              * @description Of the API token, where there is one
@@ -2578,6 +3042,20 @@ export interface components {
             /** @enum {string} */
             state: "pending" | "running" | "done" | "failed" | "skipped";
         };
+        StepUp: {
+            /** @description One of these is enough; none where they only sign in at a provider */
+            methods: ("password" | "totp" | "recovery" | "passkey" | "provider" | "mfa")[];
+        };
+        StepUpInputBody: {
+            /** @description From the app, or for recovery */
+            code?: string;
+            /** @description Of a passkey: what navigator.credentials gave */
+            credential?: unknown;
+            /** @enum {string} */
+            method: "password" | "passkey" | "totp" | "recovery";
+            /** @description Of those who have no second factor */
+            password?: string;
+        };
         System: {
             /** Format: uri */
             base_url: string;
@@ -2600,6 +3078,12 @@ export interface components {
             /** @example 3h20m0s */
             uptime: string;
             version: string;
+        };
+        TOTP: {
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            last_used_at?: string;
         };
         Tag: {
             /** Format: date-time */
@@ -2721,6 +3205,17 @@ export interface components {
             path: string;
             read_only?: boolean;
         };
+        Waiting: {
+            /**
+             * Format: date-time
+             * @description When the sign-in has to begin again
+             */
+            expires_at?: string;
+            /** @description What else is needed: one of these */
+            second_factor?: ("password" | "totp" | "recovery" | "passkey" | "provider" | "mfa")[];
+            /** @description What is to be set up first: one of these */
+            set_up?: ("password" | "totp" | "recovery" | "passkey" | "provider" | "mfa")[];
+        };
         Watch: {
             before: components["schemas"]["Seen"];
             /** @enum {string} */
@@ -2788,6 +3283,215 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    "get-factors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Factors"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "decline-passkey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "dismiss-factor-reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "add-passkey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPasskeyInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "ask-new-passkey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuestionBody"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "remove-passkey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "rename-passkey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RenamePasskeyInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Passkey"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "change-password": {
         parameters: {
             query?: never;
@@ -2807,6 +3511,35 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "new-recovery-codes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Codes"];
+                };
             };
             /** @description Error */
             default: {
@@ -2985,6 +3718,95 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "ask-totp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Enrolment"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "remove-totp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "add-totp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CodeInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry"];
+                };
             };
             /** @description Error */
             default: {
@@ -4571,6 +5393,66 @@ export interface operations {
             };
         };
     };
+    "get-person-factors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                username: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Factors"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "reset-person-factors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                username: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "set-password": {
         parameters: {
             query?: never;
@@ -5855,7 +6737,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SessionInfo"];
+                    "application/json": components["schemas"]["Entry"];
                 };
             };
             /** @description Error */
@@ -5884,6 +6766,401 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "sign-in-by-passkey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AnswerInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "ask-passkey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuestionBody"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-sign-in": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Waiting"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "give-second-factor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SecondFactorInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "give-up-sign-in": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "ask-second-passkey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuestionBody"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "finish-with-passkey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPasskeyInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "ask-first-passkey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuestionBody"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "ask-first-totp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Enrolment"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "finish-with-totp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CodeInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-step-up": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StepUp"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "step-up": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StepUpInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "ask-step-up": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuestionBody"];
+                };
             };
             /** @description Error */
             default: {
@@ -5944,7 +7221,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SessionInfo"];
+                    "application/json": components["schemas"]["Entry"];
                 };
             };
             /** @description Error */

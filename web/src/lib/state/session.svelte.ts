@@ -1,5 +1,5 @@
 import { ApiError, api, done, must } from '$lib/api/client';
-import type { Person } from '$lib/api/types';
+import type { Entry, Person } from '$lib/api/types';
 
 /** Who is signed in here. */
 class Session {
@@ -20,12 +20,10 @@ class Session {
 		return this.person;
 	}
 
-	async signIn(username: string, password: string): Promise<void> {
-		this.person = (await must(api.POST('/api/session', { body: { username, password } }))).person;
-	}
-
-	async setUp(token: string, username: string, password: string): Promise<void> {
-		this.person = (await must(api.POST('/api/setup', { body: { token, username, password } }))).person;
+	/** Takes what came of a sign-in: somebody, or nobody yet. */
+	enter(came: Entry): Entry {
+		this.person = came.person;
+		return came;
 	}
 
 	async signOut(): Promise<void> {
