@@ -68,9 +68,14 @@ func (c *client) get(ctx context.Context, path string, into any) error {
 	return c.call(ctx, http.MethodGet, path, nil, into)
 }
 
-// send sends a request and gives a successful answer, whose body the caller
-// closes.
+// send sends JSON, or nothing: see sendAs.
 func (c *client) send(ctx context.Context, method, path string, body io.Reader, accept string) (*http.Response, error) {
+	return c.sendAs(ctx, method, path, body, "application/json", accept)
+}
+
+// sendAs sends a request and gives a successful answer, whose body the caller
+// closes.
+func (c *client) sendAs(ctx context.Context, method, path string, body io.Reader, kind, accept string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, c.base.String()+path, body)
 	if err != nil {
 		return nil, fmt.Errorf("make request: %w", err)
@@ -78,7 +83,7 @@ func (c *client) send(ctx context.Context, method, path string, body io.Reader, 
 	request.Header.Set("Accept", accept)
 	request.Header.Set("User-Agent", "berth/"+version())
 	if body != nil {
-		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Content-Type", kind)
 	}
 	if !c.token.Empty() {
 		request.Header.Set("Authorization", "Bearer "+c.token.Reveal())

@@ -27,6 +27,7 @@ type cli struct {
 
 	Status     statusCommand     `cmd:"" group:"apps" help:"Show projects, stages and what is live."`
 	Project    projectCommand    `cmd:"" group:"apps" help:"Projects: list, show, create, edit, remove."`
+	Volume     volumeCommand     `cmd:"" group:"apps" help:"Volumes: list, back up, restore, remove."`
 	Stage      stageCommand      `cmd:"" group:"apps" help:"Stages: show, create, edit, remove, releases, tags, metrics."`
 	Deploy     deployCommand     `cmd:"" group:"apps" help:"Deploy an image to a stage."`
 	Redeploy   redeployCommand   `cmd:"" group:"apps" help:"Deploy the live image again, with today's configuration."`

@@ -155,6 +155,12 @@ func (a *API) routes() []route {
 		on(a, "PUT /api/secrets/{context}/{name}", edit, "set-secret", "Set a secret", a.setSecret),
 		on(a, "DELETE /api/secrets/{context}/{name}", edit, "remove-secret", "Remove a secret", a.removeSecret),
 
+		on(a, "GET /api/volumes", read, "list-volumes", "List the volumes of stages, with their size and whose they are", a.listVolumes),
+		on(a, "GET /api/volumes/{volume}", read, "get-volume", "Show a volume", a.getVolume),
+		on(a, "DELETE /api/volumes/{volume}", administer, "remove-volume", "Remove a volume that nothing uses, and what is in it", a.removeVolume),
+		download(a, "GET /api/volumes/{volume}/backup", administer, "back-up-volume", "Download what is in a volume as a tar stream", a.backUpVolume),
+		upload(a, "POST /api/volumes/{volume}/restore", administer, "restore-volume", "Make a volume hold what a tar stream has", a.restoreVolume),
+
 		on(a, "GET /api/images", read, "list-images", "List the built-in registry's repositories", a.listImages),
 		on(a, "DELETE /api/images", edit, "remove-image", "Remove a repository from the built-in registry", a.removeImage),
 		on(a, "GET /api/images/tags", read.at(oneRepository), "list-image-tags", "List a repository's tags", a.listImageTags),

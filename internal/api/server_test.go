@@ -296,6 +296,12 @@ func (e *engine) Volumes(context.Context, map[string]string) ([]container.Volume
 	return nil, nil
 }
 
+func (e *engine) Volume(context.Context, string) (container.Volume, error) {
+	return container.Volume{}, container.ErrNotFound
+}
+
+func (e *engine) VolumeSizes(context.Context) (map[string]int64, error) { return nil, nil }
+
 func (e *engine) Image(context.Context, string) (container.Image, error) {
 	return container.Image{}, container.ErrNotFound
 }

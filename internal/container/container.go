@@ -107,6 +107,18 @@ type Runtime interface {
 	// RemoveVolume removes a volume and what is in it; ErrConflict when a
 	// container uses it.
 	RemoveVolume(ctx context.Context, name string) error
+	// VolumeSizes says how many bytes are in volumes; those whose driver does
+	// not tell are not among them. Engines walk through all files for it.
+	VolumeSizes(ctx context.Context) (map[string]int64, error)
+	// VolumeUsers gives the containers, running or not, that have a volume.
+	VolumeUsers(ctx context.Context, name string) ([]Container, error)
+	// ExportVolume writes what is in a volume as a tar stream: the folder
+	// itself as "./", and the rest below it. The container that it makes for
+	// that, and never starts, carries the labels; it is gone at the end.
+	ExportVolume(ctx context.Context, name string, labels map[string]string, to io.Writer) error
+	// ImportVolume puts a tar stream into a volume, over what is there, with
+	// its owners and modes. It trusts the stream: who calls has checked it.
+	ImportVolume(ctx context.Context, name string, labels map[string]string, from io.Reader) error
 
 	Close() error
 }
@@ -133,7 +145,8 @@ type Lack string
 const (
 	LacksLimits Lack = "limits" // CPU and memory limits are ignored
 	LacksStats  Lack = "stats"
-	LacksOOM    Lack = "oom" // a container ended for its memory shows only as exit code 137
+	LacksOOM    Lack = "oom"    // a container ended for its memory shows only as exit code 137
+	LacksOwners Lack = "owners" // what is exported of a volume has the owner root
 )
 
 // Pull is an image to fetch.

@@ -160,6 +160,9 @@ func (s *Service) removeOrphans(ctx context.Context, k known, list []container.C
 		stageOf[v.deployment.ID] = v.stage.ID
 	}
 	for _, c := range list {
+		if s.archives.has(c.Labels) {
+			continue
+		}
 		id := c.Labels[labelDeployment]
 		if k.runs[c.Labels[labelRun]] != "" {
 			continue

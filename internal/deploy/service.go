@@ -120,7 +120,8 @@ type Service struct {
 	restarts   restarts
 	canaries   canaries
 	watches    watches
-	picking    sync.RWMutex  // held for reading while a deployment chooses its image, for writing while one is removed
+	picking    sync.RWMutex // held for reading while a deployment chooses its image, for writing while one is removed
+	archives   archives
 	retiring   chan struct{} // holds one: the times to stop changed
 	scheduling chan struct{} // holds one: when jobs are due changed
 	counts     runCounts

@@ -278,6 +278,22 @@ func (e *engine) RemoveVolume(ctx context.Context, name string) error {
 	return tell(e, func(r container.Runtime) error { return r.RemoveVolume(ctx, name) })
 }
 
+func (e *engine) VolumeSizes(ctx context.Context) (map[string]int64, error) {
+	return ask(e, func(r container.Runtime) (map[string]int64, error) { return r.VolumeSizes(ctx) })
+}
+
+func (e *engine) VolumeUsers(ctx context.Context, name string) ([]container.Container, error) {
+	return ask(e, func(r container.Runtime) ([]container.Container, error) { return r.VolumeUsers(ctx, name) })
+}
+
+func (e *engine) ExportVolume(ctx context.Context, name string, labels map[string]string, to io.Writer) error {
+	return tell(e, func(r container.Runtime) error { return r.ExportVolume(ctx, name, labels, to) })
+}
+
+func (e *engine) ImportVolume(ctx context.Context, name string, labels map[string]string, from io.Reader) error {
+	return tell(e, func(r container.Runtime) error { return r.ImportVolume(ctx, name, labels, from) })
+}
+
 // hostPaths are the paths of this machine that stages may mount: what the
 // settings allow, but for Berth's own files, and the sockets through which a
 // container would have the whole machine.

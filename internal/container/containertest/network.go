@@ -118,9 +118,18 @@ func (s *suite) testVolumes(t *testing.T) {
 		require.ErrorIs(t, err, container.ErrNotFound)
 	})
 	t.Run("InUseStays", func(t *testing.T) {
-		s.create(t, container.Spec{Mounts: []container.Mount{{Kind: container.MountVolume, Source: name, Path: "/data"}}})
+		users, err := s.VolumeUsers(t.Context(), name)
+		require.NoError(t, err)
+		require.Empty(t, users)
+		id := s.create(t, container.Spec{Mounts: []container.Mount{{Kind: container.MountVolume, Source: name, Path: "/data"}}})
 		require.ErrorIs(t, s.RemoveVolume(t.Context(), name), container.ErrConflict)
+		users, err = s.VolumeUsers(t.Context(), name)
+		require.NoError(t, err)
+		require.Len(t, users, 1)
+		require.Equal(t, id, users[0].ID)
+		require.Equal(t, s.run, users[0].Labels[label])
 	})
+	t.Run("GoesOutAndInAsTar", func(t *testing.T) { s.testArchive(t, name) })
 	t.Run("IsRemoved", func(t *testing.T) {
 		require.NoError(t, s.RemoveVolume(t.Context(), name))
 		removed = true

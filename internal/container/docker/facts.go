@@ -148,6 +148,9 @@ func (f *facts) judge() {
 		f.info.Warnings = append(f.info.Warnings,
 			what+" are not enforced: this engine may not use the machine's cgroup controllers")
 	}
+	if f.podman {
+		f.info.Lacks = append(f.info.Lacks, container.LacksOwners)
+	}
 	if !f.noticesOOM {
 		f.info.Lacks = append(f.info.Lacks, container.LacksOOM)
 		f.info.Warnings = append(f.info.Warnings,

@@ -47,7 +47,11 @@ func (e *Engine) Inspect(ctx context.Context, id string) (container.Container, e
 
 // List gives the containers that carry all the labels.
 func (e *Engine) List(ctx context.Context, labels map[string]string) ([]container.Container, error) {
-	said, err := e.api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: labelFilters(labels)})
+	return e.list(ctx, labelFilters(labels))
+}
+
+func (e *Engine) list(ctx context.Context, filters client.Filters) ([]container.Container, error) {
+	said, err := e.api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: filters})
 	if err != nil {
 		return nil, wrap(err, "list containers")
 	}

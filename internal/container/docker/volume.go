@@ -45,3 +45,23 @@ func (e *Engine) RemoveVolume(ctx context.Context, name string) error {
 	_, err := e.api.VolumeRemove(ctx, name, client.VolumeRemoveOptions{})
 	return wrap(err, "remove volume %s", name)
 }
+
+// VolumeSizes says how many bytes are in volumes.
+func (e *Engine) VolumeSizes(ctx context.Context) (map[string]int64, error) {
+	said, err := e.api.DiskUsage(ctx, client.DiskUsageOptions{Volumes: true, Verbose: true})
+	if err != nil {
+		return nil, wrap(err, "measure volumes")
+	}
+	sizes := map[string]int64{}
+	for _, v := range said.Volumes.Items {
+		if v.UsageData != nil && v.UsageData.Size >= 0 { // less: its driver does not tell
+			sizes[v.Name] = v.UsageData.Size
+		}
+	}
+	return sizes, nil
+}
+
+// VolumeUsers gives the containers that have a volume.
+func (e *Engine) VolumeUsers(ctx context.Context, name string) ([]container.Container, error) {
+	return e.list(ctx, client.Filters{}.Add("volume", name))
+}

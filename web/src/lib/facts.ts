@@ -10,9 +10,9 @@ import CircleX from '@lucide/svelte/icons/circle-x';
 import Construction from '@lucide/svelte/icons/construction';
 import Container from '@lucide/svelte/icons/container';
 import Hand from '@lucide/svelte/icons/hand';
-import HardDrive from '@lucide/svelte/icons/hard-drive';
 import KeyRound from '@lucide/svelte/icons/key-round';
 import FileCog from '@lucide/svelte/icons/file-cog';
+import HardDrive from '@lucide/svelte/icons/hard-drive';
 import Layers from '@lucide/svelte/icons/layers';
 import LogIn from '@lucide/svelte/icons/log-in';
 import Package from '@lucide/svelte/icons/package';
@@ -96,6 +96,12 @@ export function say(fact: Fact, within = ''): Said {
 			return said(`ended the maintenance of ${place}`, Construction, { href: stagePage });
 		case 'stage.removed':
 			return said(`removed stage ${place}`, Layers, { tone: 'bad' });
+		case 'volume.backed_up':
+			return said(`backed up volume ${text(d, 'name')}`, HardDrive);
+		case 'volume.restored':
+			return said(`restored volume ${text(d, 'name')} from a backup`, HardDrive);
+		case 'volume.removed':
+			return said(`removed volume ${text(d, 'name')}`, HardDrive, { tone: 'bad' });
 		case 'deployment.state':
 			return sayState(fact, place, who || 'Berth');
 		case 'job.started':

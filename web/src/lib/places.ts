@@ -2,6 +2,7 @@ import Activity from '@lucide/svelte/icons/activity';
 import Bell from '@lucide/svelte/icons/bell';
 import Boxes from '@lucide/svelte/icons/boxes';
 import Container from '@lucide/svelte/icons/container';
+import HardDrive from '@lucide/svelte/icons/hard-drive';
 import KeyRound from '@lucide/svelte/icons/key-round';
 import Package from '@lucide/svelte/icons/package';
 import Radio from '@lucide/svelte/icons/radio';
@@ -16,6 +17,7 @@ export const places = [
 	{ href: '/images', label: 'Images', icon: Package, here: under('/images') },
 	{ href: '/sources', label: 'Sources', icon: Radio, here: under('/sources') },
 	{ href: '/secrets', label: 'Secrets', icon: KeyRound, here: under('/secrets') },
+	{ href: '/volumes', label: 'Volumes', icon: HardDrive, here: under('/volumes') },
 	{ href: '/activity', label: 'Activity', icon: Activity, here: under('/activity') },
 	{ href: '/notifications', label: 'Notifications', icon: Bell, here: under('/notifications') },
 	{ href: '/system', label: 'System', icon: Server, here: under('/system') }
