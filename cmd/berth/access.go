@@ -70,9 +70,7 @@ func allowsIn(r identity.Rule) string {
 			parts = append(parts, part.words)
 		}
 	}
-	for _, name := range w.People {
-		parts = append(parts, name)
-	}
+	parts = append(parts, w.People...)
 	for _, name := range w.Groups {
 		parts = append(parts, "group "+name)
 	}
