@@ -55,6 +55,7 @@ type cli struct {
 	People   peopleCommand   `cmd:"" group:"access" help:"People: list, add, edit, password, sessions, remove."`
 	Access   accessCommand   `cmd:"" group:"access" help:"Who may enter a stage: show, set."`
 	Group    groupCommand    `cmd:"" group:"access" help:"Groups of people: list, add, edit, remove."`
+	Provider providerCommand `cmd:"" aliases:"providers" group:"access" help:"Where people sign in, besides with a password: list, show, add, edit, check, remove."`
 	Secret   secretCommand   `cmd:"" group:"access" help:"Stored secrets: list, set, remove."`
 	Registry registryCommand `cmd:"" group:"access" help:"Accounts at other registries: list, set, remove."`
 	Webhook  webhookCommand  `cmd:"" aliases:"webhooks" group:"access" help:"Webhooks of other registries: list, add, remove, deliveries, replay."`
@@ -116,7 +117,7 @@ func (p process) run(ctx context.Context) int {
 		kong.ExplicitGroups([]kong.Group{
 			{Key: "apps", Title: "Apps:"}, {Key: "access", Title: "Access:"}, {Key: "server", Title: "Server:"},
 		}),
-		kong.Vars{"kinds": joinWords(notify.Kinds)},
+		kong.Vars{"kinds": joinWords(notify.Kinds), "presets": presetWords()},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(&p),
 		kong.BindToProvider(func() (*output, error) { return newOutput(p.stdout, p.stderr, c.JSON), nil }),

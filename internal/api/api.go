@@ -38,6 +38,7 @@ import (
 	"berth/internal/notify"
 	"berth/internal/registry"
 	"berth/internal/settings"
+	"berth/internal/signin"
 	"berth/internal/vault"
 	"berth/internal/webhook"
 )
@@ -57,6 +58,7 @@ type Config struct {
 	Events   *event.Log
 	Notifier *notify.Notifier
 	Manifest *manifest.Service
+	SignIn   *signin.Service
 
 	BaseURL *url.URL
 	// Disks gives the disks that Berth depends on, the data folder's first; that
@@ -86,6 +88,7 @@ type API struct {
 	events   *event.Log
 	notifier *notify.Notifier
 	manifest *manifest.Service
+	signin   *signin.Service
 
 	baseURL  *url.URL
 	disks    func(context.Context) []Disk
@@ -130,8 +133,8 @@ func New(c Config) (*API, error) {
 	a := &API{
 		identity: c.Identity, factors: c.Factors, deploy: c.Deploy, registry: c.Registry, resolver: c.Resolver, watcher: c.Watcher, webhooks: c.Webhooks,
 		vault: c.Vault, gateway: c.Gateway, runtime: c.Runtime, events: c.Events, notifier: c.Notifier,
-		manifest: c.Manifest,
-		baseURL:  c.BaseURL, disks: c.Disks, version: c.Version, settings: c.Settings,
+		manifest: c.Manifest, signin: c.SignIn,
+		baseURL: c.BaseURL, disks: c.Disks, version: c.Version, settings: c.Settings,
 		gatherer: c.Gatherer, web: c.Web, clock: c.Clock, log: c.Log,
 		cookies: cookie.For(c.BaseURL), started: c.Clock(),
 		streams:  streams{person: map[string]int{}},
@@ -150,7 +153,7 @@ func (c *Config) check() error {
 		"Identity": c.Identity == nil, "Factors": c.Factors == nil, "Deploy": c.Deploy == nil, "Registry": c.Registry == nil,
 		"Resolver": c.Resolver == nil, "Watcher": c.Watcher == nil, "Webhooks": c.Webhooks == nil, "Vault": c.Vault == nil, "Gateway": c.Gateway == nil,
 		"Runtime": c.Runtime == nil, "Events": c.Events == nil, "BaseURL": c.BaseURL == nil,
-		"Notifier": c.Notifier == nil, "Manifest": c.Manifest == nil,
+		"Notifier": c.Notifier == nil, "Manifest": c.Manifest == nil, "SignIn": c.SignIn == nil,
 	} {
 		if missing {
 			return errors.New("api: no " + name)
@@ -181,6 +184,7 @@ func (a *API) newBase() http.Handler {
 	mux.HandleFunc("/health", a.health)
 	mux.Handle("/metrics", a.identify(http.HandlerFunc(a.guardedMetrics)))
 	mux.Handle("/v2/", a.registry.Handler())
+	mux.Handle("/auth/{provider}/", a.signin.Handler(signInEdge{a}))
 	mux.Handle("/", a.web)
 	return a.recovered(a.sameSite(mux))
 }

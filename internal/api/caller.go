@@ -23,6 +23,7 @@ type caller struct {
 	// they make nobody of it.
 	attempt  secret.Text
 	question secret.Text
+	browser  secret.Text // what it is known by between a provider and here
 	control  *http.ResponseController
 }
 
@@ -66,7 +67,7 @@ func (c *caller) bodyRead() {
 // Authorization header, else by the session cookie.
 func (a *API) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := &caller{origin: originOf(r), control: http.NewResponseController(w)}
+		c := &caller{origin: originOf(r), browser: a.signin.ReadBrowser(r), control: http.NewResponseController(w)}
 		c.subject, c.refused = a.subjectOf(r)
 		c.attempt, c.question = a.brought(r, attemptCookie), a.brought(r, questionCookie)
 		known := r.WithContext(context.WithValue(r.Context(), callerKey{}, c))

@@ -20,6 +20,7 @@ import (
 	"berth/internal/notify"
 	"berth/internal/registry"
 	"berth/internal/settings"
+	"berth/internal/signin"
 	"berth/internal/webhook"
 )
 
@@ -127,6 +128,8 @@ var enums = []struct{ of, schema reflect.Type }{
 	enum[notify.State, deliveryStates](),
 	enum[registry.Interval, interval](),
 	enum[registry.SourceState, sourceStates](),
+	enum[signin.Preset, presets](),
+	enum[signin.Reason, refusals](),
 	enum[webhook.Source, webhookSources](),
 	enum[webhook.Verdict, verdicts](),
 	enum[identity.Role, roles](),
@@ -168,6 +171,8 @@ type (
 	interval         struct{}
 	sourceStates     struct{}
 	webhookSources   struct{}
+	presets          struct{}
+	refusals         struct{}
 	verdicts         struct{}
 	lacks            struct{}
 	roles            struct{}
@@ -255,6 +260,16 @@ func (sourceStates) Schema(huma.Registry) *huma.Schema {
 }
 
 func (webhookSources) Schema(huma.Registry) *huma.Schema { return oneOf(webhook.Sources...) }
+
+func (presets) Schema(huma.Registry) *huma.Schema {
+	names := make([]signin.Preset, len(signin.Presets))
+	for i, info := range signin.Presets {
+		names[i] = info.Preset
+	}
+	return oneOf(names...)
+}
+
+func (refusals) Schema(huma.Registry) *huma.Schema { return oneOf(signin.Reasons...) }
 
 func (verdicts) Schema(huma.Registry) *huma.Schema {
 	return oneOf(webhook.Accepted, webhook.Ignored, webhook.Refused)

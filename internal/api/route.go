@@ -88,6 +88,21 @@ func (a *API) routes() []route {
 		on(a, "POST /api/account/tokens", own, "create-token", "Make an API token; its text is shown this once", a.createToken),
 		on(a, "DELETE /api/account/tokens/{id}", may(identity.ActionEndToken), "remove-token", "Remove an API token", a.removeToken),
 
+		on(a, "GET /api/account/identities", own, "list-identities", "List how providers know oneself", a.listIdentities),
+		on(a, "POST /api/account/identities", own, "link-identity", "Begin to link another identity: go to the provider", a.linkIdentity),
+		on(a, "DELETE /api/account/identities/{id}", own, "unlink-identity", "Unlink an identity; the last way in stays", a.unlinkIdentity),
+
+		on(a, "GET /api/sign-in", public, "get-sign-in-page", "Say which providers the sign-in page shows", a.getSignInPage),
+		on(a, "GET /api/providers", administer, "list-providers", "List the providers where people sign in", a.listProviders),
+		on(a, "POST /api/providers", administer, "create-provider", "Add a provider", a.createProvider),
+		on(a, "GET /api/providers/{provider}", administer, "get-provider", "Show a provider", a.getProvider),
+		on(a, "PATCH /api/providers/{provider}", administer, "update-provider", "Change a provider", a.updateProvider),
+		on(a, "DELETE /api/providers/{provider}", administer, "remove-provider", "Remove a provider, and end the sessions that came by it", a.removeProvider),
+		on(a, "POST /api/providers/{provider}/check", administer, "check-provider", "Ask a provider for its metadata and say what is in it", a.checkProvider),
+		on(a, "POST /api/providers/{provider}/test", administer, "test-provider", "Begin to sign in at a provider without anything coming of it: go there", a.testProvider),
+		on(a, "GET /api/provider-presets", administer, "list-provider-presets", "List what is known of kinds of providers, and who can always sign in without one", a.listProviderPresets),
+		on(a, "GET /api/provider-tests/{id}", administer, "get-provider-test", "Show what a test of a provider came to", a.getProviderTest),
+
 		on(a, "GET /api/people", administer, "list-people", "List people", a.listPeople),
 		on(a, "POST /api/people", administer, "create-person", "Add a person", a.createPerson),
 		on(a, "GET /api/people/{username}", administer, "get-person", "Show a person", a.getPerson),
@@ -98,6 +113,9 @@ func (a *API) routes() []route {
 		on(a, "DELETE /api/people/{username}/factors", administer, "reset-person-factors", "Remove all of a person's factors and end their sessions", a.resetPersonFactors),
 		on(a, "GET /api/people/{username}/sessions", administer, "list-person-sessions", "List a person's sessions", a.listPersonSessions),
 		on(a, "DELETE /api/people/{username}/sessions/{id}", administer, "end-person-session", "End a person's session", a.endPersonSession),
+
+		on(a, "GET /api/people/{username}/identities", administer, "list-person-identities", "List how providers know a person", a.listPersonIdentities),
+		on(a, "DELETE /api/people/{username}/identities/{id}", administer, "unlink-person-identity", "Unlink a person's identity; the last way in stays", a.unlinkPersonIdentity),
 
 		// Whoever may say who enters a stage may see which groups there are.
 		on(a, "GET /api/groups", read, "list-groups", "List the groups that Berth keeps", a.listGroups),
@@ -244,7 +262,7 @@ func newOperation(pattern, id, summary string) huma.Operation {
 	switch id {
 	case "start-deployment", "redeploy", "roll-back", "poll-source", "receive-webhook", "replay-delivery", "promote", "approve-deployment", "run-job":
 		o.DefaultStatus = http.StatusAccepted
-	case "create-person", "create-group", "create-project", "create-stage", "create-token", "create-webhook", "create-channel":
+	case "create-person", "create-group", "create-project", "create-stage", "create-token", "create-webhook", "create-channel", "create-provider":
 		o.DefaultStatus = http.StatusCreated
 	case "plan-manifest", "apply-manifest":
 		o.MaxBodyBytes = maxManifestBytes

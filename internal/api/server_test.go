@@ -30,6 +30,7 @@ import (
 	"berth/internal/registry"
 	"berth/internal/secret"
 	"berth/internal/settings"
+	"berth/internal/signin"
 	"berth/internal/sqlite"
 	"berth/internal/vault"
 	"berth/internal/webhook"
@@ -48,6 +49,7 @@ type server struct {
 	vault    *vault.Vault
 	webhooks *webhook.Service
 	notifier *notify.Notifier
+	signin   *signin.Service
 	engine   *engine
 	// hostFolder is the one folder of the host that stages may mount; it is not made.
 	hostFolder string
@@ -125,8 +127,10 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 
 	documents, err := manifest.New(manifest.Config{DB: db, Events: s.events, Deploy: s.deploy, Accounts: resolver, Vault: s.vault})
 	require.NoError(tb, err)
+	s.signin, err = signin.New(signin.Config{DB: db, Events: s.events, Secrets: s.vault, Identity: s.identity, BaseURL: base})
+	require.NoError(tb, err)
 	c := api.Config{
-		Identity: s.identity, Factors: factors, Deploy: s.deploy, Registry: images, Resolver: resolver, Watcher: watcher, Webhooks: s.webhooks, Vault: s.vault,
+		SignIn: s.signin, Identity: s.identity, Factors: factors, Deploy: s.deploy, Registry: images, Resolver: resolver, Watcher: watcher, Webhooks: s.webhooks, Vault: s.vault,
 		Gateway: edge, Runtime: s.engine, Events: s.events, Notifier: s.notifier, BaseURL: base, DataDir: dir, Version: "1.2.3",
 		Manifest: documents,
 		Settings: []settings.Value{{Name: "BERTH_LISTEN", Value: "127.0.0.1:8080", Source: "default"}},

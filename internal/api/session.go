@@ -17,6 +17,8 @@ type SessionInfo struct {
 	Via    identity.Via     `json:"via"`
 	Scope  identity.Scope   `json:"scope,omitempty" doc:"Of the API token, where there is one"`
 	Bounds *identity.Bounds `json:"bounds,omitempty" doc:"What the API token is held to, where it is"`
+	// Provider is where the session began.
+	Provider string `json:"provider,omitempty" doc:"Where the session began: local, or a provider's slug"`
 
 	Methods         []identity.Method `json:"methods,omitempty" doc:"How the session was proved"`
 	AuthenticatedAt time.Time         `json:"authenticated_at,omitzero" doc:"When that was last"`
@@ -25,7 +27,7 @@ type SessionInfo struct {
 
 func infoOf(s identity.Subject) SessionInfo {
 	return SessionInfo{
-		Person: s.Person, Via: s.Via, Scope: s.Scope, Bounds: s.Bounds,
+		Person: s.Person, Via: s.Via, Scope: s.Scope, Bounds: s.Bounds, Provider: s.Provider,
 		Methods: s.Methods, AuthenticatedAt: s.AuthenticatedAt, PasskeyAt: s.PasskeyAt,
 	}
 }

@@ -181,8 +181,8 @@ func put[K comparable, V any](m map[K]V, key K, value V) {
 	m[key] = value
 }
 
-// host is the address without its port.
-func (o Origin) host() string {
+// Host is the address without its port.
+func (o Origin) Host() string {
 	if with, err := netip.ParseAddrPort(o.Address); err == nil {
 		return with.Addr().Unmap().WithZone("").String()
 	}
@@ -192,16 +192,16 @@ func (o Origin) host() string {
 	return shortened(o.Address, 64)
 }
 
-// limitKey is what counts as one address: of IPv6 the network of 64 bits that
+// Network is what counts as one address: of IPv6 the network of 64 bits that
 // one subscriber gets (RFC 6177).
-func (o Origin) limitKey() string {
-	addr, err := netip.ParseAddr(o.host())
+func (o Origin) Network() string {
+	addr, err := netip.ParseAddr(o.Host())
 	if err != nil || addr.Is4() {
-		return o.host()
+		return o.Host()
 	}
 	network, err := addr.Prefix(64)
 	if err != nil {
-		return o.host()
+		return o.Host()
 	}
 	return network.String()
 }

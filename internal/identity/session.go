@@ -177,7 +177,7 @@ func (s *Service) startSession(ctx context.Context, tx *sqlite.Tx, p Person, pro
 	token := newSecret("")
 	one := Session{
 		ID: sqlite.NewID(now), PersonID: p.ID,
-		Address: from.host(), UserAgent: shortened(from.UserAgent, 256),
+		Address: from.Host(), UserAgent: shortened(from.UserAgent, 256),
 		Provider: cmp.Or(proof.Provider, ProviderLocal), Methods: proof.Methods, identityID: proof.IdentityID, upstreamSID: proof.UpstreamSID,
 		CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(s.lifetime), AuthenticatedAt: now,
 	}

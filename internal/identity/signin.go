@@ -71,7 +71,7 @@ func (s *Service) Authenticate(ctx context.Context, username string, password se
 	}
 	// A client that opens ten connections at once sends ten of the same; they
 	// are one attempt. It goes on for the others when the first one hangs up.
-	attempt := string(key[:]) + from.limitKey()
+	attempt := string(key[:]) + from.Network()
 	proved, err, _ := s.proving.Do(attempt, func() (any, error) {
 		return s.provePassword(context.WithoutCancel(ctx), key, username, password, from)
 	})
@@ -162,7 +162,7 @@ func (s *Service) prove(ctx context.Context, username string, password secret.Te
 	if err != nil {
 		return Person{}, nil, err
 	}
-	attempt, wait := s.limits.begin(name, from.limitKey(), known, s.now())
+	attempt, wait := s.limits.begin(name, from.Network(), known, s.now())
 	if wait > 0 {
 		return Person{}, nil, fault.Often("too many attempts to sign in: wait %s", spoken(wait)).After(wait)
 	}
@@ -196,7 +196,7 @@ func (s *Service) credentials(ctx context.Context, name string, from Origin) (p 
 		if err != nil {
 			return err
 		}
-		known, err = hasSessionFrom(ctx, tx, p.ID, from.host())
+		known, err = hasSessionFrom(ctx, tx, p.ID, from.Host())
 		return err
 	})
 	if p.Disabled {
@@ -229,7 +229,7 @@ type aboutSignIn struct {
 
 func (s *Service) recordSignIn(ctx context.Context, tx *sqlite.Tx, kind event.Kind, p Person, from Origin, via Via, methods ...Method) error {
 	return s.record(ctx, tx, kind, p.Username, aboutSignIn{
-		Person: p.ID, Username: p.Username, Address: from.host(),
+		Person: p.ID, Username: p.Username, Address: from.Host(),
 		UserAgent: shortened(from.UserAgent, 256), Via: via, Methods: methods,
 	})
 }

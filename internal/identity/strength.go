@@ -249,7 +249,7 @@ func (s *Service) GuessFactor(personID string) (Guess, error) {
 // GuessPasskey asks for a try at a passkey from where a request came. No
 // account counts them: whose it is, only a right one says.
 func (s *Service) GuessPasskey(from Origin) (Guess, error) {
-	return s.guess("passkey", from.limitKey())
+	return s.guess("passkey", from.Network())
 }
 
 func (s *Service) guess(account, address string) (Guess, error) {

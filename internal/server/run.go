@@ -41,6 +41,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	keepers.run("engine", func() error { return s.engine.Run(keeping) })
 	keepers.run("identity", func() error { return s.identity.Run(keeping) })
 	keepers.run("factors", func() error { return s.factors.Run(keeping) })
+	keepers.run("sign-in", func() error { return s.signin.Run(keeping) })
 	keepers.run("registry", func() error { return s.registry.Run(keeping) })
 	keepers.run("gateway", func() error { return s.gateway.Run(keeping) })
 	keepers.run("notifications", func() error { return s.notifier.Run(keeping) })

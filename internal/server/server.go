@@ -29,6 +29,7 @@ import (
 	"berth/internal/notify"
 	"berth/internal/registry"
 	"berth/internal/settings"
+	"berth/internal/signin"
 	"berth/internal/sqlite"
 	"berth/internal/vault"
 	"berth/internal/webhook"
@@ -64,6 +65,7 @@ type Server struct {
 	deploy   *deploy.Service
 	notifier *notify.Notifier
 	manifest *manifest.Service
+	signin   *signin.Service
 	gateway  *gateway.Gateway
 	api      *api.API
 
@@ -160,6 +162,12 @@ func (s *Server) openStore(ctx context.Context) (err error) {
 	}
 	s.factors, err = factor.New(factor.Config{
 		DB: s.db, Events: s.events, People: s.identity, Slots: s.vault, BaseURL: s.settings.BaseURL, Clock: s.clock, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.signin, err = signin.New(signin.Config{
+		DB: s.db, Events: s.events, Secrets: s.vault, Identity: s.identity, BaseURL: s.settings.BaseURL, Clock: s.clock, Log: s.log,
 	})
 	return err
 }
@@ -258,9 +266,9 @@ func (s *Server) buildServing(context.Context) error {
 	s.api, err = api.New(api.Config{ //nolint:contextcheck // nothing is served yet: requests bring their own
 		Identity: s.identity, Factors: s.factors, Deploy: s.deploy, Registry: s.registry, Resolver: s.resolver, Watcher: s.watcher, Webhooks: s.webhooks, Vault: s.vault,
 		Gateway: s.gateway, Runtime: s.engine, Events: s.events, Notifier: s.notifier,
-		Manifest: s.manifest,
-		BaseURL:  s.settings.BaseURL, DataDir: s.settings.DataDir, Version: s.version, Settings: s.settings.Describe(),
-		Gatherer: gatherer(s.version, s.gateway.Collector(), s.deploy.Collector(), s.notifier.Collector(), s.watcher.Collector(), s.webhooks.Collector()),
+		Manifest: s.manifest, SignIn: s.signin,
+		BaseURL: s.settings.BaseURL, DataDir: s.settings.DataDir, Version: s.version, Settings: s.settings.Describe(),
+		Gatherer: gatherer(s.version, s.gateway.Collector(), s.deploy.Collector(), s.notifier.Collector(), s.watcher.Collector(), s.webhooks.Collector(), s.signin.Collector()),
 		Web:      dashboard, Clock: s.clock, Log: s.log,
 	})
 	if err != nil {
@@ -270,8 +278,12 @@ func (s *Server) buildServing(context.Context) error {
 	return nil
 }
 
-// seed sets a new server up from the file that the settings name, if any.
+// seed sets up the providers that the settings name, and a new server from the
+// file that they name, if any.
 func (s *Server) seed(ctx context.Context) error {
+	if err := s.signin.Seed(ctx, s.settings.Providers); err != nil {
+		return err
+	}
 	if s.settings.SeedFile == "" {
 		return nil
 	}

@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,7 +63,11 @@ type Settings struct {
 	// Warnings are things that look like mistakes and stop nothing.
 	Warnings []string
 
-	values map[string]Value
+	// Providers are set up at the start where there are none of their names.
+	Providers []Provider
+
+	values         map[string]Value
+	providerValues []Value
 }
 
 // LogFormat is how log lines are written.
@@ -114,6 +119,7 @@ func Load(environ []string, dir string) (*Settings, error) {
 		}
 		s.values[v.name] = v.describe(given)
 	}
+	wrong = append(wrong, s.findProviders(sources)...)
 	wrong = append(wrong, s.checkTogether()...)
 	if len(wrong) > 0 {
 		return nil, &MistakesError{Mistakes: wrong}
@@ -175,7 +181,9 @@ func (s *Settings) Describe() []Value {
 	for _, v := range variables {
 		list = append(list, s.values[v.name])
 	}
-	return list
+	of := slices.Clone(s.providerValues)
+	slices.SortFunc(of, func(a, b Value) int { return strings.Compare(a.Name, b.Name) })
+	return append(list, of...)
 }
 
 // MistakesError is everything that is wrong with the settings.

@@ -142,6 +142,9 @@ func known(name string) bool {
 	if slices.Contains(notSettings, name) || slices.ContainsFunc(notSettingsPrefixes, isPrefix) {
 		return true
 	}
+	if _, ok := splitProvider(name); ok {
+		return true
+	}
 	plain := strings.TrimSuffix(name, fileSuffix)
 	return slices.ContainsFunc(variables, func(v variable) bool { return v.name == name || v.name == plain })
 }

@@ -24,6 +24,7 @@ import UserRound from '@lucide/svelte/icons/user-round';
 import type { Component } from 'svelte';
 import type { Fact } from './api/types';
 import { kindWord, stepTitle } from './deployments';
+import { problemWords } from './providers';
 import { tagOf } from './stages';
 import { methodWords } from './words';
 
@@ -133,6 +134,22 @@ export function say(fact: Fact, within = ''): Said {
 			return said(`removed webhook ${text(d, 'name')}`, Radio, { tone: 'bad' });
 		case 'image.removed':
 			return said(`removed image ${image}`, Package, { tone: 'bad' });
+		case 'provider.created':
+			return said(`added sign-in provider ${text(d, 'slug')}`, LogIn, { href: '/system/sign-in', detail: text(d, 'issuer') });
+		case 'provider.updated':
+			return said(`changed sign-in provider ${text(d, 'slug')}`, LogIn, { href: '/system/sign-in', detail: text(d, 'enabled') === 'false' ? 'It is switched off' : text(d, 'issuer') });
+		case 'provider.removed':
+			return said(`removed sign-in provider ${text(d, 'slug')}`, LogIn, { tone: 'bad' });
+		case 'provider.pinned':
+			return said(`Sign-in provider ${text(d, 'slug')} calls itself ${text(d, 'issuer')}`, LogIn, { who: '', href: '/system/sign-in' });
+		case 'identity.linked':
+			return said(`linked ${person} to ${text(d, 'provider')}`, LogIn);
+		case 'identity.unlinked':
+			return said(`unlinked ${person} from ${text(d, 'provider')}`, LogIn);
+		case 'signin.refused':
+			return said(`${text(d, 'username') || 'Somebody'} was not let in from ${text(d, 'provider')}`, LogIn, { who: '', tone: 'bad', detail: problemWords(text(d, 'reason')) });
+		case 'signin.logged_out':
+			return said(`${text(d, 'provider')} ended ${text(d, 'ended') === '1' ? 'a session' : `${text(d, 'ended')} sessions`}`, LogIn, { who: '' });
 		case 'person.created':
 			return said(person === fact.actor ? 'made the first account' : `added ${person}`, UserRound);
 		case 'person.updated':

@@ -4,6 +4,7 @@ import Boxes from '@lucide/svelte/icons/boxes';
 import Container from '@lucide/svelte/icons/container';
 import HardDrive from '@lucide/svelte/icons/hard-drive';
 import KeyRound from '@lucide/svelte/icons/key-round';
+import LogIn from '@lucide/svelte/icons/log-in';
 import Package from '@lucide/svelte/icons/package';
 import Radio from '@lucide/svelte/icons/radio';
 import Server from '@lucide/svelte/icons/server';
@@ -20,11 +21,12 @@ export const places = [
 	{ href: '/volumes', label: 'Volumes', icon: HardDrive, here: under('/volumes') },
 	{ href: '/activity', label: 'Activity', icon: Activity, here: under('/activity') },
 	{ href: '/notifications', label: 'Notifications', icon: Bell, here: under('/notifications') },
-	{ href: '/system', label: 'System', icon: Server, here: under('/system') }
+	{ href: '/system', label: 'System', icon: Server, here: (path: string) => under('/system')(path) && !under('/system/sign-in')(path) }
 ];
 
 /** Where administrators can go. */
 export const administration: typeof places = [
 	{ href: '/people', label: 'People', icon: Users, here: under('/people') },
+	{ href: '/system/sign-in', label: 'Sign-in', icon: LogIn, here: under('/system/sign-in') },
 	{ href: '/registries', label: 'Registry accounts', icon: Container, here: under('/registries') }
 ];

@@ -55,6 +55,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/account/identities": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List how providers know oneself */
+        get: operations["list-identities"];
+        put?: never;
+        /** Begin to link another identity: go to the provider */
+        post: operations["link-identity"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/account/identities/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Unlink an identity; the last way in stays */
+        delete: operations["unlink-identity"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/account/passkeys": {
         parameters: {
             query?: never;
@@ -837,6 +872,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/people/{username}/identities": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List how providers know a person */
+        get: operations["list-person-identities"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/people/{username}/identities/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Unlink a person's identity; the last way in stays */
+        delete: operations["unlink-person-identity"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/people/{username}/password": {
         parameters: {
             query?: never;
@@ -1267,6 +1336,111 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/provider-presets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List what is known of kinds of providers, and who can always sign in without one */
+        get: operations["list-provider-presets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/provider-tests/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show what a test of a provider came to */
+        get: operations["get-provider-test"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the providers where people sign in */
+        get: operations["list-providers"];
+        put?: never;
+        /** Add a provider */
+        post: operations["create-provider"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/providers/{provider}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a provider */
+        get: operations["get-provider"];
+        put?: never;
+        post?: never;
+        /** Remove a provider, and end the sessions that came by it */
+        delete: operations["remove-provider"];
+        options?: never;
+        head?: never;
+        /** Change a provider */
+        patch: operations["update-provider"];
+        trace?: never;
+    };
+    "/api/providers/{provider}/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask a provider for its metadata and say what is in it */
+        post: operations["check-provider"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/providers/{provider}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begin to sign in at a provider without anything coming of it: go there */
+        post: operations["test-provider"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/registries": {
         parameters: {
             query?: never;
@@ -1558,6 +1732,23 @@ export interface paths {
         put?: never;
         /** Make the first administrator and sign in */
         post: operations["use-setup-link"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sign-in": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say which providers the sign-in page shows */
+        get: operations["get-sign-in-page"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1858,6 +2049,13 @@ export interface components {
             operator: "equals" | "contains" | "matches" | "exists";
             value?: string;
         };
+        ClaimMap: {
+            admin?: string;
+            email?: string;
+            groups?: string;
+            name?: string;
+            username?: string;
+        };
         CodeInputBody: {
             /** @description What the app shows now */
             code: string;
@@ -1901,6 +2099,41 @@ export interface components {
             /** @description Repository without tag: shop in the built-in registry, or ghcr.io/ana/shop */
             image: string;
             name: string;
+        };
+        CreateProviderInputBody: {
+            /** @description Of verified e-mail addresses; all when empty */
+            allowed_domains?: string[];
+            /** @description As the provider names them; all when empty */
+            allowed_groups?: string[];
+            claims?: components["schemas"]["ClaimMap"];
+            client_id: string;
+            /** @description Sealed, and never shown again; none for a public client */
+            client_secret?: string;
+            /** @description Whether people come in whom Berth does not know yet */
+            create?: boolean;
+            /** @default true */
+            enabled: boolean;
+            /** @description Before the names of groups; the slug and a colon when absent */
+            group_prefix?: string;
+            /** @description The address without /.well-known/openid-configuration */
+            issuer?: string;
+            /** @description On its button */
+            label?: string;
+            /**
+             * Format: int64
+             * @description Of its button; the lowest is first
+             */
+            order?: number;
+            /**
+             * @description What is left out is the preset's
+             * @enum {string}
+             */
+            preset: "oidc" | "authentik" | "keycloak" | "dex" | "zitadel" | "entra" | "google" | "forgejo" | "gitea" | "gitlab" | "github";
+            scopes?: string[];
+            /** @description Whether signing out of Berth leads on to signing out there */
+            sign_out?: boolean;
+            /** @description Names it for ever, in addresses and before the names of groups */
+            slug: string;
         };
         CreateStageInputBody: {
             name: string;
@@ -2077,6 +2310,14 @@ export interface components {
             /** @description Codes from an app, where there are any */
             totp?: components["schemas"]["TOTP"];
         };
+        Findings: {
+            challenges: boolean;
+            issuer: string;
+            pushed: boolean;
+            signs_out: boolean;
+            tells_issuer: boolean;
+            tells_logout: boolean;
+        };
         Flaw: {
             /**
              * @description Path to the field
@@ -2114,6 +2355,21 @@ export interface components {
             digest?: string;
             repository: string;
             tag?: string;
+        };
+        Identity: {
+            /** Format: date-time */
+            created_at: string;
+            email: string;
+            external_id: string;
+            groups: string[];
+            id: string;
+            issuer: string;
+            /** Format: date-time */
+            last_sign_in_at?: string;
+            provider: string;
+            /** Format: date-time */
+            synced_at: string;
+            username: string;
         };
         ImageSource: {
             error?: string;
@@ -2226,6 +2482,10 @@ export interface components {
             /** @example 1m30s */
             timeout?: string;
         };
+        Journey: {
+            /** @description The provider's page; the browser has a cookie by now that it is known by when it comes back */
+            location: string;
+        };
         Kept: {
             /** @description The engine's volumes that stay, with their data */
             kept_volumes: string[];
@@ -2254,6 +2514,9 @@ export interface components {
             /** Format: int64 */
             kept: number;
             more: boolean;
+        };
+        LinkIdentityInputBody: {
+            provider: string;
         };
         ListChannel: {
             items: components["schemas"]["NotificationChannel"][];
@@ -2285,6 +2548,11 @@ export interface components {
             /** @description The cursor of the next part; absent in the last one */
             next?: string;
         };
+        ListIdentity: {
+            items: components["schemas"]["Identity"][];
+            /** @description The cursor of the next part; absent in the last one */
+            next?: string;
+        };
         ListJobRun: {
             items: components["schemas"]["JobRun"][];
             /** @description The cursor of the next part; absent in the last one */
@@ -2312,6 +2580,11 @@ export interface components {
         };
         ListProjectStatus: {
             items: components["schemas"]["ProjectStatus"][];
+            /** @description The cursor of the next part; absent in the last one */
+            next?: string;
+        };
+        ListProviderDetail: {
+            items: components["schemas"]["ProviderDetail"][];
             /** @description The cursor of the next part; absent in the last one */
             next?: string;
         };
@@ -2611,6 +2884,16 @@ export interface components {
             /** @description As the project has it, with its host */
             repository: string;
         };
+        PresetInfo: {
+            claims: components["schemas"]["ClaimMap"];
+            hint?: string;
+            issuer?: string;
+            label: string;
+            like: string;
+            /** @enum {string} */
+            preset: "oidc" | "authentik" | "keycloak" | "dex" | "zitadel" | "entra" | "google" | "forgejo" | "gitea" | "gitlab" | "github";
+            scopes: string[];
+        };
         Preview: {
             /** @description The next times, in the time zone */
             next: string[];
@@ -2710,6 +2993,46 @@ export interface components {
             ready_at?: string;
             refused?: string;
             release?: components["schemas"]["Release"];
+        };
+        ProviderDetail: {
+            allowed_domains: string[];
+            allowed_groups: string[];
+            claims: components["schemas"]["ClaimMap"];
+            client_id: string;
+            create: boolean;
+            /** Format: date-time */
+            created_at: string;
+            enabled: boolean;
+            group_prefix?: string;
+            has_secret: boolean;
+            id: string;
+            issuer: string;
+            label: string;
+            /** @description Where the provider may send browsers after a sign-out there */
+            landed_at: string;
+            /** @description Where the provider may tell of logouts (back-channel) */
+            logout: string;
+            /** Format: int64 */
+            order: number;
+            pinned_issuer?: string;
+            /** @enum {string} */
+            preset: "oidc" | "authentik" | "keycloak" | "dex" | "zitadel" | "entra" | "google" | "forgejo" | "gitea" | "gitlab" | "github";
+            /** @description Where the provider sends browsers back to */
+            redirect: string;
+            scopes: string[];
+            sign_out: boolean;
+            slug: string;
+            /** Format: date-time */
+            updated_at: string;
+            /** Format: int64 */
+            version: number;
+        };
+        ProviderPresets: {
+            /** @description A provider's addresses are this, its slug, and /callback or /backchannel-logout */
+            base: string;
+            /** @description The administrators who can sign in with a password, whatever becomes of every provider; the last one stays one */
+            break_glass: string[];
+            presets: components["schemas"]["PresetInfo"][];
         };
         QR: {
             /**
@@ -2922,6 +3245,8 @@ export interface components {
              */
             passkey_at?: string;
             person: components["schemas"]["Person"];
+            /** @description Where the session began: local, or a provider's slug */
+            provider?: string;
             /**
              * @description Of the API token, where there is one
              * @enum {string}
@@ -2972,9 +3297,18 @@ export interface components {
         SetupState: {
             needed: boolean;
         };
+        SignInButton: {
+            label: string;
+            /** @enum {string} */
+            preset: "oidc" | "authentik" | "keycloak" | "dex" | "zitadel" | "entra" | "google" | "forgejo" | "gitea" | "gitlab" | "github";
+            slug: string;
+        };
         SignInInputBody: {
             password: string;
             username: string;
+        };
+        SignInPage: {
+            providers: components["schemas"]["SignInButton"][];
         };
         Slot: {
             context: string;
@@ -3194,6 +3528,28 @@ export interface components {
             /** @enum {string} */
             scope: "read" | "deploy" | "admin";
         };
+        Trial: {
+            administrator: boolean;
+            /** Format: date-time */
+            at: string;
+            claims?: {
+                [key: string]: unknown;
+            };
+            email?: string;
+            external_id?: string;
+            groups: string[];
+            id: string;
+            issuer?: string;
+            name?: string;
+            new: boolean;
+            person?: string;
+            provider: string;
+            /** @enum {string} */
+            refused?: "expired" | "off" | "changed" | "away" | "cancelled" | "declined" | "mix_up" | "invalid" | "domain" | "group" | "unknown" | "disabled" | "taken" | "other" | "stale";
+            trouble?: string;
+            username?: string;
+            verified: boolean;
+        };
         UpdateChannelInputBody: {
             /** @description Instead of the one there is */
             address?: string;
@@ -3233,6 +3589,32 @@ export interface components {
         UpdateProjectInputBody: {
             description?: string;
             image?: string;
+            /**
+             * Format: int64
+             * @description The version that was seen; 409 when it has moved
+             */
+            version: number;
+        };
+        UpdateProviderInputBody: {
+            allowed_domains?: string[];
+            allowed_groups?: string[];
+            claims?: components["schemas"]["ClaimMap"];
+            client_id?: string;
+            /** @description Instead of the one there is */
+            client_secret?: string;
+            create?: boolean;
+            /** @description Switching it off ends the sessions that came by it */
+            enabled?: boolean;
+            group_prefix?: string;
+            /** @description Takes the client secret again */
+            issuer?: string;
+            label?: string;
+            /** Format: int64 */
+            order?: number;
+            /** @description Goes back to the slug and a colon */
+            own_group_prefix?: boolean;
+            scopes?: string[];
+            sign_out?: boolean;
             /**
              * Format: int64
              * @description The version that was seen; 409 when it has moved
@@ -3437,6 +3819,97 @@ export interface operations {
             query?: never;
             header?: never;
             path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-identities": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListIdentity"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "link-identity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LinkIdentityInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Journey"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "unlink-identity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
             cookie?: never;
         };
         requestBody?: never;
@@ -5546,6 +6019,67 @@ export interface operations {
             };
         };
     };
+    "list-person-identities": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                username: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListIdentity"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "unlink-person-identity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                username: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "set-password": {
         parameters: {
             query?: never;
@@ -6561,6 +7095,285 @@ export interface operations {
             };
         };
     };
+    "list-provider-presets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProviderPresets"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-provider-test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Trial"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListProviderDetail"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-provider": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateProviderInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProviderDetail"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-provider": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                provider: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProviderDetail"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "remove-provider": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                provider: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "update-provider": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                provider: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateProviderInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProviderDetail"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "check-provider": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                provider: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Findings"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "test-provider": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                provider: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Journey"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "list-registries": {
         parameters: {
             query?: never;
@@ -7315,6 +8128,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Entry"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-sign-in-page": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignInPage"];
                 };
             };
             /** @description Error */

@@ -4,6 +4,8 @@ import type { Entry, Person } from '$lib/api/types';
 /** Who is signed in here. */
 class Session {
 	person = $state.raw<Person>();
+	/** Where the session began: "local", or a provider. */
+	provider = $state('local');
 
 	get administrator(): boolean {
 		return this.person?.role === 'administrator';
@@ -12,7 +14,9 @@ class Session {
 	/** Asks the server; undefined when nobody is signed in. */
 	async load(): Promise<Person | undefined> {
 		try {
-			this.person = (await must(api.GET('/api/session'))).person;
+			const found = await must(api.GET('/api/session'));
+			this.person = found.person;
+			this.provider = found.provider || 'local';
 		} catch (e) {
 			if (!(e instanceof ApiError) || e.status !== 401) throw e;
 			this.person = undefined;
@@ -26,9 +30,13 @@ class Session {
 		return came;
 	}
 
-	async signOut(): Promise<void> {
+	/** Signs out, and says where to go: by way of the provider when the session began there. */
+	async signOut(): Promise<string> {
+		const from = this.provider;
 		await done(api.DELETE('/api/session'));
 		this.person = undefined;
+		this.provider = 'local';
+		return from === 'local' ? '/sign-in' : `/auth/${from}/sign-out`;
 	}
 }
 

@@ -1,0 +1,301 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"berth/internal/api"
+	"berth/internal/fault"
+	"berth/internal/signin"
+)
+
+type providerCommand struct {
+	List    providerList    `cmd:"" default:"withargs" help:"List the providers."`
+	Show    providerShow    `cmd:"" help:"Show a provider, with the addresses to enter there."`
+	Add     providerAdd     `cmd:"" help:"Add a provider."`
+	Edit    providerEdit    `cmd:"" help:"Change a provider."`
+	Check   providerCheck   `cmd:"" help:"Ask a provider for its metadata and say what is in it."`
+	Presets providerPresets `cmd:"" help:"List the kinds of providers of which something is known."`
+	Remove  providerRemove  `cmd:"" help:"Remove a provider, and end the sessions that came by it."`
+}
+
+type providerList struct{}
+
+// Run lists providers.
+func (*providerList) Run(ctx context.Context, c *client, o *output) error {
+	var list page[api.ProviderDetail]
+	if err := c.get(ctx, "/api/providers", &list); err != nil {
+		return err
+	}
+	return o.result(list.Items, func() {
+		rows := make([][]string, len(list.Items))
+		for i, p := range list.Items {
+			state := "on"
+			if !p.Enabled {
+				state = "off"
+			}
+			rows[i] = []string{p.Slug, string(p.Preset), p.Label, p.Issuer, state}
+		}
+		o.table([]string{"provider", "preset", "label", "issuer", "state"}, rows)
+	})
+}
+
+type providerShow struct {
+	Provider string `arg:"" help:"The provider."`
+}
+
+// Run shows a provider.
+func (cmd *providerShow) Run(ctx context.Context, c *client, o *output) error {
+	var p api.ProviderDetail
+	if err := c.get(ctx, pathf("/api/providers/%s", cmd.Provider), &p); err != nil {
+		return err
+	}
+	return o.result(p, func() { showProvider(o, p) })
+}
+
+func showProvider(o *output, p api.ProviderDetail) {
+	yes := func(v bool) string { return map[bool]string{true: "yes", false: "no"}[v] }
+	all := func(list []string) string {
+		if len(list) == 0 {
+			return "all"
+		}
+		return strings.Join(list, ", ")
+	}
+	issuer := p.Issuer
+	if p.PinnedIssuer != "" && p.PinnedIssuer != p.Issuer {
+		issuer += " (calls itself " + p.PinnedIssuer + ")"
+	}
+	o.table([]string{"", ""}, [][]string{
+		{"provider", p.Slug},
+		{"label", p.Label},
+		{"preset", string(p.Preset)},
+		{"on", yes(p.Enabled)},
+		{"order", strconv.Itoa(p.Order)},
+		{"issuer", issuer},
+		{"client id", p.ClientID},
+		{"client secret", map[bool]string{true: "sealed", false: "none"}[p.HasSecret]},
+		{"scopes", strings.Join(p.Scopes, " ")},
+		{"unknown people", map[bool]string{true: "come in", false: "stay out"}[p.Create]},
+		{"domains", all(p.AllowedDomains)},
+		{"groups", all(p.AllowedGroups)},
+		{"group prefix", strconv.Quote(p.Prefix())},
+		{"administrators", p.Claims.Admin},
+		{"signs out there", yes(p.SignOut)},
+		{"redirect address", p.Redirect},
+		{"back-channel logout", p.Logout},
+		{"after a sign-out", p.LandedAt},
+	})
+}
+
+// providerFields are what add and edit share.
+type providerFields struct {
+	Label         *string  `help:"What its button says."`
+	Order         *int     `help:"Where its button stands; the lowest is first."`
+	Issuer        *string  `help:"Where the provider is, such as https://id.example.org."`
+	ClientID      *string  `help:"Who Berth is there."`
+	Scope         []string `help:"What to ask for, more than once or with commas; the preset's by default."`
+	UsernameClaim *string  `help:"The claim that usernames are made of."`
+	GroupsClaim   *string  `help:"The claim that has groups; a path with dots goes deeper."`
+	Admin         *string  `help:"Who administers, as claim=value, such as groups=berth-admins."`
+	Create        *bool    `negatable:"" help:"Let people in whom Berth does not know yet."`
+	Domain        []string `help:"Let in only verified e-mail addresses of this domain, more than once or with commas; \"\" lets all in."`
+	Group         []string `help:"Let in only members of this group, more than once or with commas; \"\" lets all in."`
+	GroupPrefix   *string  `help:"What goes before the names of groups; the provider's own name and a colon by default."`
+	SignOut       *bool    `negatable:"" help:"Lead on to signing out there after signing out here."`
+}
+
+// fill puts what was given into the body of a request.
+func (f *providerFields) fill(body map[string]any) {
+	for name, value := range map[string]*string{
+		"label": f.Label, "issuer": f.Issuer, "client_id": f.ClientID, "group_prefix": f.GroupPrefix,
+	} {
+		if value != nil {
+			body[name] = *value
+		}
+	}
+	for name, value := range map[string]*bool{"create": f.Create, "sign_out": f.SignOut} {
+		if value != nil {
+			body[name] = *value
+		}
+	}
+	if f.Order != nil {
+		body["order"] = *f.Order
+	}
+	for name, value := range map[string][]string{"scopes": f.Scope, "allowed_domains": f.Domain, "allowed_groups": f.Group} {
+		switch {
+		case len(value) == 1 && value[0] == "":
+			body[name] = []string{}
+		case len(value) > 0:
+			body[name] = value
+		}
+	}
+}
+
+// claims gives the mapping with what was given in it; false when nothing was.
+func (f *providerFields) claims(was signin.ClaimMap) (signin.ClaimMap, bool) {
+	changed := false
+	for _, field := range []struct{ to, from *string }{{&was.Username, f.UsernameClaim}, {&was.Groups, f.GroupsClaim}, {&was.Admin, f.Admin}} {
+		if field.from != nil {
+			*field.to, changed = *field.from, true
+		}
+	}
+	return was, changed
+}
+
+type providerAdd struct {
+	Slug   string        `arg:"" help:"What to call it for ever, such as home: it stands in addresses and before the names of groups."`
+	Preset signin.Preset `arg:"" help:"What kind it is: ${presets}."`
+	providerFields
+	Public bool `help:"It has no client secret: none is asked for."`
+	Off    bool `help:"Add it switched off."`
+}
+
+// Help says where the secret comes from.
+func (*providerAdd) Help() string {
+	return `The client secret is asked for, or read from stdin: it is sealed, and never shown again.
+
+Examples:
+  berth provider add home authentik --issuer https://auth.example.org/application/o/berth/ --client-id berth < secret.txt
+  berth provider add forge forgejo --issuer https://forge.example.org --client-id 1234 --create --group crew
+  berth provider add github github --client-id Iv1.1234 --create --group my-organisation`
+}
+
+// Run adds a provider.
+func (cmd *providerAdd) Run(ctx context.Context, c *client, o *output, p *process) error {
+	body := map[string]any{"slug": cmd.Slug, "preset": cmd.Preset, "enabled": !cmd.Off}
+	cmd.fill(body)
+	if claims, given := cmd.claims(signin.ClaimMap{}); given {
+		body["claims"] = claims
+	}
+	if !cmd.Public {
+		given, err := p.askSecret("Client secret of " + cmd.Slug)
+		if err != nil {
+			return err
+		}
+		body["client_secret"] = given.Reveal()
+	}
+	var made api.ProviderDetail
+	if err := c.call(ctx, http.MethodPost, "/api/providers", body, &made); err != nil {
+		return err
+	}
+	return o.result(made, func() {
+		o.printf("Added provider %s.\n", made.Slug)
+		o.note("Enter this redirect address there: %s", made.Redirect)
+		o.note("Look whether it answers: berth provider check %s", made.Slug)
+	})
+}
+
+type providerEdit struct {
+	Provider string `arg:"" help:"The provider."`
+	providerFields
+	OwnGroupPrefix bool  `help:"Go back to the provider's own name and a colon before groups."`
+	Secret         bool  `help:"Ask for another client secret, or read it from stdin."`
+	On             *bool `negatable:"" help:"Switch it on, or with --no-on off, which ends the sessions that came by it."`
+}
+
+// Run changes what is named and keeps the rest.
+func (cmd *providerEdit) Run(ctx context.Context, c *client, o *output, p *process) error {
+	path := pathf("/api/providers/%s", cmd.Provider)
+	var was api.ProviderDetail
+	if err := c.get(ctx, path, &was); err != nil {
+		return err
+	}
+	body := map[string]any{}
+	cmd.fill(body)
+	if claims, given := cmd.claims(was.Claims); given {
+		body["claims"] = claims
+	}
+	if cmd.On != nil {
+		body["enabled"] = *cmd.On
+	}
+	if cmd.OwnGroupPrefix {
+		body["own_group_prefix"] = true
+	}
+	if len(body) == 0 && !cmd.Secret {
+		return fault.Invalid("nothing to change: see \"berth provider edit --help\"")
+	}
+	if cmd.Secret {
+		given, err := p.askSecret("New client secret of " + cmd.Provider)
+		if err != nil {
+			return err
+		}
+		body["client_secret"] = given.Reveal()
+	}
+	body["version"] = was.Version
+	var now api.ProviderDetail
+	if err := c.call(ctx, http.MethodPatch, path, body, &now); err != nil {
+		return err
+	}
+	return o.result(now, func() { o.printf("Changed provider %s.\n", now.Slug) })
+}
+
+type providerCheck struct {
+	Provider string `arg:"" help:"The provider."`
+}
+
+// Run asks a provider what it is.
+func (cmd *providerCheck) Run(ctx context.Context, c *client, o *output) error {
+	var found signin.Findings
+	if err := c.call(ctx, http.MethodPost, pathf("/api/providers/%s/check", cmd.Provider), nil, &found); err != nil {
+		return err
+	}
+	return o.result(found, func() {
+		o.printf("It answers as %s.\n", found.Issuer)
+		for _, line := range []struct {
+			is   bool
+			text string
+		}{
+			{found.Challenges, "takes PKCE with S256"},
+			{found.TellsIssuer, "says who it is when it sends browsers back (RFC 9207)"},
+			{found.Pushed, "takes requests pushed (RFC 9126)"},
+			{found.TellsLogout, "tells of logouts over the back channel"},
+			{found.SignsOut, "has a page to sign out at"},
+		} {
+			o.printf("  %s %s\n", map[bool]string{true: "✓", false: "–"}[line.is], line.text)
+		}
+	})
+}
+
+type providerPresets struct{}
+
+// Run lists presets.
+func (*providerPresets) Run(ctx context.Context, c *client, o *output) error {
+	var known api.ProviderPresets
+	if err := c.get(ctx, "/api/provider-presets", &known); err != nil {
+		return err
+	}
+	return o.result(known, func() {
+		rows := make([][]string, len(known.Presets))
+		for i, p := range known.Presets {
+			rows[i] = []string{string(p.Preset), p.Label, p.Like, strings.Join(p.Scopes, " ")}
+		}
+		o.table([]string{"preset", "label", "issuer like", "scopes"}, rows)
+		o.note("Whatever becomes of every provider, these administrators sign in with a password: %s", strings.Join(known.BreakGlass, ", "))
+	})
+}
+
+type providerRemove struct {
+	Provider string `arg:"" help:"The provider."`
+	Yes      bool   `short:"y" help:"Do not ask."`
+}
+
+// Run removes a provider.
+func (cmd *providerRemove) Run(ctx context.Context, c *client, o *output, p *process) error {
+	if err := p.confirm(cmd.Yes, "Provider "+cmd.Provider+" will be removed, and everybody who came in by it signed out."); err != nil {
+		return err
+	}
+	if err := c.call(ctx, http.MethodDelete, pathf("/api/providers/%s", cmd.Provider), nil, nil); err != nil {
+		return err
+	}
+	return o.result(map[string]string{"removed": cmd.Provider}, func() { o.printf("Removed provider %s.\n", cmd.Provider) })
+}
+
+func presetWords() string {
+	names := make([]signin.Preset, len(signin.Presets))
+	for i, p := range signin.Presets {
+		names[i] = p.Preset
+	}
+	return joinWords(names)
+}

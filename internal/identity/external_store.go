@@ -1,0 +1,136 @@
+package identity
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"berth/internal/sqlite"
+)
+
+const identityColumns = `identities.id, identities.person_id, identities.provider, identities.issuer, identities.external_id,
+		identities.username, identities.email, identities.groups, identities.claims,
+		identities.created_at, identities.last_sign_in_at, identities.synced_at`
+
+func scanIdentity(r sqlite.Row) (Identity, error) {
+	var one Identity
+	var groups, claims string
+	var created, synced int64
+	var last sql.NullInt64
+	err := r.Scan(&one.ID, &one.PersonID, &one.Provider, &one.Issuer, &one.ExternalID,
+		&one.Username, &one.Email, &groups, &claims, &created, &last, &synced)
+	if err != nil {
+		return Identity{}, err
+	}
+	if err := json.Unmarshal([]byte(groups), &one.Groups); err != nil {
+		return Identity{}, fmt.Errorf("read the groups of identity %s: %w", one.ID, err)
+	}
+	if err := json.Unmarshal([]byte(claims), &one.claims); err != nil {
+		return Identity{}, fmt.Errorf("read the claims of identity %s: %w", one.ID, err)
+	}
+	one.CreatedAt, one.LastSignInAt, one.SyncedAt = sqlite.Time(created), sqlite.Time(last.Int64), sqlite.Time(synced)
+	return one, nil
+}
+
+// findIdentity finds an identity by what never changes of it.
+func findIdentity(ctx context.Context, tx *sqlite.Tx, ext External) (Identity, error) {
+	one, err := scanIdentity(tx.QueryRowContext(ctx, `
+		SELECT `+identityColumns+`
+		FROM identities
+		WHERE provider = ? AND issuer = ? AND external_id = ?`, ext.Provider, ext.Issuer, ext.ExternalID))
+	if errors.Is(err, sql.ErrNoRows) {
+		return Identity{}, ErrUnknownIdentity
+	}
+	return one, err
+}
+
+func selectIdentities(ctx context.Context, tx *sqlite.Tx, personID string) ([]Identity, error) {
+	return sqlite.All(ctx, tx, scanIdentity, `
+		SELECT `+identityColumns+`
+		FROM identities
+		WHERE person_id = ?
+		ORDER BY created_at, id`, personID)
+}
+
+func (i Identity) encoded() (groups, claims string, err error) {
+	rawGroups, err := json.Marshal(i.Groups)
+	if err != nil {
+		return "", "", err
+	}
+	rawClaims, err := json.Marshal(i.claims)
+	return string(rawGroups), string(rawClaims), err
+}
+
+func insertIdentity(ctx context.Context, tx *sqlite.Tx, one Identity) error {
+	groups, claims, err := one.encoded()
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO identities (id, person_id, provider, issuer, external_id, username, email, groups, claims, created_at, synced_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		one.ID, one.PersonID, one.Provider, one.Issuer, one.ExternalID, one.Username, one.Email, groups, claims,
+		sqlite.Millis(one.CreatedAt), sqlite.Millis(one.SyncedAt))
+	return err
+}
+
+func updateIdentity(ctx context.Context, tx *sqlite.Tx, one Identity) error {
+	groups, claims, err := one.encoded()
+	if err != nil {
+		return err
+	}
+	last := sql.NullInt64{Int64: sqlite.Millis(one.LastSignInAt), Valid: !one.LastSignInAt.IsZero()}
+	_, err = tx.ExecContext(ctx, `
+		UPDATE identities
+		SET username = ?, email = ?, groups = ?, claims = ?, last_sign_in_at = ?, synced_at = ?
+		WHERE id = ?`, one.Username, one.Email, groups, claims, last, sqlite.Millis(one.SyncedAt), one.ID)
+	return err
+}
+
+func deleteIdentity(ctx context.Context, tx *sqlite.Tx, id string) error {
+	_, err := tx.ExecContext(ctx, `
+		DELETE FROM identities
+		WHERE id = ?`, id)
+	return err
+}
+
+func sessionsOfIdentity(ctx context.Context, tx *sqlite.Tx, id string) ([]Session, error) {
+	return listSessions(ctx, tx, `
+		SELECT `+sessionColumns+`
+		FROM sessions
+		WHERE identity_id = ?`, id)
+}
+
+func sessionsOfProvider(ctx context.Context, tx *sqlite.Tx, provider string) ([]Session, error) {
+	return listSessions(ctx, tx, `
+		SELECT `+sessionColumns+`
+		FROM sessions
+		WHERE provider = ?`, provider)
+}
+
+// sessionsUpstream finds what a provider means by a session of its own, a
+// person, or both.
+func sessionsUpstream(ctx context.Context, tx *sqlite.Tx, provider, issuer, externalID, sid string) ([]Session, error) {
+	return listSessions(ctx, tx, `
+		SELECT `+sessionColumns+`
+		FROM sessions
+		JOIN identities ON identities.id = sessions.identity_id
+		WHERE identities.provider = ?1 AND identities.issuer = ?2
+			AND (?3 = '' OR identities.external_id = ?3)
+			AND (?4 = '' OR sessions.upstream_sid = ?4)
+			AND (?3 <> '' OR ?4 <> '')`, provider, issuer, externalID, sid)
+}
+
+func administratorsWithPassword(ctx context.Context, tx *sqlite.Tx) ([]string, error) {
+	return sqlite.All(ctx, tx, func(from sqlite.Row) (name string, err error) {
+		err = from.Scan(&name)
+		return name, err
+	}, `
+		SELECT username
+		FROM people
+		WHERE role = ? AND disabled_at IS NULL AND password_hash IS NOT NULL
+		ORDER BY username
+		LIMIT 20`, string(RoleAdministrator))
+}

@@ -1,0 +1,194 @@
+package signin
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"berth/internal/event"
+	"berth/internal/fault"
+	"berth/internal/secret"
+	"berth/internal/sqlite"
+)
+
+// ProviderChange is the data of the events about providers.
+type ProviderChange struct {
+	Slug    string `json:"slug"`
+	Preset  Preset `json:"preset"`
+	Issuer  string `json:"issuer"`
+	Enabled bool   `json:"enabled"`
+}
+
+// SlotContext is the context of the slots that hold the client secrets. No
+// stage may take a variable from it, and nobody sets one but by a provider.
+const SlotContext = "berth/provider"
+
+// maxProviders bounds how many buttons a sign-in page has.
+const maxProviders = 50
+
+// Providers lists the providers in the order of their buttons.
+func (s *Service) Providers(ctx context.Context) (list []Provider, err error) {
+	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
+		list, err = selectProviders(ctx, tx)
+		return err
+	})
+	return list, err
+}
+
+// Provider gives the one of a slug; a fault of kind Missing when there is none.
+func (s *Service) Provider(ctx context.Context, slug string) (p Provider, err error) {
+	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
+		p, err = findProvider(ctx, tx, slug)
+		return err
+	})
+	return p, err
+}
+
+// Create adds a provider. It is not asked for anything yet: see [Service.Check].
+func (s *Service) Create(ctx context.Context, actor string, made NewProvider) (Provider, error) {
+	p, now := made.provider(), s.now()
+	p.ID, p.CreatedAt, p.UpdatedAt, p.Version = sqlite.NewID(now), now, now, 1
+	if err := fault.InvalidFields(append(p.validate(), checkSecret(made.ClientSecret)...)); err != nil {
+		return Provider{}, err
+	}
+	err := s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		others, err := selectProviders(ctx, tx)
+		switch {
+		case err != nil:
+			return err
+		case len(others) >= maxProviders:
+			return fault.Conflict("there are %d providers already, and no more are kept", len(others))
+		case slices.ContainsFunc(others, func(o Provider) bool { return o.Slug == p.Slug }):
+			return fault.Conflict("there is a provider named %q already", p.Slug)
+		}
+		if err := p.keepApart(others); err != nil {
+			return err
+		}
+		if err := insertProvider(ctx, tx, p); err != nil {
+			return err
+		}
+		if err := s.seal(ctx, tx, actor, p, made.ClientSecret); err != nil {
+			return err
+		}
+		return s.emit(ctx, tx, ProviderCreated, actor, p)
+	})
+	if err != nil {
+		return Provider{}, err
+	}
+	return p, nil
+}
+
+// Update saves an edit of the version that its author saw; fault.Conflict when
+// there is a newer one. What trust rests on (where the provider is, who Berth
+// is there, whether it is on) ends the sessions that came by it when it
+// changes.
+func (s *Service) Update(ctx context.Context, actor, slug string, version int64, e ProviderEdit) (p Provider, err error) {
+	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		was, err := findProvider(ctx, tx, slug)
+		if err != nil {
+			return err
+		}
+		p = e.of(was)
+		wrong := append(p.validate(), checkSecret(e.ClientSecret)...)
+		if p.Issuer != was.Issuer && was.HasSecret && e.ClientSecret.Empty() {
+			// Else whoever may edit could have the secret sent to an address of
+			// their own.
+			wrong = append(wrong, fault.Field{Name: "client_secret", Message: "is given again with another issuer: the one there is is not sent elsewhere"})
+		}
+		if err := fault.InvalidFields(wrong); err != nil {
+			return err
+		}
+		others, err := selectProviders(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if err := p.keepApart(others); err != nil {
+			return err
+		}
+		p.Version, p.UpdatedAt = version+1, s.now()
+		ok, err := updateProvider(ctx, tx, p)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return fault.Conflict("provider %q was changed meanwhile; look at it again", slug)
+		}
+		if err := s.seal(ctx, tx, actor, p, e.ClientSecret); err != nil {
+			return err
+		}
+		if p.Issuer != was.Issuer || p.ClientID != was.ClientID || was.Enabled && !p.Enabled {
+			if _, err := s.identity.EndProviderSessions(ctx, tx, actor, p.Slug, "its provider was changed"); err != nil {
+				return err
+			}
+		}
+		return s.emit(ctx, tx, ProviderUpdated, actor, p)
+	})
+	if err != nil {
+		return Provider{}, err
+	}
+	return p, nil
+}
+
+// Remove removes a provider and its secret, and ends the sessions that came by
+// it. The identities stay: they are the same people when it comes back.
+func (s *Service) Remove(ctx context.Context, actor, slug string) error {
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		p, err := findProvider(ctx, tx, slug)
+		if err != nil {
+			return err
+		}
+		if _, err := s.identity.EndProviderSessions(ctx, tx, actor, p.Slug, "its provider was removed"); err != nil {
+			return err
+		}
+		if err := deleteProvider(ctx, tx, p.ID); err != nil {
+			return err
+		}
+		if err := s.secrets.RemoveIn(ctx, tx, actor, SlotContext, p.ID); err != nil && fault.KindOf(err) != fault.Missing {
+			return fmt.Errorf("remove the secret of %s: %w", p.Slug, err)
+		}
+		return s.emit(ctx, tx, ProviderRemoved, actor, p)
+	})
+}
+
+// keepApart refuses a prefix of groups that is another provider's.
+func (p Provider) keepApart(others []Provider) error {
+	for _, other := range others {
+		if other.Slug != p.Slug && p.Prefix() != "" && other.Prefix() == p.Prefix() {
+			return fault.InvalidFields([]fault.Field{{
+				Name: "group_prefix", Message: fmt.Sprintf("%q is already the prefix of %s: each would speak of the other's groups", p.Prefix(), other.Slug),
+			}})
+		}
+	}
+	return nil
+}
+
+func checkSecret(given secret.Text) []fault.Field {
+	if n := len(given.Reveal()); n > 4096 {
+		return []fault.Field{{Name: "client_secret", Message: "takes at most 4096 bytes"}}
+	}
+	return nil
+}
+
+func (s *Service) seal(ctx context.Context, tx *sqlite.Tx, actor string, p Provider, given secret.Text) error {
+	if given.Empty() {
+		return nil
+	}
+	return s.secrets.SetIn(ctx, tx, actor, SlotContext, p.ID, given)
+}
+
+// secretOf opens the client secret; the empty one for a provider without.
+func (s *Service) secretOf(ctx context.Context, p Provider) (secret.Text, error) {
+	if !p.HasSecret {
+		return secret.Text{}, nil
+	}
+	given, err := s.secrets.Get(ctx, SlotContext, p.ID)
+	if err != nil {
+		return secret.Text{}, fmt.Errorf("open the client secret of %s: %w", p.Slug, err)
+	}
+	return given, nil
+}
+
+func (s *Service) emit(ctx context.Context, tx *sqlite.Tx, kind event.Kind, actor string, p Provider) error {
+	return s.events.Append(ctx, tx, event.Event{Kind: kind, Actor: actor, At: s.now()},
+		ProviderChange{Slug: p.Slug, Preset: p.Preset, Issuer: p.issuer(), Enabled: p.Enabled})
+}

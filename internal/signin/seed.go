@@ -1,0 +1,34 @@
+package signin
+
+import (
+	"cmp"
+	"context"
+
+	"berth/internal/fault"
+	"berth/internal/settings"
+)
+
+// Seed adds the providers that the settings name and that are not there yet.
+// Those that are there stay as people have made them since.
+func (s *Service) Seed(ctx context.Context, named []settings.Provider) error {
+	for _, given := range named {
+		_, err := s.Provider(ctx, given.Slug())
+		if err == nil {
+			continue
+		}
+		if fault.KindOf(err) != fault.Missing {
+			return err
+		}
+		_, err = s.Create(ctx, "berth", NewProvider{
+			Slug: given.Slug(), Preset: Preset(cmp.Or(given.Preset, string(OIDC))), Label: given.Label, Enabled: true,
+			Issuer: given.Issuer, ClientID: given.ClientID, ClientSecret: given.ClientSecret, Scopes: given.Scopes,
+			Claims: ClaimMap{Username: given.UsernameClaim, Groups: given.GroupsClaim, Admin: given.Admin},
+			Create: given.Create, AllowedDomains: given.AllowedDomains, AllowedGroups: given.AllowedGroups, SignOut: given.SignOut,
+		})
+		if err != nil {
+			return fault.Invalid("BERTH_PROVIDER_%s_*: %s", given.Name, fault.Message(err)).Because(err)
+		}
+		s.log.InfoContext(ctx, "provider set up from the settings", "provider", given.Slug())
+	}
+	return nil
+}

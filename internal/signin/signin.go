@@ -1,0 +1,156 @@
+// Package signin takes people from a provider elsewhere to a session here: it
+// keeps the providers, sends a browser to one of them and reads what it brings
+// back, and ends sessions when a provider says that they are over.
+//
+// Start with [Service.Begin] and [Service.Finish], the two ends of a sign-in.
+// Who somebody is to Berth, and what they may do, belongs to package identity;
+// signing in with a password does, too. Cookies and pages belong to the API.
+package signin
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"berth/internal/cookie"
+	"berth/internal/event"
+	"berth/internal/identity"
+	"berth/internal/outgoing"
+	"berth/internal/secret"
+	"berth/internal/sqlite"
+)
+
+// The kinds of events that this package writes. That somebody signed in is
+// written by package identity.
+const (
+	ProviderCreated event.Kind = "provider.created"  // data: ProviderChange
+	ProviderUpdated event.Kind = "provider.updated"  // data: ProviderChange
+	ProviderRemoved event.Kind = "provider.removed"  // data: ProviderChange
+	ProviderPinned  event.Kind = "provider.pinned"   // data: ProviderChange; its issuer is known to the letter from now on
+	Refused         event.Kind = "signin.refused"    // data: Refusal
+	LoggedOut       event.Kind = "signin.logged_out" // data: LoggedOutThere; a provider ended sessions
+)
+
+// Secrets keeps the client secrets sealed. Get and RemoveIn give a fault of
+// kind Missing when there is none.
+type Secrets interface {
+	SetIn(ctx context.Context, tx *sqlite.Tx, actor, slotContext, name string, value secret.Text) error
+	Get(ctx context.Context, slotContext, name string) (secret.Text, error)
+	RemoveIn(ctx context.Context, tx *sqlite.Tx, actor, slotContext, name string) error
+}
+
+// TokenKeeper keeps, in the transaction that a sign-in is written in, the
+// tokens that a provider gave for somebody.
+type TokenKeeper interface {
+	KeepTokens(ctx context.Context, tx *sqlite.Tx, identityID string, t Tokens) error
+}
+
+// Tokens are what a provider gave, to act there on somebody's behalf.
+type Tokens struct {
+	Provider   string // its slug
+	Issuer     string
+	ClientID   string
+	ExternalID string
+	Access     secret.Text
+	Refresh    secret.Text // empty when there is none
+	ExpiresAt  time.Time   // of Access; the zero time when the provider does not say
+}
+
+// Config is what a Service needs. DB, Events, Secrets, Identity and BaseURL
+// are required.
+type Config struct {
+	DB       *sqlite.DB
+	Events   *event.Log
+	Secrets  Secrets
+	Identity *identity.Service
+	Keeper   TokenKeeper    // nobody keeps tokens when nil
+	BaseURL  *url.URL       // providers send browsers back here
+	Roots    *x509.CertPool // whose certificates are trusted; the system's when nil
+	Clock    func() time.Time
+	Log      *slog.Logger
+}
+
+// Service keeps providers and takes people through them. Its methods may be
+// called from many goroutines.
+type Service struct {
+	db       *sqlite.DB
+	events   *event.Log
+	secrets  Secrets
+	identity *identity.Service
+	keeper   TokenKeeper
+	base     *url.URL
+	cookies  cookie.Rule
+	clock    func() time.Time
+	log      *slog.Logger
+
+	client *http.Client
+	known  connections
+	trials trials
+	gates  gates
+	counts counts
+}
+
+// The bounds of what is asked of providers.
+const (
+	fetchTimeout = 15 * time.Second
+	maxAnswer    = 1 << 20
+)
+
+// New checks c once.
+func New(c Config) (*Service, error) {
+	if c.DB == nil || c.Events == nil || c.Secrets == nil || c.Identity == nil || c.BaseURL == nil {
+		return nil, errors.New("signin: needs a database, an event log, secrets, people and a base URL")
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Service{
+		db: c.DB, events: c.Events, secrets: c.Secrets, identity: c.Identity, keeper: c.Keeper,
+		base: c.BaseURL, cookies: cookie.For(c.BaseURL), clock: c.Clock, log: c.Log,
+		// Only administrators give a provider's address, and many run theirs at
+		// home: private networks are allowed, what hands out credentials is not.
+		client: outgoing.Client{Inside: true, Timeout: fetchTimeout, MaxAnswer: maxAnswer, Roots: c.Roots}.New(),
+		known:  newConnections(), trials: newTrials(), gates: newGates(), counts: newCounts(),
+	}, nil
+}
+
+// sweepEvery is how often what has run out is removed.
+const sweepEvery = 5 * time.Minute
+
+// Run removes the sign-ins that nobody finished, until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+				s.log.ErrorContext(ctx, "unfinished sign-ins not removed", "error", err)
+			}
+		}
+	}
+}
+
+// Sweep removes what has run out.
+func (s *Service) Sweep(ctx context.Context) error {
+	now := s.now()
+	s.trials.sweep(now)
+	s.gates.sweep(now)
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		if err := deleteExpiredFlows(ctx, tx, now); err != nil {
+			return err
+		}
+		return deleteExpiredLogouts(ctx, tx, now)
+	})
+}
+
+func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Millisecond) }
