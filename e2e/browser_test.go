@@ -66,13 +66,14 @@ func TestBrowser(t *testing.T) {
 
 var setupLink = regexp.MustCompile(`http://\S+/setup#token=\S+`)
 
-// setupLinks starts a server that nobody has an account on for each name, and
-// gives their set-up links as a JSON object.
+// setupLinks starts two servers that nobody has an account on for each name, one
+// of which asks everybody for a second factor, and gives their set-up links as
+// a JSON object: "light", "light required".
 func setupLinks(t *testing.T, e engine, names ...string) string {
 	t.Helper()
 	links := map[string]string{}
-	for _, name := range names {
-		b := start(t, e, "BERTH_ADMIN_PASSWORD=")
+	read := func(name, required string) {
+		b := start(t, e, "BERTH_ADMIN_PASSWORD=", "BERTH_SECOND_FACTOR="+required)
 		// It may answer before what it has printed has come here.
 		b.eventually("the set-up link is printed", func() error {
 			if links[name] = setupLink.FindString(b.output.String()); links[name] == "" {
@@ -80,6 +81,10 @@ func setupLinks(t *testing.T, e engine, names ...string) string {
 			}
 			return nil
 		})
+	}
+	for _, name := range names {
+		read(name, "nobody")
+		read(name+" required", "everybody")
 	}
 	raw, err := json.Marshal(links)
 	require.NoError(t, err)

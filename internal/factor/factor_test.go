@@ -435,6 +435,9 @@ func TestAdd_EndsTheSessionsThatAPasswordAloneBegan(t *testing.T) {
 	require.False(t, w.alive(t, this.Session), "its token is a new one")
 	require.True(t, w.alive(t, out.Session))
 	require.Equal(t, this.Subject.SessionID, out.Subject.SessionID)
+	ended := w.happened(t, identity.SessionEnded)
+	require.Len(t, ended, 1, "and is cut off where it is open")
+	require.Equal(t, other.Subject.SessionID, about(t, ended[0], "session"))
 }
 
 func TestChanges_NeedAFreshProofInASession(t *testing.T) {
