@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// appLayer holds the app alone: an image FROM scratch.
+// appLayer holds the app alone, which is its own shell: an image FROM scratch.
 var appLayer = sync.OnceValues(func() (v1.Layer, error) {
 	program, err := os.ReadFile(appFile)
 	if err != nil {
@@ -34,6 +34,9 @@ var appLayer = sync.OnceValues(func() (v1.Layer, error) {
 		return nil, err
 	}
 	if _, err := w.Write(program); err != nil {
+		return nil, err
+	}
+	if err := w.WriteHeader(&tar.Header{Name: "bin/sh", Mode: 0o777, Typeflag: tar.TypeSymlink, Linkname: "/app"}); err != nil {
 		return nil, err
 	}
 	if err := w.Close(); err != nil {

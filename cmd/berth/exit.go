@@ -38,6 +38,8 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return exitDone
+	case asExit(err) != nil:
+		return asExit(err).code
 	case errors.Is(err, errNotLive), errors.Is(err, errRunFailed):
 		return exitNotLive
 	case errors.Is(err, errWouldChange):
@@ -64,4 +66,10 @@ func exitCode(err error) int {
 		return exitNotNow
 	}
 	return exitInternal
+}
+
+// asExit gives the exit code of a command in an instance, which is passed on.
+func asExit(err error) *exitCodeError {
+	e, _ := errors.AsType[*exitCodeError](err)
+	return e
 }

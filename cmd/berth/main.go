@@ -41,6 +41,7 @@ type cli struct {
 	Instance   instanceCommand   `cmd:"" group:"apps" help:"Instances: show, and what they use."`
 	Logs       logsCommand       `cmd:"" group:"apps" help:"Show what the instances of a stage write."`
 	Job        jobCommand        `cmd:"" aliases:"jobs" group:"apps" help:"Jobs of a stage: list, run, runs, logs, cancel."`
+	Exec       execCommand       `cmd:"" group:"apps" help:"Run a command in an instance; its exit code is passed on."`
 	Events     eventsCommand     `cmd:"" group:"apps" help:"Show what happened, and follow what happens."`
 	Notify     notifyCommand     `cmd:"" group:"apps" help:"Notification channels: list, add, edit, test, sent, retry, remove."`
 	Image      imageCommand      `cmd:"" group:"apps" help:"Images of the built-in registry: list, push, remove; prune those that nothing needs."`

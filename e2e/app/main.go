@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -13,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"syscall"
@@ -24,6 +26,9 @@ import (
 var version = os.Getenv("APP_VERSION")
 
 func main() {
+	if filepath.Base(os.Args[0]) == "sh" {
+		os.Exit(shell(os.Args[1:]))
+	}
 	os.Exit(run())
 }
 
@@ -57,6 +62,7 @@ func run() int {
 	mux.HandleFunc("GET /events", events)
 	mux.HandleFunc("GET /ws", socket)
 	mux.HandleFunc("GET /env", func(w http.ResponseWriter, r *http.Request) { answer(w, os.Getenv(r.URL.Query().Get("name"))) })
+	mux.HandleFunc("POST /lines", lines)
 	mux.HandleFunc("POST /exit", func(http.ResponseWriter, *http.Request) { os.Exit(7) })
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
@@ -141,6 +147,24 @@ func echo(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, hex.EncodeToString(sum.Sum(nil)))
+}
+
+// lines writes n lines to the log.
+func lines(w http.ResponseWriter, r *http.Request) {
+	n, err := strconv.Atoi(r.URL.Query().Get("n"))
+	if err != nil {
+		n = 10
+	}
+	out := bufio.NewWriter(os.Stdout)
+	for i := range n {
+		level := "\x1b[32mINFO\x1b[0m"
+		if i%1000 == 999 {
+			level = "\x1b[31mERROR\x1b[0m"
+		}
+		fmt.Fprintf(out, "%s line %d of the harbour's log\n", level, i+1)
+	}
+	_ = out.Flush()
+	answer(w, "written")
 }
 
 // events sends n ticks, one every 100 ms.

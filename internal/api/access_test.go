@@ -22,6 +22,7 @@ var admitted = map[string][]string{
 	"read":        {admin, member, adminRead, adminDeploy, adminAdmin, memberRead, memberAdmin, onMachine},
 	"deploy":      {admin, member, adminDeploy, adminAdmin, memberAdmin, onMachine},
 	"edit":        {admin, member, adminAdmin, memberAdmin, onMachine},
+	"exec":        {admin, adminAdmin, onMachine},
 	"administer":  {admin, adminAdmin, onMachine},
 	"own factors": {admin, member},
 	"own account": {admin, member, adminAdmin, memberAdmin},

@@ -99,15 +99,16 @@ type API struct {
 	clock    func() time.Time
 	log      *slog.Logger
 
-	cookies  cookie.Rule
-	started  time.Time
-	routing  *http.ServeMux // the route table
-	base     http.Handler
-	local    http.Handler
-	document []byte // OpenAPI
-	streams  streams
-	stop     sync.Once
-	stopping chan struct{}
+	cookies   cookie.Rule
+	started   time.Time
+	routing   *http.ServeMux // the route table
+	base      http.Handler
+	local     http.Handler
+	document  []byte // OpenAPI
+	streams   streams
+	terminals terminals
+	stop      sync.Once
+	stopping  chan struct{}
 }
 
 // New checks c once. It fails when a route has no access rule.
@@ -175,8 +176,12 @@ func (a *API) MetricsHandler() http.Handler {
 }
 
 // EndStreams ends every live stream between two events, and lets none begin.
-// It is the first step of a stop.
-func (a *API) EndStreams() { a.stop.Do(func() { close(a.stopping) }) }
+// Commands that people run in instances are ended, and waited for. It is the
+// first step of a stop.
+func (a *API) EndStreams() {
+	a.stop.Do(func() { close(a.stopping) })
+	a.terminals.end()
+}
 
 func (a *API) newBase() http.Handler {
 	mux := http.NewServeMux()

@@ -48,6 +48,7 @@ func (a *API) routes() []route {
 	own, read, edit := may(identity.ActionOwnAccount), may(identity.ActionRead), may(identity.ActionEdit)
 	deploy, administer := may(identity.ActionDeploy), may(identity.ActionAdminister)
 	oneself, factors := may(identity.ActionOneself), may(identity.ActionOwnFactors)
+	command := may(identity.ActionExec)
 	return []route{
 		on(a, "GET /api/setup", public, "get-setup", "Say whether the first administrator is still to be made", a.getSetup),
 		on(a, "POST /api/setup", public, "use-setup-link", "Make the first administrator and sign in", a.useSetupLink),
@@ -165,6 +166,7 @@ func (a *API) routes() []route {
 		on(a, "GET /api/instances/{id}", read.at(oneInstance), "get-instance", "Show an instance", a.getInstance),
 		on(a, "GET /api/instances/{id}/stats", read.at(oneInstance), "get-instance-stats", "Show what an instance uses", a.instanceStats),
 		stream(a, "GET /api/instances/{id}/logs", read.at(oneInstance), "stream-instance-logs", "Stream what an instance writes", instanceLogMessages, a.streamInstanceLogs),
+		exec(a, "GET /api/instances/{id}/exec", command.at(oneInstance), "exec-in-instance", "Run a command in an instance, over a WebSocket"),
 
 		stream(a, "GET /api/events", read.at(itsOwn), "stream-events", "Stream what happens", eventMessages, a.streamEvents),
 		on(a, "GET /api/activity", read.at(itsOwn), "list-activity", "List what happened, newest first, without log lines", a.listActivity),

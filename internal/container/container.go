@@ -323,7 +323,8 @@ type Stats struct {
 }
 
 // Exec is a command to run in a container. Stdout and Stderr may be nil; with
-// a terminal both streams are one and come on Stdout. Stdin is closed at the
+// a terminal both streams are one and come on Stdout, and the end of Stdin is
+// told with Ctrl-D. Stdin is closed at the
 // command's end when it is an io.Closer, which ends a Read that still waits.
 type Exec struct {
 	Command []string

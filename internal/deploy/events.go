@@ -20,6 +20,8 @@ const (
 	eventStep           event.Kind = "deployment.step"
 	eventInstance       event.Kind = "instance.state"
 	eventWarning        event.Kind = "deployment.warning" // it is live, and something is wrong with it
+	eventExecStarted    event.Kind = "exec.started"
+	eventExecEnded      event.Kind = "exec.ended"
 )
 
 // deploymentData is the data of a deployment.state event.

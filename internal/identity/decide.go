@@ -18,6 +18,7 @@ const (
 	ActionEndToken                     // end the API token one came with
 	ActionOneself                      // learn who one is, and read the API's document
 	ActionOwnFactors                   // one's own passkeys and other factors, in the session they are for
+	ActionExec                         // run a command in an instance: whatever the app may, and its secrets
 )
 
 func (a Action) String() string {
@@ -42,6 +43,8 @@ func (a Action) String() string {
 		return "oneself"
 	case ActionOwnFactors:
 		return "own factors"
+	case ActionExec:
+		return "exec"
 	}
 	return "nothing"
 }
@@ -85,7 +88,7 @@ func roleMay(r Role, a Action) bool {
 	switch a {
 	case ActionRead, ActionDeploy, ActionEdit, ActionPush, ActionPull, ActionOwnAccount, ActionOwnFactors, ActionEndToken, ActionOneself:
 		return r == RoleMember || r == RoleAdministrator
-	case ActionAdminister:
+	case ActionAdminister, ActionExec:
 		return r == RoleAdministrator
 	}
 	return false
@@ -97,7 +100,7 @@ func scopeMay(s Scope, a Action) bool {
 		return s.level() >= ScopeRead.level()
 	case ActionDeploy, ActionPush:
 		return s.level() >= ScopeDeploy.level()
-	case ActionEdit, ActionAdminister, ActionOwnAccount:
+	case ActionEdit, ActionAdminister, ActionOwnAccount, ActionExec:
 		return s.level() >= ScopeAdmin.level()
 	case ActionOwnFactors:
 	}

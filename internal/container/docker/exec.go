@@ -50,7 +50,7 @@ func (e *Engine) exec(ctx context.Context, id string, x container.Exec) (int, er
 	var helpers sync.WaitGroup
 	ctx, done := context.WithCancel(ctx)
 	if x.Stdin != nil {
-		helpers.Go(func() { feed(attached.HijackedResponse, x.Stdin) })
+		helpers.Go(func() { feed(attached.HijackedResponse, x) })
 	}
 	if x.TTY && x.Resize != nil {
 		helpers.Go(func() { e.resize(ctx, made.ID, x.Resize) })
@@ -68,11 +68,19 @@ func (e *Engine) exec(ctx context.Context, id string, x container.Exec) (int, er
 	return e.exitCode(context.WithoutCancel(ctx), made.ID)
 }
 
-// feed copies the input and then tells the command that there is no more.
-func feed(attached client.HijackedResponse, stdin io.Reader) {
-	_, _ = io.Copy(attached.Conn, stdin)
+// feed copies the input and then tells the command that there is no more. On a
+// terminal a person does that with a key; Docker, told otherwise, would show
+// nothing any more.
+func feed(attached client.HijackedResponse, x container.Exec) {
+	_, _ = io.Copy(attached.Conn, x.Stdin)
+	if x.TTY {
+		_, _ = attached.Conn.Write([]byte{endOfTransmission})
+		return
+	}
 	_ = attached.CloseWrite()
 }
+
+const endOfTransmission = 4 // Ctrl-D
 
 // deliver copies the output until the command ends.
 func deliver(from io.Reader, x container.Exec) error {
@@ -101,17 +109,26 @@ func deliver(from io.Reader, x container.Exec) error {
 }
 
 // resize follows the terminal's size. The engine refuses it while the command
-// is starting, and after its end: the next one will do.
+// is starting, so that it is asked again for a while, and after its end.
 func (e *Engine) resize(ctx context.Context, exec string, sizes <-chan container.Size) {
-	for {
+	const tries, between = 20, 50 * time.Millisecond
+	var size container.Size
+	var again <-chan time.Time
+	for left := 0; ; {
 		select {
 		case <-ctx.Done():
 			return
-		case size, more := <-sizes:
+		case next, more := <-sizes:
 			if !more {
 				return
 			}
-			_, _ = e.api.ExecResize(ctx, exec, client.ExecResizeOptions{Height: size.Rows, Width: size.Columns})
+			size, left = next, tries
+		case <-again:
+		}
+		again = nil
+		_, err := e.api.ExecResize(ctx, exec, client.ExecResizeOptions{Height: size.Rows, Width: size.Columns})
+		if left--; err != nil && left > 0 {
+			again = time.After(between)
 		}
 	}
 }

@@ -20,6 +20,7 @@ import Radio from '@lucide/svelte/icons/radio';
 import Rocket from '@lucide/svelte/icons/rocket';
 import Clock from '@lucide/svelte/icons/clock';
 import TriangleAlert from '@lucide/svelte/icons/triangle-alert';
+import SquareTerminal from '@lucide/svelte/icons/square-terminal';
 import UserRound from '@lucide/svelte/icons/user-round';
 import type { Component } from 'svelte';
 import type { Fact } from './api/types';
@@ -46,6 +47,8 @@ const text = (data: unknown, key: string): string => {
 };
 
 const actors: Record<string, string> = { registry: 'The registry', berth: 'Berth', local: 'The command line', webhook: 'A webhook', poll: 'Polling' };
+
+const lasted = (seconds: number): string => (seconds < 90 ? `${Math.round(seconds)} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`);
 
 /** Facts on the way to another: what matters is told without them. */
 export function routine(fact: Fact): boolean {
@@ -124,6 +127,10 @@ export function say(fact: Fact, within = ''): Said {
 				href: stagePage,
 				tone: text(d, 'state') === 'down' ? 'bad' : 'plain'
 			});
+		case 'exec.started':
+			return said(`ran “${text(d, 'command')}” in instance ${Number(text(d, 'ordinal') || 0) + 1} of ${place}`, SquareTerminal, { href: stagePage });
+		case 'exec.ended':
+			return said(`ended “${text(d, 'command')}” in instance ${Number(text(d, 'ordinal') || 0) + 1} of ${place}`, SquareTerminal, { href: stagePage, detail: [text(d, 'code') && `exit code ${text(d, 'code')}`, `after ${lasted(Number(text(d, 'seconds') || 0))}`, text(d, 'why')].filter(Boolean).join(', ') });
 		case 'image.pushed':
 			return said(`pushed ${image}`, Package, { href: `/images/${text(d, 'repository')}` });
 		case 'image.found':
