@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/http"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"berth/internal/deploy"
 	"berth/internal/event"
 )
 
@@ -74,4 +77,70 @@ func TestExec_RunsCommandsInAnInstance(t *testing.T) {
 		require.Contains(t, seen[4], `"code":42`)
 		require.Contains(t, seen[3], `exec.started {"command":"sh","tty":true,"ordinal":0}`)
 	})
+}
+
+// TestLogs_AreKeptWhenTheContainerIsGone follows a stage over a deployment:
+// what the instance before wrote is there afterwards, once and in its order.
+func TestLogs_AreKeptWhenTheContainerIsGone(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, e engine) {
+		b := start(t, e)
+		project := projectPrefix(t)
+		b.stage(project, func(s *deploy.StageSpec) {
+			s.StopTimeout, s.DrainTimeout = deploy.Duration(time.Second), deploy.Duration(time.Second)
+		})
+		b.push(project, "1", image(t, "one"))
+		b.push(project, "2", image(t, "two"))
+		b.live(project, "1")
+		b.post(project, "/lines?n=2500")
+		b.eventually("all lines are in the log", func() error {
+			out, _, _ := b.command("", "logs", project, "prod", "--search", "LINE 2500 OF")
+			if !strings.Contains(out, "line 2500 of the harbour's log") {
+				return errors.New("not yet")
+			}
+			return nil
+		})
+		out, _, _ := b.command("", "logs", project, "prod", "--regexp", "--search", `error line \d+000 `, "-n", "2")
+		require.Equal(t, 1, strings.Count(out, "line 1000 of"), out)
+		require.Equal(t, 1, strings.Count(out, "line 2000 of"), out)
+		_, errs, code := b.command("", "logs", project, "prod", "--regexp", "--search", "(")
+		require.Equal(t, 2, code)
+		require.Contains(t, errs, "search: is no regular expression")
+
+		b.live(project, "2")
+		var seen struct{ Items []deploy.SeenInstance }
+		b.eventually("the first instance's log is kept", func() error {
+			if err := b.try("GET", "/api/projects/"+project+"/stages/prod/instances", nil, &seen); err != nil {
+				return err
+			}
+			if len(seen.Items) != 2 || seen.Items[1].Log != deploy.LogKept {
+				return fmt.Errorf("%+v", seen.Items)
+			}
+			return nil
+		})
+		out, _, _ = b.command("", "logs", project, "prod", "--instance", seen.Items[1].ID, "-n", "0")
+		require.Contains(t, out, "app version one starts")
+		require.Contains(t, out, "app version one stops", "the last words, too")
+		require.Equal(t, 2500, strings.Count(out, "of the harbour's log"))
+		out, _, _ = b.command("", "logs", project, "prod", "--previous", "--search", "app version")
+		require.Less(t, strings.Index(out, "one stops"), len(out))
+		require.Contains(t, out, "two starts")
+
+		// Nothing is twice and nothing is lost when Berth is killed.
+		b.kill()
+		b.launch()
+		out, _, _ = b.command("", "logs", project, "prod", "--previous", "-n", "0")
+		require.Equal(t, 2500, strings.Count(out, "of the harbour's log"))
+	})
+}
+
+// post asks the app for something that it does.
+func (b *berth) post(project, path string) {
+	b.t.Helper()
+	request, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, "http://"+b.address+path, nil)
+	require.NoError(b.t, err)
+	request.Host = project + ".localhost"
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(b.t, err)
+	defer response.Body.Close()
+	require.Equal(b.t, http.StatusOK, response.StatusCode)
 }

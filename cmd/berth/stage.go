@@ -13,13 +13,14 @@ import (
 )
 
 type stageCommand struct {
-	Show     stageShow     `cmd:"" help:"Show one stage."`
-	Create   stageCreate   `cmd:"" help:"Create a stage."`
-	Edit     stageEdit     `cmd:"" help:"Change a stage; what is not named stays as it is."`
-	Remove   stageRemove   `cmd:"" help:"Remove a stage and its containers."`
-	Releases stageReleases `cmd:"" help:"List what can be rolled back to."`
-	Tags     stageTags     `cmd:"" help:"List the image's tags, and which of them deploy when pushed."`
-	Metrics  stageMetrics  `cmd:"" help:"Show requests, errors and how long answers took, by the minute."`
+	Show      stageShow      `cmd:"" help:"Show one stage."`
+	Create    stageCreate    `cmd:"" help:"Create a stage."`
+	Edit      stageEdit      `cmd:"" help:"Change a stage; what is not named stays as it is."`
+	Remove    stageRemove    `cmd:"" help:"Remove a stage and its containers."`
+	Releases  stageReleases  `cmd:"" help:"List what can be rolled back to."`
+	Tags      stageTags      `cmd:"" help:"List the image's tags, and which of them deploy when pushed."`
+	Instances stageInstances `cmd:"" help:"List a stage's instances, also those that are gone, and where their logs are."`
+	Metrics   stageMetrics   `cmd:"" help:"Show requests, errors and how long answers took, by the minute."`
 
 	Pause       stagePause       `cmd:"" help:"Keep a stage as it is: nothing is deployed to it."`
 	Resume      stageResume      `cmd:"" help:"Let deployments to a stage again."`

@@ -130,13 +130,13 @@ func (a *API) runExec(ctx context.Context, conn *websocket.Conn, actor, id strin
 	go func() {
 		select {
 		case <-a.stopping:
-			end(errors.New("Berth is stopping")) //nolint:staticcheck,revive // for a person; a name
+			end(errors.New("Berth is stopping")) //nolint:staticcheck // a name
 		case <-ctx.Done():
 		}
 	}()
 	start, err := readExecStart(ctx, conn)
 	if err != nil {
-		finishExec(conn, ExecEnd{Error: "the first message must be a JSON object with command, tty, columns and rows", Kind: fault.BadInput.String()})
+		finishExec(ctx, conn, ExecEnd{Error: "the first message must be a JSON object with command, tty, columns and rows", Kind: fault.BadInput.String()})
 		return
 	}
 	input, keyboard := io.Pipe()
@@ -147,9 +147,9 @@ func (a *API) runExec(ctx context.Context, conn *websocket.Conn, actor, id strin
 	var reading sync.WaitGroup
 	listening, silent := context.WithCancel(context.WithoutCancel(ctx))
 	reading.Go(func() {
-		err := listenExec(listening, conn, keyboard, sizes)
+		_ = listenExec(listening, conn, keyboard, sizes)
 		_ = keyboard.CloseWithError(io.EOF)
-		if err != nil && listening.Err() == nil {
+		if listening.Err() == nil {
 			end(errors.New("the connection ended"))
 		}
 	})
@@ -166,7 +166,7 @@ func (a *API) runExec(ctx context.Context, conn *websocket.Conn, actor, id strin
 			a.log.ErrorContext(ctx, "command in an instance failed", "instance", id, "error", err)
 		}
 	}
-	finishExec(conn, last)
+	finishExec(ctx, conn, last)
 	silent()
 	_ = conn.CloseNow()
 	reading.Wait()
@@ -185,7 +185,8 @@ func readExecStart(ctx context.Context, conn *websocket.Conn) (s ExecStart, err 
 	return s, json.Unmarshal(raw, &s)
 }
 
-// listenExec takes what the client sends.
+// listenExec takes what the client sends until it sends no more, which is an
+// error.
 func listenExec(ctx context.Context, conn *websocket.Conn, keyboard *io.PipeWriter, sizes chan container.Size) error {
 	for {
 		kind, raw, err := conn.Read(ctx)
@@ -238,8 +239,8 @@ func pingExec(ctx context.Context, conn *websocket.Conn, end context.CancelCause
 	}
 }
 
-func finishExec(conn *websocket.Conn, last ExecEnd) {
-	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+func finishExec(ctx context.Context, conn *websocket.Conn, last ExecEnd) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
 	raw, err := json.Marshal(last)
 	if err != nil {

@@ -114,6 +114,7 @@ var enums = []struct{ of, schema reflect.Type }{
 	enum[deploy.RunTrigger, runTriggers](),
 	enum[deploy.Overlap, overlaps](),
 	enum[deploy.InstanceState, instanceStates](),
+	enum[deploy.LogState, logStates](),
 	enum[deploy.StageState, stageStates](),
 	enum[deploy.WatchPhase, watchPhases](),
 	enum[deploy.WatchState, watchStates](),
@@ -161,6 +162,7 @@ type (
 	runTriggers      struct{}
 	overlaps         struct{}
 	instanceStates   struct{}
+	logStates        struct{}
 	stageStates      struct{}
 	watchPhases      struct{}
 	watchStates      struct{}
@@ -184,6 +186,10 @@ type (
 	vias             struct{}
 	proofMethods     struct{}
 )
+
+func (logStates) Schema(huma.Registry) *huma.Schema {
+	return oneOf(deploy.LogLive, deploy.LogKept, deploy.LogNone)
+}
 
 func (deploymentKinds) Schema(huma.Registry) *huma.Schema {
 	return oneOf(deploy.KindDeploy, deploy.KindRedeploy, deploy.KindRollback, deploy.KindPromote)

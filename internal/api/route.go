@@ -139,6 +139,9 @@ func (a *API) routes() []route {
 		on(a, "POST /api/projects/{project}/stages/{stage}/resume", edit, "resume-stage", "Let deployments to a stage again", a.resumeStage),
 		on(a, "POST /api/projects/{project}/stages/{stage}/maintenance", edit, "set-maintenance", "Have a stage answer with a maintenance page, or with its app again", a.setMaintenance),
 		on(a, "GET /api/projects/{project}/stages/{stage}/metrics", read.at(oneStage), "get-stage-metrics", "Show what passed through a stage's route, by the minute", a.stageMetrics),
+		on(a, "GET /api/projects/{project}/stages/{stage}/instances", read.at(oneStage), "list-stage-instances", "List a stage's instances, also those that are gone, newest first", a.stageInstances),
+		stream(a, "GET /api/projects/{project}/stages/{stage}/logs", read.at(oneStage), "stream-stage-logs", "Stream what a stage's instances write, in the order of their times", logMessages, a.streamStageLogs),
+		asText(on(a, "GET /api/projects/{project}/stages/{stage}/logs/download", read.at(oneStage), "download-stage-logs", "Download what a stage's instances wrote", a.downloadStageLogs)),
 		on(a, "GET /api/projects/{project}/stages/{stage}/tags", read.at(oneStage), "list-stage-tags", "List the image's tags and which of them the stage's rule takes", a.stageTags),
 		on(a, "POST /api/validate/stage", read, "validate-stage", "Check a stage's settings without saving them", a.validateStage),
 
@@ -165,7 +168,8 @@ func (a *API) routes() []route {
 
 		on(a, "GET /api/instances/{id}", read.at(oneInstance), "get-instance", "Show an instance", a.getInstance),
 		on(a, "GET /api/instances/{id}/stats", read.at(oneInstance), "get-instance-stats", "Show what an instance uses", a.instanceStats),
-		stream(a, "GET /api/instances/{id}/logs", read.at(oneInstance), "stream-instance-logs", "Stream what an instance writes", instanceLogMessages, a.streamInstanceLogs),
+		stream(a, "GET /api/instances/{id}/logs", read.at(oneInstance), "stream-instance-logs", "Stream what an instance writes", logMessages, a.streamInstanceLogs),
+		asText(on(a, "GET /api/instances/{id}/logs/download", read.at(oneInstance), "download-instance-logs", "Download what an instance wrote", a.downloadInstanceLogs)),
 		exec(a, "GET /api/instances/{id}/exec", command.at(oneInstance), "exec-in-instance", "Run a command in an instance, over a WebSocket"),
 
 		stream(a, "GET /api/events", read.at(itsOwn), "stream-events", "Stream what happens", eventMessages, a.streamEvents),

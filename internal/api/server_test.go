@@ -277,6 +277,7 @@ type engine struct {
 	down      bool // does not answer
 	container container.Container
 	logs      iter.Seq2[container.LogLine, error]
+	coming    iter.Seq2[container.LogLine, error] // what is followed
 }
 
 func (e *engine) Info(context.Context) (container.Info, error) {
@@ -310,7 +311,10 @@ func (e *engine) Image(context.Context, string) (container.Image, error) {
 	return container.Image{}, container.ErrNotFound
 }
 
-func (e *engine) Logs(context.Context, string, container.LogOptions) iter.Seq2[container.LogLine, error] {
+func (e *engine) Logs(_ context.Context, _ string, o container.LogOptions) iter.Seq2[container.LogLine, error] {
+	if o.Follow {
+		return e.coming
+	}
 	return e.logs
 }
 

@@ -301,7 +301,8 @@ func TestInstanceLogs_EndWithTheToken(t *testing.T) {
 	s := newServer(t)
 	id := s.instance()
 	left := make(chan struct{})
-	s.engine.logs = func(yield func(container.LogLine, error) bool) {
+	s.engine.logs = func(func(container.LogLine, error) bool) {}
+	s.engine.coming = func(yield func(container.LogLine, error) bool) {
 		defer close(left)
 		for yield(container.LogLine{Stream: "stdout", Text: "on and on"}, nil) {
 			time.Sleep(time.Millisecond) // as an app would

@@ -238,7 +238,7 @@ func (s *Service) removeAll(ctx context.Context, list []container.Container, gra
 					return fmt.Errorf("stop container %s: %w", c.Name, err)
 				}
 			}
-			if err := s.runtime.Remove(ctx, c.ID); err != nil {
+			if err := s.removeContainer(ctx, c); err != nil {
 				return fmt.Errorf("remove container %s: %w", c.Name, err)
 			}
 			return nil

@@ -38,6 +38,7 @@ type world struct {
 	meter   *fakeMeter
 	db      *sqlite.DB
 	events  *event.Log
+	logDir  string // where logs of containers that are gone are kept; nowhere when empty
 }
 
 func newWorld(tb testing.TB) *world {
@@ -111,7 +112,7 @@ func (w *world) start(o options) *berth {
 	b.router = &fakeRouter{alive: b.alive, routes: map[string]deploy.Route{}}
 	config := deploy.Config{
 		DB: w.db, Events: w.events, Runtime: mortal{w.engine, b.alive}, Router: b.router, Meter: w.meter, Images: w.images, Secrets: w.secrets,
-		ReservedHosts: []string{"berth.test"}, ShutdownTimeout: orElse(o.shutdown, 10*time.Second),
+		LogDir: w.logDir, ReservedHosts: []string{"berth.test"}, ShutdownTimeout: orElse(o.shutdown, 10*time.Second),
 		Beat: o.beat, People: o.people, Clock: o.clock, Log: testLog(w.t),
 	}
 	if o.hook != nil {

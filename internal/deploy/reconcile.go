@@ -172,7 +172,7 @@ func (s *Service) removeOrphans(ctx context.Context, k known, list []container.C
 			continue
 		}
 		s.log.InfoContext(ctx, "removing a container that belongs to nothing", "container", c.Name, "deployment", id)
-		if err := s.runtime.Remove(ctx, c.ID); err != nil {
+		if err := s.removeContainer(ctx, c); err != nil {
 			s.log.WarnContext(ctx, "container not removed", "container", c.Name, "error", err)
 		}
 	}

@@ -73,9 +73,13 @@ type Config struct {
 	// Beat is the time between two probes of an instance that requests go to;
 	// 10 seconds when 0. With more than 20 instances for each of its seconds
 	// it is longer: see beats.
-	Beat  time.Duration
-	Clock func() time.Time // time.Now when nil
-	Log   *slog.Logger
+	Beat time.Duration
+	// LogDir is the folder where what containers wrote is kept once they are
+	// gone; nowhere when empty. LogRetention is for how long; 14 days when 0.
+	LogDir       string
+	LogRetention time.Duration
+	Clock        func() time.Time // time.Now when nil
+	Log          *slog.Logger
 	// Hook, when set, is called around each step of a deployment: with
 	// "before" when the step is in the journal and nothing was done yet, with
 	// "after" when it was done and the journal does not say so yet. It is how
@@ -110,6 +114,9 @@ type Service struct {
 	hook       func(ctx context.Context, deployment string, step StepName, when string)
 	prober     *probe.Client
 	server     string // which Berth this is to the engine
+
+	logs         logBook
+	logRetention time.Duration
 
 	engine     engineState
 	locks      locks
@@ -167,6 +174,7 @@ func New(c Config) (*Service, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	s.logs, s.logRetention = logBook{dir: c.LogDir, clock: s.clock}, orElse(c.LogRetention, logRetention)
 	if c.BaseURL != nil {
 		s.base = *c.BaseURL
 	}
@@ -217,6 +225,9 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error { s.promoteDue(background); return nil })
 	group.Go(func() error { s.keepHouseLater(background); return nil })
 	group.Go(func() error { s.runDue(background); return nil })
+	if s.logs.dir != "" {
+		group.Go(func() error { s.sweepLogs(background); return nil })
+	}
 	err := group.Wait() // when ctx ends
 
 	s.jobs.refuse()

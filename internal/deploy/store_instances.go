@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 
 	"berth/internal/fault"
 	"berth/internal/sqlite"
@@ -63,6 +64,36 @@ func instancesOf(ctx context.Context, tx *sqlite.Tx, deploymentIDs ...string) (m
 		found[i.Deployment] = append(found[i.Deployment], i)
 	}
 	return found, err
+}
+
+// newestInstances gives the instances of a stage, the newest first.
+func newestInstances(ctx context.Context, tx *sqlite.Tx, stageID string, most int) ([]Instance, error) {
+	return sqlite.All(ctx, tx, scanInstance, `
+		SELECT `+instanceColumns+instanceFrom+`
+		WHERE d.stage_id = ?
+		ORDER BY d.generation DESC, i.ordinal
+		LIMIT ?`, stageID, most)
+}
+
+// knownInstances says which of these ids are instances.
+func (s *Service) knownInstances(ctx context.Context, ids []string) (map[string]bool, error) {
+	known := map[string]bool{}
+	return known, s.db.Read(ctx, func(tx *sqlite.Tx) error {
+		for part := range slices.Chunk(ids, 500) {
+			in, args := sqlite.Placeholders(part)
+			list, err := sqlite.All(ctx, tx, scanText, `
+				SELECT id
+				FROM instances
+				WHERE id IN (`+in+`)`, args...)
+			if err != nil {
+				return err
+			}
+			for _, id := range list {
+				known[id] = true
+			}
+		}
+		return nil
+	})
 }
 
 // inUse gives the ids of the deployments that may have containers: those that

@@ -201,6 +201,7 @@ func (s *Server) buildDeploy(context.Context) (err error) {
 		Shelf: s.registry, Keep: deploy.KeepRule{Releases: s.settings.KeepReleases, For: orNone(s.settings.KeepFor)}, Journal: s.settings.JournalRetention,
 		DiskFull: s.full,
 		BaseURL:  s.settings.BaseURL, ReservedHosts: s.baseHosts(), HostPaths: s.hostPaths(), ShutdownTimeout: orNone(s.settings.ShutdownTimeout),
+		LogDir: filepath.Join(s.settings.DataDir, "logs"), LogRetention: s.settings.LogRetention,
 		Clock: s.clock, Log: s.log, Hook: crashHook(),
 	})
 	if err != nil {

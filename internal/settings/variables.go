@@ -171,7 +171,7 @@ var variables = []variable{
 		},
 	},
 	{
-		name: "LOG_RETENTION", help: "how long the log lines of deployments are kept",
+		name: "LOG_RETENTION", help: "how long the log lines of deployments, and of instances whose container is gone, are kept",
 		takes: "a duration of 1h or more, such as 14d", fallback: always("14d"),
 		set: func(s *Settings, v, _ string) (err error) {
 			s.LogRetention, err = parseDuration(v, leastRetention)

@@ -2,6 +2,8 @@ export interface Span {
 	text: string;
 	/** Class names of app.css: never a style attribute, so that CSP holds. */
 	style: string;
+	/** Part of what is searched for. */
+	hit?: boolean;
 }
 
 const SGR = /\x1b\[([0-9;]*)m/g;
@@ -43,4 +45,29 @@ export function ansi(line: string): Span[] {
 /** The text alone. */
 export function plain(line: string): string {
 	return line.replace(SGR, '').replace(OTHER, '');
+}
+
+/** Spans cut where what is searched for, in lower case, begins and ends: also across colours. */
+export function marked(spans: Span[], needle: string): Span[] {
+	if (!needle) return spans;
+	const whole = spans.map((s) => s.text).join('').toLowerCase();
+	const hits: [number, number][] = [];
+	for (let at = whole.indexOf(needle); at >= 0; at = whole.indexOf(needle, at + needle.length)) hits.push([at, at + needle.length]);
+	if (!hits.length) return spans;
+	const cut: Span[] = [];
+	let start = 0;
+	for (const { text, style } of spans) {
+		const end = start + text.length;
+		let at = start;
+		for (const [from, to] of hits) {
+			if (to <= at || from >= end) continue;
+			if (from > at) cut.push({ text: text.slice(at - start, from - start), style });
+			const until = Math.min(to, end);
+			cut.push({ text: text.slice(Math.max(from, at) - start, until - start), style, hit: true });
+			at = until;
+		}
+		if (at < end) cut.push({ text: text.slice(at - start), style });
+		start = end;
+	}
+	return cut;
 }

@@ -5,6 +5,8 @@ export interface Line {
 	stream: string;
 	text: string;
 	step?: string;
+	/** The number of the instance that wrote it, in a log of several. */
+	instance?: number;
 }
 
 /** A log that only grows; additions are shown once a frame, whatever the rate they come at. */

@@ -701,6 +701,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/instances/{id}/logs/download": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Download what an instance wrote */
+        get: operations["download-instance-logs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/instances/{id}/stats": {
         parameters: {
             query?: never;
@@ -1067,6 +1084,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/stages/{stage}/instances": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List a stage's instances, also those that are gone, newest first */
+        get: operations["list-stage-instances"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/projects/{project}/stages/{stage}/job-runs": {
         parameters: {
             query?: never;
@@ -1163,6 +1197,40 @@ export interface paths {
         put?: never;
         /** Run a job now */
         post: operations["run-job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/stages/{stage}/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Stream what a stage's instances write, in the order of their times */
+        get: operations["stream-stage-logs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/stages/{stage}/logs/download": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Download what a stage's instances wrote */
+        get: operations["download-stage-logs"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2628,6 +2696,11 @@ export interface components {
             /** @description The cursor of the next part; absent in the last one */
             next?: string;
         };
+        ListSeenInstance: {
+            items: components["schemas"]["SeenInstance"][];
+            /** @description The cursor of the next part; absent in the last one */
+            next?: string;
+        };
         ListSession: {
             items: components["schemas"]["Session"][];
             /** @description The cursor of the next part; absent in the last one */
@@ -2678,9 +2751,12 @@ export interface components {
             /** @description The cursor of the next part; absent in the last one */
             next?: string;
         };
-        LogLine: {
+        LoggedLine: {
             /** Format: date-time */
             at: string;
+            instance: string;
+            /** Format: int64 */
+            ordinal: number;
             stream: string;
             text: string;
         };
@@ -3229,6 +3305,25 @@ export interface components {
             restarts: number;
             /** Format: int64 */
             silent: number;
+        };
+        SeenInstance: {
+            address?: string;
+            container: string;
+            /** Format: date-time */
+            created_at: string;
+            deployment: string;
+            detail?: string;
+            id: string;
+            /** @enum {string} */
+            log: "live" | "kept" | "none";
+            /** Format: int64 */
+            ordinal: number;
+            project: string;
+            stage: string;
+            /** @enum {string} */
+            state: "created" | "starting" | "ready" | "down" | "draining" | "stopped";
+            /** Format: date-time */
+            updated_at: string;
         };
         Session: {
             address: string;
@@ -5548,12 +5643,18 @@ export interface operations {
     "stream-instance-logs": {
         parameters: {
             query?: {
-                /** @description Go on with what comes */
-                follow?: boolean;
-                /** @description Only the last so many lines; 0 is all */
-                tail?: number;
                 /** @description Only lines from then on */
                 since?: string;
+                /** @description Only lines before then; not with follow */
+                until?: string;
+                /** @description Only lines with this text, without regard to case */
+                search?: string;
+                /** @description The search is a regular expression (RE2) */
+                regexp?: boolean;
+                /** @description Go on with what comes */
+                follow?: boolean;
+                /** @description Only the newest lines that match; 0 is all */
+                tail?: number;
             };
             header?: never;
             path: {
@@ -5570,7 +5671,7 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": ({
-                        data: components["schemas"]["LogLine"];
+                        data: components["schemas"]["LoggedLine"];
                         /** @enum {string} */
                         event: "line";
                         /** Format: int64 */
@@ -5637,6 +5738,46 @@ export interface operations {
             };
             /** @description Internal Server Error */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "download-instance-logs": {
+        parameters: {
+            query?: {
+                /** @description Only lines from then on */
+                since?: string;
+                /** @description Only lines before then; not with follow */
+                until?: string;
+                /** @description Only lines with this text, without regard to case */
+                search?: string;
+                /** @description The search is a regular expression (RE2) */
+                regexp?: boolean;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A line each: time, stream, text; of a stage with the instance's number first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description Error */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6621,6 +6762,38 @@ export interface operations {
             };
         };
     };
+    "list-stage-instances": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                stage: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListSeenInstance"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "list-job-runs": {
         parameters: {
             query?: {
@@ -6812,6 +6985,159 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["JobRun"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "stream-stage-logs": {
+        parameters: {
+            query?: {
+                /** @description Also of instances that are gone */
+                previous?: boolean;
+                /** @description Only lines from then on */
+                since?: string;
+                /** @description Only lines before then; not with follow */
+                until?: string;
+                /** @description Only lines with this text, without regard to case */
+                search?: string;
+                /** @description The search is a regular expression (RE2) */
+                regexp?: boolean;
+                /** @description Go on with what comes */
+                follow?: boolean;
+                /** @description Only the newest lines that match; 0 is all */
+                tail?: number;
+            };
+            header?: never;
+            path: {
+                project: string;
+                stage: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Server-sent events */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": ({
+                        data: components["schemas"]["LoggedLine"];
+                        /** @enum {string} */
+                        event: "line";
+                        /** Format: int64 */
+                        id?: number;
+                    } | {
+                        data: components["schemas"]["Ping"];
+                        /** @enum {string} */
+                        event: "ping";
+                        /** Format: int64 */
+                        id?: number;
+                    } | {
+                        data: components["schemas"]["End"];
+                        /** @enum {string} */
+                        event: "end";
+                        /** Format: int64 */
+                        id?: number;
+                    })[];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "download-stage-logs": {
+        parameters: {
+            query?: {
+                /** @description Also of instances that are gone */
+                previous?: boolean;
+                /** @description Only lines from then on */
+                since?: string;
+                /** @description Only lines before then; not with follow */
+                until?: string;
+                /** @description Only lines with this text, without regard to case */
+                search?: string;
+                /** @description The search is a regular expression (RE2) */
+                regexp?: boolean;
+            };
+            header?: never;
+            path: {
+                project: string;
+                stage: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A line each: time, stream, text; of a stage with the instance's number first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
                 };
             };
             /** @description Error */
