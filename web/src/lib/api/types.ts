@@ -28,7 +28,6 @@ export type ProjectStatus = Schemas['ProjectStatus'];
 export type RegistryAccount = Schemas['RegistryAccount'];
 export type Release = Schemas['Release'];
 export type Repository = Schemas['Repository'];
-export type SeenInstance = Schemas['SeenInstance'];
 export type Session = Schemas['Session'];
 export type Slot = Schemas['Slot'];
 export type VolumeStatus = Schemas['VolumeStatus'];
