@@ -1,10 +1,15 @@
 package deploy
 
 import (
+	"context"
+	"fmt"
 	"maps"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"berth/internal/sqlite"
 )
 
 // losses counts the instances that missed their beats, since the start.
@@ -89,8 +94,62 @@ func (c *runCounts) forget(stageID string) {
 	maps.DeleteFunc(c.of, func(k runKey, _ uint64) bool { return k.stageID == stageID })
 }
 
-// collector gives the losses and the verdicts to Prometheus.
+// outcomes counts what deployments came to and how long they took to be live,
+// since the start, and the images that keeping house removed.
+type outcomes struct {
+	ended  *prometheus.CounterVec
+	took   *prometheus.HistogramVec
+	images *prometheus.CounterVec
+}
+
+func newOutcomes() outcomes {
+	stage := []string{"project", "stage"}
+	return outcomes{
+		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "berth_deployments_total",
+			Help: "Deployments that came to be live, failed, canceled or superseded, and those that were live and reverted.",
+		}, append(stage, "kind", "state")),
+		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "berth_deployment_live_seconds",
+			Help:    "Time from what asked for a deployment, or from its approval where it needed one, until it was live.",
+			Buckets: []float64{1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800},
+		}, stage),
+		images: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "berth_images_removed_total", Help: "Images that nothing needed any more and that were removed, by where they were.",
+		}, []string{"place"}),
+	}
+}
+
+// count counts a deployment that came to a new state. The ways there are not
+// counted, nor that something later was live.
+func (o *outcomes) count(d deployment, now time.Time) {
+	switch d.State {
+	case Live:
+		asked := d.CreatedAt
+		if !d.ApprovedAt.IsZero() {
+			asked = d.ApprovedAt
+		}
+		o.took.WithLabelValues(d.Project, d.Stage).Observe(max(now.Sub(asked), 0).Seconds())
+	case Failed, Canceled, Superseded, Reverted:
+	case Held, Waiting, Running, Replaced:
+		return
+	}
+	o.ended.WithLabelValues(d.Project, d.Stage, string(d.Kind), string(d.State)).Inc()
+}
+
+// forget counts nothing of a stage any more that is gone.
+func (o *outcomes) forget(st stage) {
+	of := prometheus.Labels{"project": st.Project, "stage": st.Name}
+	o.ended.DeletePartialMatch(of)
+	o.took.DeletePartialMatch(of)
+}
+
+// collector gives all of them to Prometheus, and how many deployments stand in
+// line.
 type collector struct {
+	outcomes *outcomes
+	inLine   *prometheus.Desc
+	count    func() ([]lined, error)
 	losses   *losses
 	lost     *prometheus.Desc
 	verdicts *verdicts
@@ -99,12 +158,18 @@ type collector struct {
 	runs     *prometheus.Desc
 }
 
-// Collector gives, by project and stage, how many instances were taken out of
-// their route for not answering their probe any more, and how the watches of
-// new releases ended, and the runs of jobs. What did not happen has no figure.
+// Collector gives, by project and stage, what deployments came to, how long
+// they took and how many are held or wait, how many instances were taken out
+// of their route for not answering their probe any more, how the watches of
+// new releases ended, and the runs of jobs; and the images that were removed.
+// What did not happen has no figure.
 func (s *Service) Collector() prometheus.Collector {
 	stage := []string{"project", "stage"}
 	return &collector{
+		outcomes: &s.outcomes,
+		inLine: prometheus.NewDesc("berth_deployments_in_line",
+			"Deployments that did not begin yet: held until somebody approves them, or waiting.", append(stage, "state"), nil),
+		count:  s.inLine,
 		losses: &s.losses,
 		lost: prometheus.NewDesc("berth_instances_lost_total",
 			"Instances that stopped answering their probe while requests went to them.", stage, nil),
@@ -117,8 +182,29 @@ func (s *Service) Collector() prometheus.Collector {
 	}
 }
 
+// countTime bounds how long the database is asked who stands in line.
+const countTime = 5 * time.Second
+
+// inLine counts the deployments that did not begin yet.
+func (s *Service) inLine() (list []lined, err error) {
+	ctx, stop := context.WithTimeout(context.Background(), countTime)
+	defer stop()
+	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
+		list, err = deploymentsInLine(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count the deployments in line: %w", err)
+	}
+	return list, nil
+}
+
 // Describe names the figures.
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
+	c.outcomes.ended.Describe(to)
+	c.outcomes.took.Describe(to)
+	c.outcomes.images.Describe(to)
+	to <- c.inLine
 	to <- c.lost
 	to <- c.watched
 	to <- c.runs
@@ -126,6 +212,16 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 
 // Collect gives the figures.
 func (c *collector) Collect(to chan<- prometheus.Metric) {
+	c.outcomes.ended.Collect(to)
+	c.outcomes.took.Collect(to)
+	c.outcomes.images.Collect(to)
+	list, err := c.count()
+	if err != nil {
+		to <- prometheus.NewInvalidMetric(c.inLine, err)
+	}
+	for _, l := range list {
+		to <- prometheus.MustNewConstMetric(c.inLine, prometheus.GaugeValue, float64(l.deployments), l.project, l.stage, string(l.state))
+	}
 	c.losses.mu.Lock()
 	for _, of := range c.losses.of {
 		to <- prometheus.MustNewConstMetric(c.lost, prometheus.CounterValue, float64(of.instances), of.project, of.stage)

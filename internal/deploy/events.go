@@ -68,6 +68,7 @@ func logLineOf(e event.Event) (l logData, ok bool) {
 
 func (s *Service) emitDeployment(ctx context.Context, tx *sqlite.Tx, d deployment) error {
 	tx.OnCommit(s.promoteSoon)
+	tx.OnCommit(func() { s.outcomes.count(d, s.clock()) })
 	return s.events.Append(ctx, tx, event.Event{
 		Kind: eventDeployment, Actor: d.Actor, Project: d.Project, Stage: d.Stage, Deployment: d.ID,
 	}, deploymentData{

@@ -1,9 +1,11 @@
 package deploy_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,6 +65,72 @@ func TestStart_LeavesTheOldReleaseAloneWhenTheNewOneFails(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestStart_IsRefusedOnAFullDiskAndARollBackIsNot(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var full atomic.Bool
+	b := w.start(options{diskFull: func(context.Context) error {
+		if full.Load() {
+			return fault.Unavailable("the disk is full")
+		}
+		return nil
+	}})
+	w.images.push("shop", "1", appGood)
+	w.images.push("shop", "2", appGood)
+	w.images.push("shop", "3", appGood)
+	b.shop(nil)
+	first := b.goLive("1")
+	b.goLive("2")
+	full.Store(true)
+	pulled := w.engine.called("Pull")
+	d := b.end(b.deploy("3").ID)
+	require.Equal(t, deploy.Failed, d.State)
+	require.Equal(t, deploy.Preflight, d.FailedStep)
+	require.Equal(t, "the disk is full", d.Error)
+	require.Equal(t, pulled, w.engine.called("Pull"))
+	b.servesOnly("image-shop-2", 1)
+
+	back, err := b.Rollback(t.Context(), "ana", "shop", "prod", first.Release, deploy.TriggerPerson)
+	require.NoError(t, err)
+	require.Equal(t, deploy.Live, b.end(back.ID).State)
+	b.servesOnly("image-shop-1", 1)
+}
+
+func TestStart_IsRefusedAnImageThatDoesNotFitWhereTheEngineKeepsThem(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.engine.dataDir = t.TempDir()
+	b := w.start(options{})
+	w.images.push("shop", "1", appGood)
+	w.images.push("shop", "2", appGood)
+	large := w.images.tags["shop:2"]
+	large.Size = 1 << 50
+	w.images.tags["shop:2"] = large
+	b.shop(nil)
+	b.goLive("1")
+	d := b.end(b.deploy("2").ID)
+	require.Equal(t, deploy.Failed, d.State)
+	require.Equal(t, deploy.Preflight, d.FailedStep)
+	require.Contains(t, d.Error, "the disk is too full: the image may need 3221225728 MiB in "+w.engine.dataDir)
+	require.Equal(t, 1, w.engine.called("Pull"))
+	b.servesOnly("image-shop-1", 1)
+}
+
+func TestStart_IsRefusedAnImageWithTwoPortsAndNoneChosen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.start(options{})
+	w.images.push("shop", "1", appGood, 8080, 9090)
+	b.shop(nil)
+	d := b.end(b.deploy("1").ID)
+	require.Equal(t, deploy.Failed, d.State)
+	require.Equal(t, deploy.Preflight, d.FailedStep)
+	require.Contains(t, d.Error, "the image exposes the ports 8080, 9090: say in the stage which one takes requests")
+	require.Zero(t, w.engine.called("Pull"))
+	b.edit(func(s *deploy.StageSpec) { s.Port = 9090 })
+	require.Contains(t, b.log(b.goLive("1").ID), "requests go to its port 9090")
 }
 
 func TestStart_FailsInWordsWhenTheEngineRefuses(t *testing.T) {

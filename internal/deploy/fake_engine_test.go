@@ -34,6 +34,7 @@ type fakeEngine struct {
 	refuse     map[string]error // by method, or by method and container
 	ran        []string         // commands, by the containers that ran them
 	release    chan struct{}    // closed to let slow commands end
+	dataDir    string           // where it says that it keeps its images
 	portsTaken int              // starts to come that find their container's port taken
 }
 
@@ -65,7 +66,7 @@ func (e *fakeEngine) enter(ctx context.Context, method string) error {
 }
 
 func (e *fakeEngine) Info(ctx context.Context) (container.Info, error) {
-	return container.Info{Name: "fake", OS: "linux", Arch: "amd64"}, e.enter(ctx, "Info")
+	return container.Info{Name: "fake", OS: "linux", Arch: "amd64", DataDir: e.dataDir}, e.enter(ctx, "Info")
 }
 
 func (e *fakeEngine) Pull(ctx context.Context, p container.Pull, progress func(string)) (container.Image, error) {
@@ -102,6 +103,16 @@ func (e *fakeEngine) Images(ctx context.Context) ([]container.Image, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Collect(maps.Values(e.images)), nil
+}
+
+func (e *fakeEngine) RemoveImage(ctx context.Context, id string) error {
+	if err := e.enter(ctx, "RemoveImage"); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.images, id)
+	return nil
 }
 
 func (e *fakeEngine) Load(context.Context, io.Reader) ([]string, error) { return nil, nil }

@@ -102,6 +102,8 @@ type options struct {
 	beat     time.Duration
 	people   deploy.People
 	clock    func() time.Time
+	keep     deploy.KeepRule
+	diskFull func(context.Context) error
 }
 
 // start starts a Berth. kill, called from its hook, ends it there and then.
@@ -113,7 +115,7 @@ func (w *world) start(o options) *berth {
 	config := deploy.Config{
 		DB: w.db, Events: w.events, Runtime: mortal{w.engine, b.alive}, Router: b.router, Meter: w.meter, Images: w.images, Secrets: w.secrets,
 		LogDir: w.logDir, ReservedHosts: []string{"berth.test"}, ShutdownTimeout: orElse(o.shutdown, 10*time.Second),
-		Beat: o.beat, People: o.people, Clock: o.clock, Log: testLog(w.t),
+		Beat: o.beat, People: o.people, Clock: o.clock, Keep: o.keep, DiskFull: o.diskFull, Log: testLog(w.t),
 	}
 	if o.hook != nil {
 		config.Hook = func(_ context.Context, deployment string, step deploy.StepName, when string) {

@@ -82,6 +82,9 @@ func (s *Service) removeFromShelf(ctx context.Context, actor string, l *Leftover
 	if err == nil && !gone {
 		l.Stays = "it has a tag again"
 	}
+	if gone {
+		s.outcomes.images.WithLabelValues(string(PlaceRegistry)).Inc()
+	}
 	return err
 }
 
@@ -105,6 +108,7 @@ func (s *Service) removeFromEngine(ctx context.Context, actor string, l *Leftove
 		if err := forgetPulled(ctx, tx, l.Image); err != nil {
 			return err
 		}
+		tx.OnCommit(s.outcomes.images.WithLabelValues(string(PlaceEngine)).Inc)
 		return s.events.Append(ctx, tx, event.Event{Kind: eventImageRemoved, Actor: actor},
 			imageRemoval{Repository: l.Repository, Digest: l.Digest, Image: l.Image, Size: l.Size})
 	})

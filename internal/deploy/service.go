@@ -122,6 +122,7 @@ type Service struct {
 	locks      locks
 	jobs       jobs
 	beats      beats
+	outcomes   outcomes
 	losses     losses
 	verdicts   verdicts
 	restarts   restarts
@@ -162,6 +163,7 @@ func New(c Config) (*Service, error) {
 		base:       url.URL{Scheme: "http"}, reserved: map[string]bool{}, hostPaths: c.HostPaths, shutdown: orElse(c.ShutdownTimeout, 30*time.Second),
 		clock: c.Clock, log: c.Log, hook: c.Hook, prober: probe.New(),
 		engine:   engineState{turns: make(chan struct{}, engineAtATime)},
+		outcomes: newOutcomes(),
 		retiring: make(chan struct{}, 1), promoting: make(chan struct{}, 1), scheduling: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
 	s.beats = beats{every: orElse(c.Beat, beatEvery), ask: s.probeTarget, lost: s.lost}

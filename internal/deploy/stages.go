@@ -255,6 +255,7 @@ func (s *Service) removeStage(ctx context.Context, actor string, st stage, withA
 		s.losses.forget(st.ID)
 		s.verdicts.forget(st.ID)
 		s.counts.forget(st.ID)
+		tx.OnCommit(func() { s.outcomes.forget(st) })
 		return s.emitStage(ctx, tx, eventStageRemoved, actor, st)
 	})
 	if err != nil {

@@ -294,6 +294,26 @@ func currentDeployments(ctx context.Context, tx *sqlite.Tx, stageIDs []string) (
 	return current, held, err
 }
 
+// lined is how many deployments of a stage are held, or wait.
+type lined struct {
+	project, stage string
+	state          State
+	deployments    int
+}
+
+func deploymentsInLine(ctx context.Context, tx *sqlite.Tx) ([]lined, error) {
+	return sqlite.All(ctx, tx, func(row sqlite.Row) (l lined, err error) {
+		err = row.Scan(&l.project, &l.stage, &l.state, &l.deployments)
+		return l, err
+	}, `
+		SELECT p.name, s.name, d.state, COUNT(*)
+		FROM deployments d
+		JOIN stages s ON s.id = d.stage_id
+		JOIN projects p ON p.id = s.project_id
+		WHERE d.finished_at IS NULL AND d.state IN ('held', 'waiting')
+		GROUP BY p.name, s.name, d.state`)
+}
+
 func deploymentsByID(ctx context.Context, tx *sqlite.Tx, ids []string) (map[string]deployment, error) {
 	in, args := sqlite.Placeholders(ids)
 	list, err := sqlite.All(ctx, tx, scanDeployment, `

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 
 	"berth/internal/api"
@@ -44,7 +45,7 @@ func (d diskState) turned(before event.Kind, low int64) event.Kind {
 // room says how a disk stands by the settings. It is low with less than a
 // tenth free, and less than BERTH_DISK_LOW; full the same with a hundredth.
 func (s *Server) room(path, holds string) api.Disk {
-	d := api.DiskAt(path)
+	d := s.diskAt(path)
 	d.Holds = holds
 	switch {
 	case d.Total <= 0:
@@ -80,6 +81,36 @@ func (s *Server) full(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// diskCollector gives the room on the disks to Prometheus.
+type diskCollector struct {
+	disks      func(context.Context) []api.Disk
+	free, size *prometheus.Desc
+}
+
+func newDiskCollector(disks func(context.Context) []api.Disk) *diskCollector {
+	return &diskCollector{
+		disks: disks,
+		free:  prometheus.NewDesc("berth_disk_free_bytes", "Room on a disk, by what Berth keeps there.", []string{"holds"}, nil),
+		size:  prometheus.NewDesc("berth_disk_size_bytes", "Size of a disk, by what Berth keeps there.", []string{"holds"}, nil),
+	}
+}
+
+// Describe names the figures.
+func (c *diskCollector) Describe(to chan<- *prometheus.Desc) {
+	to <- c.free
+	to <- c.size
+}
+
+// Collect gives the figures. A disk that says nothing has none.
+func (c *diskCollector) Collect(to chan<- prometheus.Metric) {
+	for _, d := range c.disks(context.Background()) {
+		if d.Total > 0 {
+			to <- prometheus.MustNewConstMetric(c.free, prometheus.GaugeValue, float64(d.Free), d.Holds)
+			to <- prometheus.MustNewConstMetric(c.size, prometheus.GaugeValue, float64(d.Total), d.Holds)
+		}
+	}
 }
 
 // sameDisk says whether two folders are on one file system.

@@ -5,10 +5,12 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"berth/internal/api"
 	"berth/internal/event"
+	"berth/internal/fault"
 	"berth/internal/settings"
 	"berth/internal/sqlite"
 )
@@ -36,4 +38,56 @@ func TestDisk_IsToldOfOnceWhenItGetsLowAndOnceWhenItIsNot(t *testing.T) {
 	require.Empty(t, diskState{Total: 20 * gib, Free: 3 * gib}.turned("", 10*gib))
 	require.Empty(t, diskState{}.turned("", 10*gib), "nothing is known of it")
 	require.Positive(t, api.DiskAt(t.TempDir()).Total)
+}
+
+func TestFull_SaysWhichDiskKeepsDeploymentsAway(t *testing.T) {
+	const gib = 1 << 30
+	data, images := t.TempDir(), "/dev/shm" // another file system, which every Linux has
+	room := map[string]api.Disk{}
+	s := &Server{
+		settings: &settings.Settings{DataDir: data, DiskLow: 10 * gib, DiskFull: gib}, engine: &engine{images: images},
+		diskAt: func(path string) api.Disk { d := room[path]; d.Path = path; return d },
+	}
+	for _, c := range []struct {
+		total, free int64
+		state       api.DiskState
+	}{
+		{1000 * gib, 10 * gib, api.DiskOK},
+		{1000 * gib, 10*gib - 1, api.DiskLow},
+		{1000 * gib, gib, api.DiskLow},
+		{1000 * gib, gib - 1, api.DiskFull},
+		{50 * gib, 5 * gib, api.DiskOK}, // a tenth of a small one
+		{50 * gib, gib / 2, api.DiskLow},
+		{50 * gib, gib/2 - 1, api.DiskFull}, // a hundredth
+		{0, 0, api.DiskUnknown},
+	} {
+		for _, path := range []string{data, images} {
+			room[data], room[images] = api.Disk{Total: 1000 * gib, Free: 500 * gib}, api.Disk{Total: 1000 * gib, Free: 500 * gib}
+			room[path] = api.Disk{Total: c.total, Free: c.free}
+			require.Equal(t, c.state, s.room(path, "data").State, "%d of %d", c.free, c.total)
+			err := s.full(t.Context())
+			if c.state != api.DiskFull {
+				require.NoError(t, err, "%d of %d", c.free, c.total)
+				continue
+			}
+			require.Equal(t, fault.NotNow, fault.KindOf(err))
+			require.ErrorContains(t, err, "MiB are free at "+path)
+		}
+	}
+
+	room[data], room[images] = api.Disk{Total: 100, Free: 40}, api.Disk{Total: 50, Free: 3}
+	metrics := prometheus.NewPedanticRegistry()
+	require.NoError(t, metrics.Register(newDiskCollector(s.disks)))
+	families, err := metrics.Gather()
+	require.NoError(t, err)
+	told := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			told[f.GetName()+" "+m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue()
+		}
+	}
+	require.Equal(t, map[string]float64{
+		"berth_disk_free_bytes data": 40, "berth_disk_free_bytes images": 3,
+		"berth_disk_size_bytes data": 100, "berth_disk_size_bytes images": 50,
+	}, told)
 }

@@ -51,6 +51,7 @@ type Server struct {
 	version  string
 	log      *slog.Logger
 	clock    func() time.Time
+	diskAt   func(path string) api.Disk
 
 	db       *sqlite.DB
 	events   *event.Log
@@ -87,7 +88,7 @@ func New(ctx context.Context, c Config) (_ *Server, err error) {
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
-	s := &Server{settings: c.Settings, version: c.Version, log: c.Log, clock: c.Clock}
+	s := &Server{settings: c.Settings, version: c.Version, log: c.Log, clock: c.Clock, diskAt: api.DiskAt}
 	s.stop.total = c.Settings.ShutdownTimeout
 	defer func() {
 		if err != nil {
@@ -269,8 +270,9 @@ func (s *Server) buildServing(context.Context) error {
 		Gateway: s.gateway, Runtime: s.engine, Events: s.events, Notifier: s.notifier,
 		Manifest: s.manifest, SignIn: s.signin,
 		BaseURL: s.settings.BaseURL, DataDir: s.settings.DataDir, Version: s.version, Settings: s.settings.Describe(),
-		Gatherer: gatherer(s.version, s.gateway.Collector(), s.deploy.Collector(), s.notifier.Collector(), s.watcher.Collector(), s.webhooks.Collector(), s.signin.Collector()),
-		Web:      dashboard, Clock: s.clock, Log: s.log,
+		Gatherer: gatherer(s.version, s.gateway.Collector(), s.deploy.Collector(), s.notifier.Collector(), s.watcher.Collector(), s.webhooks.Collector(), s.signin.Collector(),
+			newDiskCollector(s.disks)),
+		Web: dashboard, Clock: s.clock, Log: s.log,
 	})
 	if err != nil {
 		return err
