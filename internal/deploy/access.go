@@ -1,10 +1,13 @@
 package deploy
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 
+	"berth/internal/event"
 	"berth/internal/identity"
 	"berth/internal/sqlite"
 )
@@ -49,8 +52,12 @@ func (s *Service) ForgetPerson(ctx context.Context, tx *sqlite.Tx, actor, userna
 		if !named {
 			continue
 		}
+		before := st.Spec.access()
 		st.Spec.Access, st.Version, st.UpdatedAt = &without, st.Version+1, s.now()
 		if _, err := updateStage(ctx, tx, st); err != nil {
+			return err
+		}
+		if err := s.emitAccess(ctx, tx, actor, st, before); err != nil {
 			return err
 		}
 		if err := s.emitStage(ctx, tx, eventStageUpdated, actor, st); err != nil {
@@ -59,6 +66,29 @@ func (s *Service) ForgetPerson(ctx context.Context, tx *sqlite.Tx, actor, userna
 		tx.OnCommit(func() { s.rerouteLater(st.ID) })
 	}
 	return nil
+}
+
+// accessData is the data of access.changed: who could enter, and who can.
+type accessData struct {
+	Hostname string          `json:"hostname"`
+	From     identity.Policy `json:"from"`
+	To       identity.Policy `json:"to"`
+}
+
+// emitAccess tells of another policy, whole: an audit asks who could enter
+// when, and a policy is short.
+func (s *Service) emitAccess(ctx context.Context, tx *sqlite.Tx, actor string, st stage, before identity.Policy) error {
+	after := st.Spec.access()
+	was, err := json.Marshal(before)
+	if err != nil {
+		return err
+	}
+	is, err := json.Marshal(after)
+	if err != nil || bytes.Equal(was, is) {
+		return err
+	}
+	return s.events.Append(ctx, tx, event.Event{Kind: eventAccessChanged, Actor: actor, Project: st.Project, Stage: st.Name},
+		accessData{st.Spec.Hostname, before, after})
 }
 
 // rerouteLater has a stage's route say who may enter now.

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"berth/internal/deploy"
+	"berth/internal/event"
 	"berth/internal/fault"
 	"berth/internal/identity"
 	"berth/internal/sqlite"
@@ -89,4 +90,27 @@ func TestAccess_NamesOnlyPeopleWhoAreThere(t *testing.T) {
 	require.NoError(t, w.db.Write(t.Context(), func(tx *sqlite.Tx) error { return b.ForgetPerson(t.Context(), tx, "root", "ana") }))
 	require.Equal(t, []string{"bo"}, b.status().Spec.Access.People(), "whoever is named ana next has nothing of hers")
 	b.eventually(func() bool { return slices.Equal(b.access().People(), []string{"bo"}) }, "the route knows")
+}
+
+func TestAccess_TellsWhatItWasAndWhatItIs(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{people: knownPeople{"ana", "bo"}})
+	b.shop(nil)
+	told := func() []event.Event {
+		list, err := w.events.Since(t.Context(), 0, event.Filter{Kinds: []event.Kind{"access.changed"}}, 0)
+		require.NoError(t, err)
+		return list
+	}
+	b.letIn(b.status().Spec.Access)
+	require.Empty(t, told(), "saved as it was")
+
+	b.letIn(&identity.Policy{Rules: []identity.Rule{{Allow: identity.Who{People: []string{"ana", "bo"}}}}})
+	require.NoError(t, w.db.Write(t.Context(), func(tx *sqlite.Tx) error { return b.ForgetPerson(t.Context(), tx, "root", "ana") }))
+	list := told()
+	require.Len(t, list, 2)
+	require.Equal(t, "shop", list[0].Project)
+	require.Equal(t, "prod", list[0].Stage)
+	require.JSONEq(t, `{"hostname": "shop.test", "from": {"rules": [{"allow": {"signed_in": true}}]}, "to": {"rules": [{"allow": {"people": ["ana", "bo"]}}]}}`, string(list[0].Data))
+	require.Equal(t, "root", list[1].Actor)
+	require.Contains(t, string(list[1].Data), `"to":{"rules":[{"allow":{"people":["bo"]}}]}`)
 }

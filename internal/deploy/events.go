@@ -16,6 +16,7 @@ const (
 	eventStageCreated   event.Kind = "stage.created"
 	eventStageUpdated   event.Kind = "stage.updated"
 	eventStageRemoved   event.Kind = "stage.removed"
+	eventAccessChanged  event.Kind = "access.changed" // data: accessData
 	eventDeployment     event.Kind = "deployment.state"
 	eventStep           event.Kind = "deployment.step"
 	eventInstance       event.Kind = "instance.state"

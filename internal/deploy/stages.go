@@ -173,12 +173,16 @@ func (s *Service) UpdateStageIn(ctx context.Context, tx *sqlite.Tx, actor, proje
 	if err := fault.InvalidFields(found); err != nil {
 		return Stage{}, err
 	}
+	before := st.Spec.access()
 	st.Spec, st.Version, st.UpdatedAt = spec, version+1, s.now()
 	if ok, err := updateStage(ctx, tx, st); err != nil || !ok {
 		return Stage{}, errors.Join(err, unless(ok, fault.Conflict("stage %q was changed meanwhile; look at it again", name)))
 	}
 	tx.OnCommit(func() { s.rerouteLater(st.ID) })
 	if err := s.syncJobs(ctx, tx, st); err != nil {
+		return Stage{}, err
+	}
+	if err := s.emitAccess(ctx, tx, actor, st, before); err != nil {
 		return Stage{}, err
 	}
 	return st.Stage, s.emitStage(ctx, tx, eventStageUpdated, actor, st)

@@ -2,8 +2,9 @@
 // transaction as the change that made it happen, and its live subscribers.
 //
 // Start with [Log.Append] to write, and [Log.Follow] to read on from a known
-// id without loss or doubles. What the kinds mean belongs to the packages
-// that write them.
+// id without loss or doubles. [Log.Verify] says whether the log is as it was
+// written: see chain.go. What the kinds mean belongs to the packages that
+// write them; which of them are audit is said in audit.go.
 package event
 
 import (
@@ -17,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"berth/internal/secret"
 	"berth/internal/sqlite"
 )
 
@@ -49,11 +51,20 @@ type Filter struct {
 	Deployment string
 	Kinds      []Kind // any of these; all when empty
 	NotKinds   []Kind // none of these
+
+	Categories  []Category // any of these; all when empty, also what has none
+	Actor       string     // who acted
+	Person      string     // who acted or whom it was done to, by username
+	From, Until time.Time  // From is within, Until is not
+	Text        string     // is in it somewhere, in any case
 }
 
 // Config is what a Log needs.
 type Config struct {
-	DB    *sqlite.DB
+	DB *sqlite.DB
+	// Key is what the chain's key is derived from, the same at each start. A
+	// Log without one keeps no chain, and Verify refuses.
+	Key   secret.Text
 	Clock func() time.Time // time.Now when nil
 	Log   *slog.Logger
 }
@@ -61,6 +72,7 @@ type Config struct {
 // Log writes and reads events. Its methods may be called from many goroutines.
 type Log struct {
 	db    *sqlite.DB
+	key   chainKey // nil when no chain is kept
 	clock func() time.Time
 	log   *slog.Logger
 
@@ -76,7 +88,7 @@ func New(c Config) *Log {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Log{db: c.DB, clock: c.Clock, log: c.Log, wake: make(chan struct{})}
+	return &Log{db: c.DB, key: newChainKey(c.Key), clock: c.Clock, log: c.Log, wake: make(chan struct{})}
 }
 
 // Append writes e in tx and wakes the followers once tx has committed; if it
@@ -93,7 +105,14 @@ func (l *Log) Append(ctx context.Context, tx *sqlite.Tx, e Event, data any) erro
 		}
 		e.Data = raw
 	}
-	if err := insert(ctx, tx, e); err != nil {
+	if len(e.Data) == 0 {
+		e.Data = []byte("{}")
+	}
+	write := l.appendLink
+	if l.key == nil || e.Kind == DeploymentLog {
+		write = insert
+	}
+	if err := write(ctx, tx, e); err != nil {
 		return fmt.Errorf("append event %s: %w", e.Kind, err)
 	}
 	tx.OnCommit(l.notify)
@@ -213,13 +232,13 @@ func (l *Log) next(ctx context.Context, after int64, f Filter) (list []Event, up
 // write.
 func (l *Log) Prune(ctx context.Context, logs, facts time.Time) (removed int64, err error) {
 	for _, remove := range []struct {
-		lines  bool
+		do     func(context.Context, *sqlite.Tx, time.Time, int) (int64, error)
 		before time.Time
-	}{{true, logs}, {false, facts}} {
+	}{{pruneLines, logs}, {l.pruneFacts, facts}} {
 		for {
 			var step int64
 			err := l.db.Write(ctx, func(tx *sqlite.Tx) error {
-				step, err = prune(ctx, tx, remove.lines, remove.before, pruneStep)
+				step, err = remove.do(ctx, tx, remove.before, pruneStep)
 				return err
 			})
 			removed += step
@@ -262,6 +281,7 @@ func (f Filter) where() (conditions []string, args []any) {
 		}
 		add("kind "+operator+" (?"+strings.Repeat(", ?", len(kinds)-1)+")", values...)
 	}
+	f.audited(add)
 	if len(f.Kinds) > 0 {
 		kinds("IN", f.Kinds)
 	}

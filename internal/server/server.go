@@ -148,7 +148,7 @@ func (s *Server) openStore(ctx context.Context) (err error) {
 		return err
 	}
 	s.onClose(s.db.Close)
-	s.events = event.New(event.Config{DB: s.db, Clock: s.clock, Log: s.log})
+	s.events = event.New(event.Config{DB: s.db, Key: s.settings.SecretKey, Clock: s.clock, Log: s.log})
 	//nolint:contextcheck // it opens one row, at once
 	s.vault, err = vault.New(vault.Config{DB: s.db, Events: s.events, Key: s.settings.SecretKey, Clock: s.clock, Log: s.log})
 	if err != nil {
