@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,6 +45,7 @@ func TestBrowser(t *testing.T) {
 		"BERTH_ADMIN_USER=admin",
 		"BERTH_ADMIN_PASSWORD="+adminPassword,
 		"BERTH_SETUP_LINKS="+setupLinks(t, e, "light", "dark", "phone"),
+		"BERTH_TEST_PROVIDER_PORT="+freePort(t),
 		"PLAYWRIGHT_JSON_OUTPUT_FILE="+file,
 		"NO_COLOR=1", "FORCE_COLOR=0",
 	)
@@ -62,6 +64,18 @@ func TestBrowser(t *testing.T) {
 	if walkErr != nil && !t.Failed() {
 		t.Errorf("Playwright: %v", walkErr)
 	}
+}
+
+// freePort gives a port of loopback that nobody listens on, for the provider
+// that a walk starts: the browser's own network has to know it beforehand.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	return port
 }
 
 var setupLink = regexp.MustCompile(`http://\S+/setup#token=\S+`)

@@ -102,7 +102,9 @@ func (s *Service) try(ctx context.Context, p Provider, c *connection, a answer, 
 			s.log.WarnContext(ctx, "test of a provider failed", "provider", p.Slug, "error", failed)
 		}
 		one.Refused = reason
-		one.Trouble = failed.Error()
+		if e, is := errors.AsType[*RefusedError](failed); is && e.cause != nil {
+			one.Trouble = trouble(e.cause)
+		}
 	}
 	s.trials.put(one)
 	return one.ID

@@ -1,0 +1,113 @@
+import type { Browser, Page } from '@playwright/test';
+import { expect, picture, sound, test, unique } from './berth.ts';
+import { client, startProvider } from './provider.ts';
+
+const port = Number(process.env.BERTH_TEST_PROVIDER_PORT);
+const base = process.env.BERTH_URL ?? 'http://localhost:8080';
+
+/** Signs in on the provider's own pages, which ask who it is and then whether Berth may know. */
+async function signInThere(page: Page, who: string) {
+	await page.getByPlaceholder('Enter any login').fill(who);
+	await page.getByPlaceholder('and password').fill('anything');
+	await page.getByRole('button', { name: 'Sign-in' }).click();
+	await page.getByRole('button', { name: 'Continue' }).click();
+}
+
+/** The browser of somebody who has not signed in. */
+async function stranger(browser: Browser) {
+	const context = await browser.newContext({ baseURL: base });
+	return context.newPage();
+}
+
+for (const pushed of [false, true]) {
+	test(`people sign in at a provider ${pushed ? 'that wants requests pushed' : 'and are known again'}`, async ({ dashboard: page, browser }, info) => {
+		test.skip(!port, 'no port that the browser can reach');
+		const slug = unique(info, pushed ? 'par' : 'home').slice(0, 31);
+		const who = unique(info, pushed ? 'pia' : 'hana');
+		const provider = await startProvider(port, `${base}/auth/${slug}/callback`, `${base}/auth/${slug}/backchannel-logout`, pushed);
+		const row = page.getByTestId('provider-list').getByRole('listitem').filter({ hasText: slug });
+
+		await test.step('an administrator adds it', async () => {
+			await page.goto('/system/sign-in');
+			await expect(page.getByTestId('break-glass')).toContainText('admin can sign in with a password');
+			await sound(page);
+			await page.getByRole('button', { name: 'Add provider' }).first().click();
+			const dialog = page.getByRole('dialog', { name: 'Add a provider' });
+			await dialog.getByLabel('Name', { exact: true }).fill(slug);
+			await expect(dialog.getByTestId('redirect')).toHaveText(`${base}/auth/${slug}/callback`);
+			await dialog.getByLabel('Issuer').fill('http://id.example.org');
+			await dialog.getByLabel('Client id').fill(client.id);
+			await dialog.getByLabel('Client secret').fill(client.secret);
+			await dialog.getByLabel('On its button').fill(slug);
+			await dialog.getByText('Claims and scopes').click();
+			await dialog.getByLabel('Scopes').fill('openid profile email groups');
+			await sound(page);
+			await picture(page, info, 'provider');
+			await dialog.getByRole('button', { name: 'Add provider' }).click();
+			await expect(dialog.locator('[data-field-error]')).toContainText('needs https://');
+			await dialog.getByLabel('Issuer').fill(provider.issuer);
+			await dialog.getByRole('button', { name: 'Add provider' }).click();
+			await expect(row).toContainText('known people only');
+		});
+
+		await test.step('tests it without anything coming of it', async () => {
+			await row.getByRole('button', { name: `Test ${slug}` }).click();
+			await signInThere(page, who);
+			await expect(page.getByText('Nobody would have come in')).toBeVisible();
+			await expect(page.getByTestId('trial')).toContainText(`${who}@example.org (verified)`);
+			await expect(page.getByTestId('trial')).toContainText(`${slug}:crew`);
+			await sound(page);
+			await picture(page, info, 'provider-test');
+		});
+
+		const guest = await stranger(browser);
+		await test.step('a stranger is not let in', async () => {
+			await guest.goto('/sign-in');
+			await sound(guest);
+			await picture(guest, info, 'sign-in-providers');
+			await guest.getByRole('link', { name: `Sign in with ${slug}` }).click();
+			await signInThere(guest, who);
+			await expect(guest.getByRole('alert')).toContainText('Berth does not know you yet');
+		});
+
+		await test.step('unknown people may come in', async () => {
+			await page.goto('/system/sign-in');
+			await row.getByRole('button', { name: `Change ${slug}` }).click();
+			const dialog = page.getByRole('dialog', { name: `Provider ${slug}` });
+			await dialog.getByLabel('Let people in whom Berth does not know yet').check();
+			await dialog.getByLabel('Signing out of Berth leads on').check();
+			await dialog.getByRole('button', { name: 'Save' }).click();
+			await expect(row).toContainText('lets unknown people in');
+			await guest.goto('/sign-in?to=/account/identities');
+			await guest.getByRole('link', { name: `Sign in with ${slug}` }).click();
+			await expect(guest.getByTestId('identities')).toContainText(`${slug}:crew`);
+			await expect(guest).toHaveURL(`${base}/account/identities`);
+			await sound(guest);
+			await picture(guest, info, 'identities');
+		});
+
+		await test.step('the last way in is not unlinked', async () => {
+			await guest.getByRole('button', { name: `Unlink ${slug}` }).click();
+			await guest.getByRole('button', { name: 'Unlink', exact: true }).click();
+			await expect(guest.getByText('has no other way in')).toBeVisible();
+			await guest.keyboard.press('Escape');
+		});
+
+		await test.step('signing out leads on to the provider, which tells Berth', async () => {
+			await guest.getByRole('button', { name: 'Your account' }).click();
+			await guest.getByRole('menuitem', { name: 'Sign out' }).click();
+			await guest.getByRole('button', { name: /yes/i }).click();
+			await expect(guest).toHaveURL(/\/sign-in/);
+			await expect.poll(() => provider.told).toEqual(['taken']);
+		});
+
+		await test.step('removing it', async () => {
+			await page.goto('/system/sign-in');
+			await row.getByRole('button', { name: `Remove ${slug}` }).click();
+			await page.getByRole('button', { name: 'Remove provider' }).click();
+			await expect(row).toHaveCount(0);
+		});
+		await guest.context().close();
+		provider.close();
+	});
+}
