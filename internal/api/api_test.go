@@ -91,6 +91,25 @@ var calls = []call{
 	{name: "make a group as a member", as: member, method: "POST", path: "/api/groups", body: `{"name":"ops"}`, status: 403},
 	{name: "a group that is not there", as: admin, method: "PATCH", path: "/api/groups/nope", body: `{"version":1}`, status: 404},
 	{name: "groups", as: member, method: "GET", path: "/api/groups", status: 200, holds: []string{`{"items":[]}`}},
+	{
+		name: "who could see", as: admin, method: "POST", path: "/api/access/preview",
+		body: `{"policy":{"rules":[{"paths":["/open"],"allow":{"public":true}},{"networks":["10.0.0.0/8"],"allow":{"people":["BO"]},"strength":"passkey","within":"5m"}]},"path":"/x?y","address":"10.1.2.3"}`,
+		status: 200, holds: []string{
+			`"nobody":{"allowed":false,"rule":2,"need":"sign_in","why":"nobody is signed in"}`,
+			`"username":"ana","display_name":"","provider":"local","allowed":false,"rule":2,"need":"nothing","why":"the rule does not let them in"`,
+			`"username":"bo","display_name":"","provider":"local","allowed":true,"rule":2,"need":"nothing","why":"the rule lets them in"`,
+		},
+	},
+	{
+		name: "who could see, as a member: oneself", as: member, method: "POST", path: "/api/access/preview", body: `{"policy":{"rules":[]}}`,
+		status: 200, holds: []string{`"username":"bo"`, `"rule":0`, `"no rule fits the request"`}, lacks: []string{"ana"},
+	},
+	{
+		name: "who could see, by a wrong policy", as: admin, method: "POST", path: "/api/access/preview", body: `{"policy":{"rules":[{"paths":["x"],"allow":{}}]}}`,
+		status: 422, holds: []string{`"location":"body.policy.rules[0].paths[0]"`},
+	},
+	{name: "who could see nowhere", as: admin, method: "POST", path: "/api/access/preview", body: `{"policy":{"rules":[]},"path":"/a/%2e%2e/b"}`, status: 422, holds: []string{`"location":"body.path"`}},
+	{name: "who could see from nowhere", as: admin, method: "POST", path: "/api/access/preview", body: `{"policy":{"rules":[]},"address":"home"}`, status: 422, holds: []string{`"location":"body.address"`}},
 	{name: "people", as: admin, method: "GET", path: "/api/people", status: 200, holds: []string{`"username":"ana"`, `"username":"bo"`}, lacks: []string{"hash", "next"}},
 	{name: "people by parts", as: admin, method: "GET", path: "/api/people?limit=1", status: 200, holds: []string{`"next":`}, lacks: []string{`"username":"bo"`}},
 	{name: "people by too large parts", as: admin, method: "GET", path: "/api/people?limit=1000", status: 422, holds: []string{`"location":"query.limit"`}},

@@ -125,6 +125,9 @@ func (a *API) routes() []route {
 		on(a, "PATCH /api/groups/{group}", administer, "update-group", "Change a group, or who is in it", a.updateGroup),
 		on(a, "DELETE /api/groups/{group}", administer, "remove-group", "Remove a group", a.removeGroup),
 
+		// Of others than oneself for administrators: see access.go.
+		on(a, "POST /api/access/preview", edit, "preview-access", "Say who could see what a policy guards, without saving it", a.previewAccess),
+
 		on(a, "GET /api/projects", read.at(itsOwn), "list-projects", "List projects with the state of their stages", a.listProjects),
 		on(a, "POST /api/projects", edit, "create-project", "Add a project", a.createProject),
 		on(a, "GET /api/projects/{project}", read.at(itsOwn), "get-project", "Show a project with the state of its stages", a.getProject),

@@ -82,6 +82,20 @@ const (
 	NeedFresher              // to prove it again
 )
 
+func (n Need) String() string {
+	switch n {
+	case NeedNothing:
+		return "nothing"
+	case NeedSignIn:
+		return "sign_in"
+	case NeedStronger:
+		return "stronger"
+	case NeedFresher:
+		return "fresher"
+	}
+	return "unknown"
+}
+
 // Why is the reason of a verdict.
 type Why int
 

@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/api/access/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say who could see what a policy guards, without saving it */
+        post: operations["preview-access"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/account/factors": {
         parameters: {
             query?: never;
@@ -2086,6 +2103,32 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        AccessPreview: {
+            /** @description The cursor of the next part; absent in the last one */
+            next?: string;
+            /** @description What somebody gets who has not signed in */
+            nobody: components["schemas"]["AccessVerdict"];
+            /** @description By username, as if they proved all that is asked; the caller alone, unless an administrator asks */
+            people: components["schemas"]["PersonVerdict"][];
+        };
+        AccessVerdict: {
+            allowed: boolean;
+            /**
+             * @description What would help
+             * @enum {string}
+             */
+            need: "nothing" | "sign_in" | "stronger" | "fresher";
+            /**
+             * Format: int64
+             * @description The place of the rule that decided, from 1; 0 when none did
+             */
+            rule: number;
+            /**
+             * @description In words
+             * @example the rule lets them in
+             */
+            why: string;
+        };
         AfterTask: {
             command?: string[];
             entrypoint?: string[];
@@ -2968,6 +3011,28 @@ export interface components {
             /** Format: int64 */
             version: number;
         };
+        PersonVerdict: {
+            allowed: boolean;
+            display_name: string;
+            /**
+             * @description What would help
+             * @enum {string}
+             */
+            need: "nothing" | "sign_in" | "stronger" | "fresher";
+            /** @description Where they would sign in for it; local is Berth itself */
+            provider: string;
+            /**
+             * Format: int64
+             * @description The place of the rule that decided, from 1; 0 when none did
+             */
+            rule: number;
+            username: string;
+            /**
+             * @description In words
+             * @example the rule lets them in
+             */
+            why: string;
+        };
         Ping: {
             /** Format: date-time */
             at: string;
@@ -2993,6 +3058,20 @@ export interface components {
         Preview: {
             /** @description The next times, in the time zone */
             next: string[];
+        };
+        PreviewAccessInputBody: {
+            /**
+             * @description Where the request comes from; nowhere that a rule names when absent
+             * @example 192.168.0.7
+             */
+            address?: string;
+            /** @description What next of the part before said */
+            cursor?: string;
+            /** @default GET */
+            method: string;
+            /** @default / */
+            path: string;
+            policy: components["schemas"]["Policy"];
         };
         Probe: {
             /** @example 1m30s */
@@ -3873,6 +3952,39 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    "preview-access": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PreviewAccessInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccessPreview"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "get-factors": {
         parameters: {
             query?: never;
