@@ -5,6 +5,7 @@ import { variableChanges } from '$lib/variables';
 
 const whole = {
 	hostname: 'shop.example.com',
+	access: { rules: [{ allow: { groups: ['ops'] } }] },
 	path_prefix: '/api',
 	strip_prefix: true,
 	tags: { kind: 'semver' as const, pattern: '^1.2' },

@@ -3,6 +3,7 @@
  * where a person adds. toSpec and fromSpec are each other's inverse for
  * everything that the API takes.
  */
+import { fromPolicy, toPolicy, type AccessForm } from './access';
 import type { FieldError } from './api/client';
 import type { StageSpec } from './api/types';
 import { parseDotenv } from './dotenv';
@@ -38,8 +39,8 @@ export interface StageForm {
 	hostname: string;
 	pathPrefix: string;
 	stripPrefix: boolean;
-	/** Who may enter; everybody who has signed in where nobody has said. */
-	access: StageSpec['access'];
+	/** Who may enter. */
+	access: AccessForm;
 	/** Which images come here: by a rule for tags, or from another stage. */
 	tagKind: StageSpec['tags']['kind'] | 'promote';
 	tagPattern: string;
@@ -150,7 +151,7 @@ export function fromSpec(s: StageSpec): StageForm {
 	return {
 		hostname: s.hostname,
 		pathPrefix: s.path_prefix ?? '/',
-		access: s.access,
+		access: fromPolicy(s.access),
 		stripPrefix: s.strip_prefix ?? false,
 		tagKind: s.promote_from ? 'promote' : s.tags.kind,
 		tagPattern: s.tags.pattern ?? '',
@@ -255,9 +256,11 @@ export function toSpec(f: StageForm): { spec: StageSpec; errors: FieldError[] } 
 		else secrets[name] = { context: row.context.trim(), name: row.slot.trim() };
 	});
 
+	const { policy, errors: ofPolicy } = toPolicy(f.access, 'spec.access');
+	errors.push(...ofPolicy);
 	const spec: StageSpec = {
 		hostname: f.hostname.trim(),
-		...(f.access && { access: f.access }),
+		access: policy,
 		path_prefix: f.pathPrefix.trim() || '/',
 		tags: f.tagKind === 'none' || f.tagKind === 'promote' ? { kind: 'none' } : { kind: f.tagKind, pattern: f.tagPattern.trim() },
 		port: whole(f.port, 'spec.port'),

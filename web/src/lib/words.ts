@@ -62,6 +62,7 @@ export function fieldWords(path: string): string {
 	const known = fields[field];
 	if (known) return known;
 	const [group, ...rest] = field.split('.');
+	if (group === 'access' && rest[0] === 'rules') return `Who may enter, rule ${Number(rest[1]) + 1}: ${rest.slice(2).join(' ').replace(/_/g, ' ')}`;
 	if (group === 'env') return `Variable ${rest.join('.')}`;
 	if (group === 'secrets') return `Secret ${rest[0] ?? ''}`;
 	if (group === 'volumes') return `Volume ${rest.join(' ')}`.trim();

@@ -2,6 +2,8 @@ import type { components } from './schema';
 
 type Schemas = components['schemas'];
 
+export type AccessPreview = Schemas['AccessPreview'];
+export type AccessVerdict = Schemas['AccessVerdict'];
 export type Change = Schemas['Change'];
 export type Channel = Schemas['NotificationChannel'];
 export type Deployment = Schemas['Deployment'];
@@ -11,6 +13,7 @@ export type Fact = Schemas['Event'];
 export type Delivery = Schemas['WebhookDelivery'];
 export type ImageSource = Schemas['ImageSource'];
 export type Instance = Schemas['Instance'];
+export type Group = Schemas['Group'];
 export type InstanceStats = Schemas['InstanceStats'];
 export type JobRun = Schemas['JobRun'];
 export type JobStatus = Schemas['JobStatus'];
@@ -22,6 +25,9 @@ export type Minute = Schemas['RouteMinute'];
 export type Notification = Schemas['Notification'];
 export type Passkey = Schemas['Passkey'];
 export type Person = Schemas['Person'];
+export type Policy = Schemas['Policy'];
+export type PolicyRule = Policy['rules'][number];
+export type PersonVerdict = Schemas['PersonVerdict'];
 export type Probe = Schemas['Probe'];
 export type Promotion = Schemas['Promotion'];
 export type ProjectStatus = Schemas['ProjectStatus'];

@@ -1,0 +1,90 @@
+import { expect, makeStage, picture, sound, test, unique } from './berth.ts';
+
+test('who may enter is chosen, seen before it is saved, and written as rules', async ({ dashboard: page }, info) => {
+	const project = unique(info, 'door');
+	const username = unique(info, 'dora');
+	const group = unique(info, 'ops');
+	const made = await page.request.post('/api/people', { data: { username, password: 'a door that is long', role: 'member' } });
+	expect(made.status(), await made.text()).toBe(201);
+	expect((await page.request.post('/api/groups', { data: { name: group, members: [username] } })).status()).toBe(201);
+	const stage = await makeStage(page, project);
+	const preview = page.getByTestId('access-preview');
+	const theirs = preview.getByRole('listitem').filter({ hasText: username });
+	const save = page.getByRole('button', { name: 'Save', exact: true });
+
+	await test.step('a public stage has an open padlock', async () => {
+		await page.goto(`/projects/${project}`);
+		await expect(page.getByTestId('stage-prod').getByTestId('who-enters')).toContainText('Everybody');
+		await expect(page.getByTestId('who-enters').getByLabel('Open:')).toBeVisible();
+		await sound(page);
+	});
+
+	await test.step('a group, by the keyboard', async () => {
+		await page.goto(`${stage.path}/settings`);
+		await expect(page.getByRole('radio', { name: 'Everybody' })).toBeChecked();
+		await expect(preview.getByRole('listitem').first()).toHaveAttribute('data-allowed', 'true');
+		await page.getByRole('radio', { name: 'These people and groups' }).check();
+		await expect(page.getByText('Name somebody, or a group.')).toBeVisible();
+		await page.getByLabel('Groups', { exact: true }).fill(group);
+		await page.keyboard.press('Enter');
+		await expect(page.getByRole('button', { name: `Remove ${group}` })).toBeVisible();
+		await expect(theirs).toHaveAttribute('data-allowed', 'true');
+		await expect(preview.getByRole('listitem').first(), 'nobody without signing in').toHaveAttribute('data-allowed', 'false');
+		await expect(preview.getByRole('listitem').filter({ hasText: /^admin/ }).first()).toHaveAttribute('data-allowed', 'false');
+		await sound(page);
+		await picture(page, info, 'access');
+		await save.click();
+		await expect.poll(async () => (await stage.spec()).access).toEqual({ rules: [{ allow: { groups: [group] } }] });
+		await expect(page.getByTestId('who-enters').first()).toContainText(group);
+		await expect(page.getByTestId('who-enters').getByLabel('Open:')).toHaveCount(0);
+	});
+
+	await test.step('rules, in an order', async () => {
+		await page.goto(`${stage.path}/settings`);
+		await page.getByRole('radio', { name: 'By rules' }).check();
+		const rules = page.getByTestId('rules').getByRole('listitem', { name: /^Rule/ });
+		await expect(rules).toHaveCount(1);
+		await expect(rules.first().getByText(group), 'the choice of before is the first rule').toBeVisible();
+		await page.getByRole('button', { name: 'Add rule' }).click();
+		const health = rules.nth(1);
+		await health.getByLabel('Paths below').fill('health');
+		await page.keyboard.press('Enter');
+		await health.getByLabel('Everybody').check();
+		await health.getByLabel('Who has signed in').uncheck();
+		await expect(health.getByText(/is no path such as/)).toBeVisible();
+		await health.getByRole('button', { name: 'Remove health' }).click();
+		await health.getByLabel('Paths below').fill('/health');
+		await page.keyboard.press('Enter');
+		await rules.first().getByLabel('How surely').selectOption('passkey');
+		await rules.first().getByLabel('Within the last').fill('5m');
+		await rules.first().getByRole('button', { name: 'Add claim' }).click();
+		await rules.first().getByLabel('Claim 1 of rule 1').fill('department');
+		await rules.first().getByLabel('Value of claim 1 of rule 1').fill('sales');
+		await expect(theirs).toContainText('with a passkey of the last 5m');
+		await preview.getByLabel('Path of the request').fill('/health');
+		await expect(theirs, 'the rule before decides').toContainText('with a passkey');
+		await health.getByRole('button', { name: 'Move rule 2 up' }).focus();
+		await page.keyboard.press('Enter');
+		await expect(rules.first().getByRole('button', { name: 'Remove /health' })).toBeVisible();
+		await expect(rules.first().getByRole('button', { name: 'Move rule 1 down' }), 'the keyboard stays with the rule').toBeFocused();
+		await expect(preview.getByRole('listitem').first(), 'now everybody').toHaveAttribute('data-allowed', 'true');
+		await sound(page);
+		await page.getByTestId('rules').scrollIntoViewIfNeeded();
+		await picture(page, info, 'access-rules');
+		await save.click();
+		await expect.poll(async () => (await stage.spec()).access).toEqual({
+			rules: [
+				{ paths: ['/health'], allow: { public: true } },
+				{ allow: { groups: [group], claims: [{ name: 'department', operator: 'equals', value: 'sales' }] }, strength: 'passkey', within: '5m0s' }
+			]
+		});
+	});
+
+	await test.step('a new stage lets in who has signed in', async () => {
+		await page.goto(`/projects/${project}/stages/new`);
+		await expect(page.getByRole('radio', { name: 'Who has signed in' })).toBeChecked();
+	});
+	await stage.remove();
+	await page.request.delete(`/api/groups/${group}`);
+	await page.request.delete(`/api/people/${username}`);
+});
