@@ -93,7 +93,7 @@ var calls = []call{
 	{name: "groups", as: member, method: "GET", path: "/api/groups", status: 200, holds: []string{`{"items":[]}`}},
 	{
 		name: "who could see", as: admin, method: "POST", path: "/api/access/preview",
-		body: `{"policy":{"rules":[{"paths":["/open"],"allow":{"public":true}},{"networks":["10.0.0.0/8"],"allow":{"people":["BO"]},"strength":"passkey","within":"5m"}]},"path":"/x?y","address":"10.1.2.3"}`,
+		body:   `{"policy":{"rules":[{"paths":["/open"],"allow":{"public":true}},{"networks":["10.0.0.0/8"],"allow":{"people":["BO"]},"strength":"passkey","within":"5m"}]},"path":"/x?y","address":"10.1.2.3"}`,
 		status: 200, holds: []string{
 			`"nobody":{"allowed":false,"rule":2,"need":"sign_in","why":"nobody is signed in"}`,
 			`"username":"ana","display_name":"","provider":"local","allowed":false,"rule":2,"need":"nothing","why":"the rule does not let them in"`,

@@ -22,6 +22,7 @@ import Clock from '@lucide/svelte/icons/clock';
 import TriangleAlert from '@lucide/svelte/icons/triangle-alert';
 import SquareTerminal from '@lucide/svelte/icons/square-terminal';
 import UserRound from '@lucide/svelte/icons/user-round';
+import UsersRound from '@lucide/svelte/icons/users-round';
 import type { Component } from 'svelte';
 import type { Fact } from './api/types';
 import { kindWord, stepTitle } from './deployments';
@@ -169,6 +170,12 @@ export function say(fact: Fact, within = ''): Said {
 			return said(`removed ${person}`, UserRound, { tone: 'bad' });
 		case 'person.password_changed':
 			return said(text(d, 'username') && text(d, 'username') !== fact.actor ? `set a new password for ${person}` : 'changed their password', KeyRound);
+		case 'group.created':
+			return said(`made the group ${text(d, 'group')}`, UsersRound, { href: '/groups', detail: cameAndLeft(d) });
+		case 'group.updated':
+			return said(`changed the group ${text(d, 'group')}`, UsersRound, { href: '/groups', detail: cameAndLeft(d) });
+		case 'group.removed':
+			return said(`removed the group ${text(d, 'group')}`, UsersRound, { tone: 'bad' });
 		case 'signin.succeeded':
 			return said('signed in', LogIn, { detail: text(d, 'address') });
 		case 'signin.failed':
@@ -220,6 +227,11 @@ export function say(fact: Fact, within = ''): Said {
 			return said(`removed the account for ${text(d, 'host')}`, Container, { tone: 'bad' });
 	}
 	return said(fact.kind.replace(/[._]/g, ' '), Box);
+}
+
+function cameAndLeft(data: unknown): string {
+	const { came, left } = (data ?? {}) as { came?: string[]; left?: string[] };
+	return [came?.length && `${came.join(', ')} came`, left?.length && `${left.join(', ')} left`].filter(Boolean).join('; ');
 }
 
 /** Only asking and canceling are somebody's doing; the rest happens to the image. */

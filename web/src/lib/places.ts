@@ -9,6 +9,7 @@ import Package from '@lucide/svelte/icons/package';
 import Radio from '@lucide/svelte/icons/radio';
 import Server from '@lucide/svelte/icons/server';
 import Users from '@lucide/svelte/icons/users';
+import UsersRound from '@lucide/svelte/icons/users-round';
 
 const under = (prefix: string) => (path: string) => path === prefix || path.startsWith(`${prefix}/`);
 
@@ -27,6 +28,7 @@ export const places = [
 /** Where administrators can go. */
 export const administration: typeof places = [
 	{ href: '/people', label: 'People', icon: Users, here: under('/people') },
+	{ href: '/groups', label: 'Groups', icon: UsersRound, here: under('/groups') },
 	{ href: '/system/sign-in', label: 'Sign-in', icon: LogIn, here: under('/system/sign-in') },
 	{ href: '/registries', label: 'Registry accounts', icon: Container, here: under('/registries') }
 ];
