@@ -29,8 +29,8 @@ func withCanary(r deploy.Route, share int, deployment string, addresses ...strin
 	return r
 }
 
-// visitor is a request of client number n, which asks nothing yet.
-func visitor(g *Gateway, n int) *exchange {
+// client is a request of client number n, which asks nothing yet.
+func client(g *Gateway, n int) *exchange {
 	req := httptest.NewRequest(http.MethodGet, "http://x.test/", http.NoBody)
 	req.Header.Set("User-Agent", fmt.Sprintf("browser/%d", n%7))
 	x := &exchange{g: g, r: req, host: "x.test", path: readings{path: "/"}}
@@ -55,7 +55,7 @@ func TestCanary_HasItsShareOfTheClients(t *testing.T) {
 		require.NoError(t, table.Switch(t.Context(), withCanary(main, share, "d2", "127.0.0.1:2")))
 		of := 0
 		for n := range clients {
-			if table.current.Load().find("x.test", "/").forClient(visitor(g, n)).Deployment == "d2" {
+			if table.current.Load().find("x.test", "/").forClient(client(g, n)).Deployment == "d2" {
 				of++
 			}
 		}
@@ -84,8 +84,8 @@ func TestCanary_ClientsDoNotFlap(t *testing.T) {
 			first := map[int]string{}
 			for !done.Load() {
 				n := worker*clients + rand.IntN(clients)
-				x := visitor(g, n)
-				in, err := x.hold(nil)
+				x := client(g, n)
+				in, err := x.hold(context.Background(), nil)
 				if !assert.NoError(t, err) { //nolint:testifylint // not the test's own goroutine
 					return
 				}
@@ -114,8 +114,8 @@ func TestCanary_ClientsDoNotFlap(t *testing.T) {
 
 	require.NoError(t, table.Switch(t.Context(), routeTo("x.test", "d2", "127.0.0.1:1")))
 	for n := range clients {
-		x := visitor(g, n)
-		in, err := x.hold(nil)
+		x := client(g, n)
+		in, err := x.hold(context.Background(), nil)
 		require.NoError(t, err)
 		require.Equal(t, "d2", in.deployment, "then all have it")
 		in.release(&x.claim)

@@ -11,12 +11,12 @@ import (
 type collector struct {
 	table *Table
 
-	requests, duration, inFlight, bytes *prometheus.Desc
+	requests, duration, inFlight, bytes, entered *prometheus.Desc
 }
 
 // Collector gives, by project and stage: requests by class of status, the
 // histogram of their duration (of a stream: to its beginning), those in
-// flight, and the bytes of bodies by direction.
+// flight, the bytes of bodies by direction, and decisions on who may enter.
 func (g *Gateway) Collector() prometheus.Collector {
 	stage := []string{"project", "stage"}
 	return &collector{
@@ -24,13 +24,14 @@ func (g *Gateway) Collector() prometheus.Collector {
 		requests: prometheus.NewDesc("berth_gateway_requests_total", "Requests answered, by class of status.", append(stage, "code"), nil),
 		duration: prometheus.NewDesc("berth_gateway_request_duration_seconds", "Time from a request's arrival to the end of its answer; of a stream to its beginning.", stage, nil),
 		inFlight: prometheus.NewDesc("berth_gateway_requests_in_flight", "Requests and streams being served.", stage, nil),
+		entered:  prometheus.NewDesc("berth_gateway_decisions_total", "Decisions on who may enter, by how they went.", append(stage, "decision"), nil),
 		bytes:    prometheus.NewDesc("berth_gateway_body_bytes_total", "Bytes of bodies, in from clients and out to them.", append(stage, "direction"), nil),
 	}
 }
 
 // Describe names the figures.
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.requests, c.duration, c.inFlight, c.bytes} {
+	for _, d := range []*prometheus.Desc{c.requests, c.duration, c.inFlight, c.bytes, c.entered} {
 		to <- d
 	}
 }
@@ -42,6 +43,11 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		for class := 1; class < len(now.classes); class++ {
 			if n := now.classes[class]; n > 0 {
 				to <- prometheus.MustNewConstMetric(c.requests, prometheus.CounterValue, float64(n), m.project, m.stage, fmt.Sprintf("%dxx", class))
+			}
+		}
+		for d, n := range now.entered {
+			if n > 0 {
+				to <- prometheus.MustNewConstMetric(c.entered, prometheus.CounterValue, float64(n), m.project, m.stage, decision(d).String())
 			}
 		}
 		cumulative, so := make(map[float64]uint64, len(bounds)), uint64(0)

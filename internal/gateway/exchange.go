@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"berth/internal/identity"
 )
 
 // exchange is one request and its answer, from arrival to end.
@@ -27,12 +29,17 @@ type exchange struct {
 	grpc    bool
 	retried bool // the first attempt got no answer, so kept connections are not to be trusted
 
+	gate    *identity.Gate // that let it in
+	visitor visitor        // whom it let in
+	watched identity.Watch
+	expiry  expiry
+
 	claim  claim
 	status int   // what the client was answered; 0 while nothing was
 	sent   int64 // bytes of the answer's body
 	first  time.Duration
 
-	mu     sync.Mutex // guards what cut needs
+	mu     sync.Mutex // guards what cut and reenter need, gate and visitor too
 	ended  bool
 	why    error    // why it was cut
 	conn   *conn    // in use, to the app
@@ -62,10 +69,10 @@ func (x *exchange) pass(ctx context.Context) error {
 		last   error
 	)
 	for attempt := 1; ; attempt++ {
-		in, err := x.hold(tried)
+		in, err := x.hold(ctx, tried)
 		if errors.Is(err, errNoInstance) && errors.As(last, new(*unansweredError)) {
 			tried = nil // there is no other, so the same once more
-			in, err = x.hold(nil)
+			in, err = x.hold(ctx, nil)
 		}
 		switch {
 		case err != nil && last != nil:
@@ -107,7 +114,7 @@ func (x *exchange) passTo(ctx context.Context, in *instance) error {
 }
 
 // hold claims an instance that has not been tried, under the newest table.
-func (x *exchange) hold(tried []*instance) (*instance, error) {
+func (x *exchange) hold(ctx context.Context, tried []*instance) (*instance, error) {
 	for {
 		table := x.g.table.current.Load()
 		rt, same := table.route(x.host, x.path)
@@ -116,6 +123,11 @@ func (x *exchange) hold(tried []*instance) (*instance, error) {
 			return nil, errBadTarget
 		case rt == nil:
 			return nil, errNoRoute
+		}
+		if rt.gate != x.gate {
+			if err := x.enter(ctx, rt); err != nil {
+				return nil, err // the policy has changed since
+			}
 		}
 		now := x.g.table.clock()
 		x.route = rt.forClient(x)
@@ -127,6 +139,7 @@ func (x *exchange) hold(tried []*instance) (*instance, error) {
 		if in == nil {
 			return nil, errNoInstance
 		}
+		x.claim.stage = rt.StageID
 		if in.claim(&x.claim) {
 			return in, nil
 		}

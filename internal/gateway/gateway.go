@@ -6,8 +6,9 @@
 // switches, and [Gateway.ServeHTTP], the way of one request. What comes in is
 // read by net/http; what goes to an app that speaks HTTP/1.1 is written and
 // read here (http1.go), over connections that are chosen with care (its first
-// comment says why). Who may see an app is not decided here yet: every route
-// is open.
+// comment says why). Who may enter
+// an app is decided by the route's policy (enter.go); how a session comes to an
+// app's host says passage.go.
 package gateway
 
 import (
@@ -23,6 +24,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"berth/internal/cookie"
+	"berth/internal/identity"
 	"berth/internal/sqlite"
 )
 
@@ -41,6 +43,15 @@ type Config struct {
 	// TrustProxy are the proxies whose word about where a request came from
 	// counts; nobody's when empty.
 	TrustProxy []netip.Prefix
+	// Identity knows who comes; without it nobody is known, and only what is
+	// for everybody can be entered.
+	Identity *identity.Service
+	// Keys sign the assertions that apps get; none are given without.
+	Keys *Keys
+	// HeaderPrefix begins the headers that tell apps who comes, X-Berth- when
+	// empty. HeaderFamilies are those that tell them besides.
+	HeaderPrefix   string
+	HeaderFamilies []HeaderFamily
 	// AccessLog is the share of requests that are logged, none when zero.
 	AccessLog AccessLogMode
 	// MaxBodyBytes bounds a request's body where its route does not; 1 GiB
@@ -64,6 +75,10 @@ type Gateway struct {
 	baseURL   *url.URL
 	proxies   []netip.Prefix
 	own       own
+	identity  *identity.Service
+	bearers   verifier
+	keys      *Keys
+	teller    teller
 	accessLog AccessLogMode
 	maxBody   int64
 	requests  func() time.Duration // to end in
@@ -98,9 +113,14 @@ func New(c Config) (*Gateway, error) {
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
+	teller, err := newTeller(c.HeaderPrefix, c.HeaderFamilies)
+	if err != nil {
+		return nil, err
+	}
 	return &Gateway{
 		table: c.Table, base: c.Base, isBase: c.IsBase,
-		baseURL: c.BaseURL, proxies: c.TrustProxy, own: own{cookies: cookie.For(c.BaseURL)}, accessLog: c.AccessLog, maxBody: c.MaxBodyBytes,
+		baseURL: c.BaseURL, proxies: c.TrustProxy, own: own{prefix: strings.ToLower(teller.prefix), cookies: cookie.For(c.BaseURL)},
+		identity: c.Identity, keys: c.Keys, teller: teller, accessLog: c.AccessLog, maxBody: c.MaxBodyBytes,
 		requests: c.ShutdownTimeout, streams: c.StreamShutdownTimeout, stall: clientStall,
 		minutes: newMinutes(c.DB, c.Table, c.Clock), log: c.Log, clock: c.Clock,
 		failures: rate.Sometimes{First: 10, Interval: time.Second},
@@ -127,7 +147,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x.grpc = r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
 	x.upgrade = upgradeOf(r)
-	x.claim.cut = x.cut
+	x.claim.cut, x.claim.reenter = x.cut, x.reenter
 	x.body.whole.Store(r.ContentLength == 0 || r.Body == http.NoBody)
 	switch {
 	case origin != nil:
@@ -154,7 +174,7 @@ func (x *exchange) serve(ctx context.Context) error {
 	case !same:
 		return errBadTarget
 	case ours:
-		return errNotHere
+		return x.serveOwn(ctx)
 	}
 	found, ok := x.g.table.current.Load().route(x.host, path)
 	switch {
@@ -165,6 +185,9 @@ func (x *exchange) serve(ctx context.Context) error {
 	}
 	x.route = found
 	x.shard = found.meter.begin()
+	if err := x.enter(ctx, found); err != nil {
+		return err
+	}
 	if found.Maintenance != nil {
 		return errAtWork
 	}
@@ -178,7 +201,7 @@ func (x *exchange) serve(ctx context.Context) error {
 func (x *exchange) finish(ctx context.Context, err error) {
 	aborted := err != nil && x.status != 0
 	left := errors.Is(err, errLeft) || errors.Is(err, errBodyBroken) && x.left(ctx)
-	failed := aborted && !left
+	failed := aborted && !left && !errors.Is(err, errSignedOut)
 	switch {
 	case err == nil || aborted:
 	case left:
@@ -196,6 +219,7 @@ func (x *exchange) finish(ctx context.Context, err error) {
 	x.mu.Lock()
 	x.ended = true
 	x.mu.Unlock()
+	x.unwatch()
 	if x.client == nil && (x.r.ProtoMajor != 1 || time.Since(x.started) > x.g.stall/2) {
 		x.extend() // for what net/http still has to write
 	}

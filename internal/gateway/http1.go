@@ -147,6 +147,7 @@ func (x *exchange) eachSet(f func(name, value string)) {
 	f("X-Real-IP", x.from.address)
 	f("Forwarded", x.from.forwarded(x.r.Host))
 	f("X-Request-Id", x.id)
+	x.tell(f)
 	if x.route.StripPrefix && x.route.PathPrefix != "/" {
 		f("X-Forwarded-Prefix", x.route.PathPrefix)
 	}

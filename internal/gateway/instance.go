@@ -30,9 +30,11 @@ type instance struct {
 // claim is one request's hold on an instance. While it is held the instance
 // is not done draining.
 type claim struct {
-	in     *instance
-	cut    func(error) // ends the request; called at most once, without in.mu
-	stream bool
+	in      *instance
+	stage   string       // its route's
+	reenter func(*route) // asks whether it may go on when the policy has changed; without in.mu
+	cut     func(error)  // ends the request; called at most once, without in.mu
+	stream  bool
 }
 
 func newInstance(e deploy.Endpoint, deployment string, p deploy.Protocol, t *tally) *instance {
@@ -124,6 +126,22 @@ func (in *instance) busy() (requests, streams int, changed <-chan struct{}) {
 		in.changed = make(chan struct{})
 	}
 	return len(in.claims) - in.streams, in.streams, in.changed
+}
+
+// reenter has what is served for a stage decided anew, under its route as it
+// is now.
+func (in *instance) reenter(now *route) {
+	in.mu.Lock()
+	var served []*claim
+	for c := range in.claims {
+		if c.stage == now.StageID {
+			served = append(served, c)
+		}
+	}
+	in.mu.Unlock()
+	for _, c := range served {
+		c.reenter(now)
+	}
 }
 
 // cutClaims ends what is left of one sort and says how many that were.

@@ -25,6 +25,7 @@ type meterShard struct {
 	in, out atomic.Int64    // bytes of bodies
 	took    atomic.Int64    // nanoseconds, of all that latency counts
 	latency [buckets]atomic.Int64
+	entered [decisions]atomic.Int64
 	_       [64]byte
 }
 
@@ -63,6 +64,14 @@ func (s *meterShard) end(status int, took time.Duration, in, out int64) {
 	}
 }
 
+// decided counts how a visit was decided. A shard that is not there counts
+// nothing.
+func (s *meterShard) decided(d decision) {
+	if s != nil {
+		s.entered[d].Add(1)
+	}
+}
+
 // counts is what a meter has counted at one moment.
 type counts struct {
 	inFlight int64
@@ -70,6 +79,7 @@ type counts struct {
 	in, out  int64
 	took     time.Duration
 	latency  histogram
+	entered  [decisions]int64
 }
 
 func (c counts) requests() (n int64) {
@@ -92,6 +102,9 @@ func (m *meter) read() (c counts) {
 		c.took += time.Duration(s.took.Load())
 		for b := range c.latency {
 			c.latency[b] += s.latency[b].Load()
+		}
+		for d := range c.entered {
+			c.entered[d] += s.entered[d].Load()
 		}
 	}
 	return c

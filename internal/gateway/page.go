@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"html/template"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -25,43 +26,60 @@ type page struct {
 	code    fault.Kind
 	retry   int  // Retry-After in seconds; 0 for none
 	refresh bool // a browser asks again by itself
+
+	header http.Header // besides
+	links  []link      // where to go from here
+	button string      // what a form that is sent to the same address says; none when empty
 }
+
+// link leads on from a page.
+type link struct{ Text, To string }
 
 // pageFor puts a failure into words.
 func (x *exchange) pageFor(err error) page {
+	if no, ok := errors.AsType[*refusal](err); ok {
+		return x.deny(no)
+	}
+	if own, ok := errors.AsType[*ownPageError](err); ok {
+		return own.page
+	}
 	switch {
+	case errors.Is(err, errSignedOut):
+		return page{status: http.StatusUnauthorized, title: "Signed out", detail: "Your session ended while this was under way. Sign in again.", code: fault.Unauthenticated}
+	case errors.Is(err, errNotAsked):
+		return page{status: http.StatusServiceUnavailable, title: "Unavailable", detail: "It can not be found out who you are at the moment. Try again in a little while.", code: fault.NotNow, retry: 5}
 	case errors.Is(err, errBadTarget):
-		return page{http.StatusBadRequest, "Bad request", "The address of this request can be read in more than one way, so it was not passed on.", fault.BadInput, 0, false}
+		return page{status: http.StatusBadRequest, title: "Bad request", detail: "The address of this request can be read in more than one way, so it was not passed on.", code: fault.BadInput}
 	case errors.Is(err, errBadHost):
-		return page{http.StatusBadRequest, "Bad request", "The request does not say which host it is for.", fault.BadInput, 0, false}
+		return page{status: http.StatusBadRequest, title: "Bad request", detail: "The request does not say which host it is for.", code: fault.BadInput}
 	case errors.Is(err, errBadOrigin):
-		return page{http.StatusBadRequest, "Bad request", "The proxy in front of this server does not say clearly where the request comes from, so it was not passed on.", fault.BadInput, 0, false}
+		return page{status: http.StatusBadRequest, title: "Bad request", detail: "The proxy in front of this server does not say clearly where the request comes from, so it was not passed on.", code: fault.BadInput}
 	case errors.Is(err, errBadMethod):
-		return page{http.StatusMethodNotAllowed, "Not a proxy", "This server does not open connections to others.", fault.BadInput, 0, false}
+		return page{status: http.StatusMethodNotAllowed, title: "Not a proxy", detail: "This server does not open connections to others.", code: fault.BadInput}
 	case errors.Is(err, errNotHere):
-		return page{http.StatusNotFound, "Not here", "Addresses under " + ownPath + "/ are Berth's own, and there is nothing at this one.", fault.Missing, 0, false}
+		return page{status: http.StatusNotFound, title: "Not here", detail: "Addresses under " + ownPath + "/ are Berth's own, and there is nothing at this one.", code: fault.Missing}
 	case errors.Is(err, errNoRoute):
-		return page{http.StatusNotFound, "No such app", "Nothing runs at this address. Check its spelling, or ask whoever runs this server.", fault.Missing, 0, false}
+		return page{status: http.StatusNotFound, title: "No such app", detail: "Nothing runs at this address. Check its spelling, or ask whoever runs this server.", code: fault.Missing}
 	case errors.Is(err, errAtWork):
 		return maintenancePage(*x.route.Maintenance)
 	case errors.Is(err, errNoInstance) && x.route.starting():
-		return page{http.StatusServiceUnavailable, "Starting", "The app is starting. This page looks again by itself.", fault.NotNow, 3, true}
+		return page{status: http.StatusServiceUnavailable, title: "Starting", detail: "The app is starting. This page looks again by itself.", code: fault.NotNow, retry: 3, refresh: true}
 	case errors.Is(err, errNoInstance):
-		return page{http.StatusServiceUnavailable, "Unavailable", "The app is not running at the moment. Try again in a little while.", fault.NotNow, 30, false}
+		return page{status: http.StatusServiceUnavailable, title: "Unavailable", detail: "The app is not running at the moment. Try again in a little while.", code: fault.NotNow, retry: 30}
 	case errors.Is(err, errDrained), errors.Is(err, errOneMoment):
-		return page{http.StatusServiceUnavailable, "Interrupted", "A new version of the app took over while this request was waiting. Try again.", fault.NotNow, 1, false}
+		return page{status: http.StatusServiceUnavailable, title: "Interrupted", detail: "A new version of the app took over while this request was waiting. Try again.", code: fault.NotNow, retry: 1}
 	case errors.Is(err, errEnding):
-		return page{http.StatusServiceUnavailable, "Interrupted", "This server stopped while the request was waiting. It may have been done all the same.", fault.NotNow, 5, false}
+		return page{status: http.StatusServiceUnavailable, title: "Interrupted", detail: "This server stopped while the request was waiting. It may have been done all the same.", code: fault.NotNow, retry: 5}
 	case errors.Is(err, errBodyTooLarge):
-		return page{http.StatusRequestEntityTooLarge, "Too large", "What was sent is larger than the " + size(x.body.limit) + " that this app takes.", fault.TooLarge, 0, false}
+		return page{status: http.StatusRequestEntityTooLarge, title: "Too large", detail: "What was sent is larger than the " + size(x.body.limit) + " that this app takes.", code: fault.TooLarge}
 	case errors.Is(err, errBodyTooSlow):
-		return page{http.StatusRequestTimeout, "Too slow", "The rest of the request did not come in time.", fault.BadInput, 0, false}
+		return page{status: http.StatusRequestTimeout, title: "Too slow", detail: "The rest of the request did not come in time.", code: fault.BadInput}
 	case errors.Is(err, errBodyBroken):
-		return page{http.StatusBadRequest, "Bad request", "The request's body is not complete.", fault.BadInput, 0, false}
+		return page{status: http.StatusBadRequest, title: "Bad request", detail: "The request's body is not complete.", code: fault.BadInput}
 	case isTimeout(err), errors.Is(err, errNoAnswerInTime):
-		return page{http.StatusGatewayTimeout, "No answer in time", "The app did not answer in time. It may have done what was asked all the same.", fault.NotNow, 0, false}
+		return page{status: http.StatusGatewayTimeout, title: "No answer in time", detail: "The app did not answer in time. It may have done what was asked all the same.", code: fault.NotNow}
 	default:
-		return page{http.StatusBadGateway, "No answer", "The app could not be reached, or broke off without an answer.", fault.NotNow, 0, false}
+		return page{status: http.StatusBadGateway, title: "No answer", detail: "The app could not be reached, or broke off without an answer.", code: fault.NotNow}
 	}
 }
 
@@ -72,7 +90,7 @@ func maintenancePage(m deploy.Maintenance) page {
 	if detail == "" {
 		detail = "This app is being worked on and will be back soon."
 	}
-	return page{http.StatusServiceUnavailable, "Maintenance", detail, fault.NotNow, retry, true}
+	return page{status: http.StatusServiceUnavailable, title: "Maintenance", detail: detail, code: fault.NotNow, retry: retry, refresh: true}
 }
 
 //go:embed page.html
@@ -83,12 +101,20 @@ var pageCSS string
 
 var (
 	pageTemplate = template.Must(template.New("page").Parse(pageHTML))
-	pagePolicy   = func() string {
+	pageStyle    = func() string {
 		sum := sha256.Sum256([]byte(pageCSS))
-		return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-			"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+		return base64.StdEncoding.EncodeToString(sum[:])
 	}()
 )
+
+// policyOf allows a page its style, and its form where it has one.
+func (p *page) policyOf() string {
+	to := "'none'"
+	if p.button != "" {
+		to = "'self'"
+	}
+	return "default-src 'none'; style-src 'sha256-" + pageStyle + "'; base-uri 'none'; form-action " + to + "; frame-ancestors 'none'"
+}
 
 // show answers with a page: in gRPC's way to gRPC, in HTML to who asks for
 // it, as a problem (RFC 9457) to everybody else.
@@ -104,7 +130,9 @@ func (x *exchange) show(p page) {
 	}
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Security-Policy", pagePolicy)
+	h.Set("Content-Security-Policy", p.policyOf())
+	h.Set("Referrer-Policy", "no-referrer")
+	maps.Copy(h, p.header)
 	if p.retry > 0 {
 		h.Set("Retry-After", strconv.Itoa(p.retry))
 	}
@@ -117,7 +145,7 @@ func (x *exchange) show(p page) {
 		}
 		var b bytes.Buffer
 		_ = pageTemplate.Execute(&b, map[string]any{
-			"Title": p.title, "Status": p.status, "Detail": p.detail, "RequestID": x.id,
+			"Title": p.title, "Status": p.status, "Detail": p.detail, "RequestID": x.id, "Links": p.links, "Button": p.button,
 			"Style": template.CSS(pageCSS), //nolint:gosec // our own file
 		})
 		text = b.Bytes()

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"berth/internal/deploy"
+	"berth/internal/identity"
 )
 
 var localBase = &url.URL{Scheme: "http", Host: "localhost"}
@@ -94,7 +95,7 @@ func addressOf(s *httptest.Server) string { return strings.TrimPrefix(s.URL, "ht
 func routeTo(host, deployment string, addresses ...string) deploy.Route {
 	r := deploy.Route{
 		StageID: "stage-" + host, Project: "shop", Stage: "prod", Hostname: host, PathPrefix: "/",
-		Protocol: deploy.HTTP1, RequestTimeout: 10 * time.Second, Deployment: deployment,
+		Protocol: deploy.HTTP1, RequestTimeout: 10 * time.Second, Deployment: deployment, Access: identity.Public(),
 	}
 	for i, a := range addresses {
 		r.Instances = append(r.Instances, deploy.Endpoint{Instance: deployment + "-" + string(rune('a'+i)), Container: "c", Address: a})

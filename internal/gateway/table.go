@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
 	"maps"
 	"net"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +18,7 @@ import (
 
 	"berth/internal/deploy"
 	"berth/internal/fault"
+	"berth/internal/identity"
 )
 
 // TableConfig is what a [Table] needs; the zero value will do.
@@ -59,6 +62,8 @@ type snapshot struct {
 // route is one line of a snapshot. It is never changed.
 type route struct {
 	deploy.Route
+	gate      *identity.Gate       // of Access
+	issuers   []identity.JWTIssuer // that Access names
 	instances []*instance
 	canary    *route // for a share of the clients; nil when there is none
 	meter     *meter
@@ -100,10 +105,21 @@ func (t *Table) Switch(ctx context.Context, r deploy.Route) error {
 	}
 	old := t.stages[r.StageID]
 	now := t.routeTo(old, r)
+	if err := now.compile(old); err != nil {
+		return err
+	}
 	if r.Canary != nil {
 		now.canary = t.routeTo(old, *r.Canary)
+		now.canary.gate, now.canary.issuers = now.gate, now.issuers
 	}
 	t.replace(old, now)
+	if old != nil && old.gate != now.gate {
+		for _, instances := range t.instances {
+			for _, in := range instances {
+				in.reenter(now)
+			}
+		}
+	}
 	t.stages[r.StageID] = now
 	about := []any{
 		"project", r.Project, "stage", r.Stage,
@@ -127,6 +143,22 @@ func (t *Table) routeTo(old *route, r deploy.Route) *route {
 		now.instances = append(now.instances, t.instanceFor(old, r, e))
 	}
 	return now
+}
+
+// compile readies the route's policy. One that is as old's is old's, so that
+// what it has let in need not be asked again.
+func (r *route) compile(old *route) (err error) {
+	if old != nil && reflect.DeepEqual(old.Access, r.Access) {
+		r.gate, r.issuers = old.gate, old.issuers
+		return nil
+	}
+	if r.gate, err = identity.NewGate(r.Access); err != nil {
+		return fmt.Errorf("switch route of %s: %w", r.Hostname, err)
+	}
+	for _, rule := range r.Access.Rules {
+		r.issuers = append(r.issuers, rule.JWTs...)
+	}
+	return nil
 }
 
 // Remove takes a stage's route away. Requests under way go on; Drain ends them.

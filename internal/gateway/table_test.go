@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strconv"
 	"strings"
@@ -100,10 +101,10 @@ func TestTable_NoClaimReachesADeploymentThatWasSwitchedAway(t *testing.T) {
 	for range 16 {
 		group.Go(func() {
 			for !done.Load() {
-				x := &exchange{g: g, host: "x.test", path: readings{path: "/"}}
+				x := &exchange{g: g, r: httptest.NewRequest(http.MethodGet, "/", nil), host: "x.test", path: readings{path: "/"}}
 				x.claim.cut = func(error) {}
 				before := table.current.Load()
-				in, err := x.hold(nil)
+				in, err := x.hold(context.Background(), nil)
 				if !assert.NoError(t, err) { //nolint:testifylint // not the test's own goroutine
 					return
 				}

@@ -6,26 +6,38 @@ import (
 	"time"
 )
 
-// maxCached bounds each cache, about 10 MB in all at the worst.
-const maxCached = 10_000
+// How many proofs are kept. A session takes about 1 KB, and one place for the
+// base host and one for each app's host that it has come to.
+const (
+	maxSessionsCached = 300_000
+	maxCached         = 10_000 // of each other sort
+)
 
 // cached is a proof that was checked against the store.
 type cached struct {
 	subject Subject
-	expires time.Time    // never, when zero
-	seen    atomic.Int64 // Unix milliseconds
+	expires time.Time     // never, when zero
+	seen    *atomic.Int64 // Unix milliseconds; one for all entries of a session
+	notes   atomic.Value  // see [Guest.Note]
 }
+
+func newCached() *cached { return &cached{seen: &atomic.Int64{}} }
 
 // cache keeps checked proofs by a digest of what was shown. A revocation
 // empties it at once, also of what is just being read from the store: see
 // [cache.put].
 type cache struct {
+	most int
+
 	mu      sync.RWMutex
 	entries map[digest]*cached
-	epoch   uint64 // counts the revocations
+	people  map[string]map[digest]*cached // the same, by whose they are
+	epoch   uint64                        // counts the revocations
 }
 
-func newCache() *cache { return &cache{entries: map[digest]*cached{}} }
+func newCache(most int) *cache {
+	return &cache{most: most, entries: map[digest]*cached{}, people: map[string]map[digest]*cached{}}
+}
 
 // get gives what is kept, and the epoch to hand to put when nothing is.
 func (c *cache) get(key digest) (*cached, uint64) {
@@ -42,23 +54,51 @@ func (c *cache) put(key digest, entry *cached, epoch uint64) {
 	if c.epoch != epoch {
 		return
 	}
-	if len(c.entries) >= maxCached {
+	if len(c.entries) >= c.most {
 		for other := range c.entries { // any: it is read again when it is asked for
-			delete(c.entries, other)
+			c.delete(other)
 			break
 		}
 	}
+	whose := entry.subject.Person.ID
+	if c.people[whose] == nil {
+		c.people[whose] = map[digest]*cached{}
+	}
+	c.share(entry)
+	c.people[whose][key] = entry
 	c.entries[key] = entry
 }
 
-// drop empties the cache of the entries that gone chooses.
-func (c *cache) drop(gone func(*Subject) bool) {
+// share has all entries of a session know when it was used on any host. c.mu
+// is held.
+func (c *cache) share(entry *cached) {
+	id := entry.subject.SessionID
+	if id == "" {
+		return
+	}
+	for _, other := range c.people[entry.subject.Person.ID] {
+		if other.subject.SessionID == id {
+			other.seen.Store(max(other.seen.Load(), entry.seen.Load()))
+			entry.seen = other.seen
+			return
+		}
+	}
+}
+
+// holds says that an entry is what is kept.
+func (c *cache) holds(key digest, entry *cached) bool {
+	now, _ := c.get(key)
+	return now == entry
+}
+
+// drop empties the cache of those of a person's entries that gone chooses.
+func (c *cache) drop(personID string, gone func(*Subject) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.epoch++
-	for key, entry := range c.entries {
+	for key, entry := range c.people[personID] {
 		if gone(&entry.subject) {
-			delete(c.entries, key)
+			c.delete(key)
 		}
 	}
 }
@@ -67,7 +107,20 @@ func (c *cache) drop(gone func(*Subject) bool) {
 func (c *cache) remove(key digest) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.delete(key)
+}
+
+// delete takes an entry out. c.mu is held.
+func (c *cache) delete(key digest) {
+	entry := c.entries[key]
+	if entry == nil {
+		return
+	}
+	whose := entry.subject.Person.ID
 	delete(c.entries, key)
+	if delete(c.people[whose], key); len(c.people[whose]) == 0 {
+		delete(c.people, whose)
+	}
 }
 
 // seen gathers when sessions and API tokens were used, to write it down in

@@ -76,6 +76,8 @@ type Service struct {
 	proving   singleflight.Group
 	seen      *seen
 	holds     *holds
+	watches   *watches
+	tickets   *tickets
 
 	onRemove []func(ctx context.Context, tx *sqlite.Tx, actor, username string) error
 }
@@ -118,23 +120,25 @@ func New(c Config) (*Service, error) {
 		idle: c.SessionIdle, lifetime: c.SessionLifetime, requirement: c.SecondFactor,
 		passwords: newPasswords(c.PasswordCost, runtime.GOMAXPROCS(0)),
 		limits:    newLimits(),
-		sessions:  newCache(), tokens: newCache(), proofs: newCache(), proofKey: key,
-		seen: newSeen(), holds: newHolds(),
+		sessions:  newCache(maxSessionsCached), tokens: newCache(maxCached), proofs: newCache(maxCached), proofKey: key,
+		seen: newSeen(), holds: newHolds(), watches: newWatches(), tickets: newTickets(),
 	}, nil
 }
 
-// How often Run writes down who was seen, and sweeps.
+// How often Run writes down who was seen, sweeps, and looks whose time is over.
 const (
-	flushEvery = 30 * time.Second
-	sweepEvery = time.Hour
+	flushEvery  = 30 * time.Second
+	sweepEvery  = time.Hour
+	expireEvery = time.Second / 2
 )
 
 // Run writes down when sessions and tokens were last seen and removes what has
 // expired, until ctx ends. What was seen last is written before it returns.
 func (s *Service) Run(ctx context.Context) error {
-	flush, sweep := time.NewTicker(flushEvery), time.NewTicker(sweepEvery)
+	flush, sweep, expire := time.NewTicker(flushEvery), time.NewTicker(sweepEvery), time.NewTicker(expireEvery)
 	defer flush.Stop()
 	defer sweep.Stop()
+	defer expire.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -143,6 +147,8 @@ func (s *Service) Run(ctx context.Context) error {
 			return s.flushSeen(last)
 		case <-flush.C:
 			s.report(ctx, "write down who was seen", s.flushSeen(ctx))
+		case <-expire.C:
+			s.watches.expire(s.now(), s.idle)
 		case <-sweep.C:
 			s.report(ctx, "remove what has expired", s.sweep(ctx))
 		}
@@ -165,6 +171,7 @@ func (s *Service) sweep(ctx context.Context) error {
 	}
 	now := s.now()
 	s.limits.sweep(now)
+	s.tickets.sweep(now)
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		sessions, err := expiredSessions(ctx, tx, now, s.idle)
 		if err != nil {

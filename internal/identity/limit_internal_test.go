@@ -45,18 +45,18 @@ func TestAttempt_ThatCouldNotBeMadeCostsNothing(t *testing.T) {
 }
 
 func TestCache_IsBounded(t *testing.T) {
-	c := newCache()
+	c := newCache(maxCached)
 	for i := range maxCached + 100 {
-		c.put(digest{byte(i), byte(i >> 8), byte(i >> 16)}, &cached{}, 0)
+		c.put(digest{byte(i), byte(i >> 8), byte(i >> 16)}, newCached(), 0)
 	}
 	require.Len(t, c.entries, maxCached)
 }
 
 func TestCache_KeepsNothingThatWasReadBeforeARevocation(t *testing.T) {
-	c := newCache()
+	c := newCache(maxCached)
 	_, epoch := c.get(digest{1})
-	c.drop(func(*Subject) bool { return false })
-	c.put(digest{1}, &cached{}, epoch)
+	c.drop("", func(*Subject) bool { return false })
+	c.put(digest{1}, newCached(), epoch)
 	entry, _ := c.get(digest{1})
 	require.Nil(t, entry)
 }

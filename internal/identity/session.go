@@ -42,28 +42,40 @@ func (s *Service) BySession(ctx context.Context, token secret.Text) (Subject, er
 	if len(token.Reveal()) != tokenLength {
 		return Subject{}, errNoSession()
 	}
-	key, now := digestOf(token), s.now()
+	guest, err := s.session(ctx, digestOf(token), sessionByHash)
+	if err != nil {
+		return Subject{}, err
+	}
+	return *guest.Subject(), nil
+}
+
+// session finds a session by what find does, when it is not known already.
+func (s *Service) session(ctx context.Context, key digest, find sessionFinder) (Guest, error) {
+	now := s.now()
 	entry, epoch := s.sessions.get(key)
 	if entry == nil {
 		var err error
-		if entry, err = s.loadSession(ctx, key); err != nil {
-			return Subject{}, err
+		if entry, err = s.loadSession(ctx, key, find); err != nil {
+			return Guest{}, err
 		}
 		s.sessions.put(key, entry, epoch)
 	}
 	idle := now.Sub(time.UnixMilli(entry.seen.Load()))
 	if !now.Before(entry.expires) || idle >= s.idle {
 		s.sessions.remove(key)
-		return Subject{}, errNoSession()
+		return Guest{}, errNoSession()
 	}
 	s.seen.note(entry, now)
-	return entry.subject, nil
+	return Guest{entry, s.sessions, key, epoch}, nil
 }
 
-func (s *Service) loadSession(ctx context.Context, key digest) (*cached, error) {
-	entry := &cached{}
+// sessionFinder reads a session and whose it is.
+type sessionFinder func(ctx context.Context, tx *sqlite.Tx, hash digest) (Session, Person, error)
+
+func (s *Service) loadSession(ctx context.Context, key digest, find sessionFinder) (*cached, error) {
+	entry := newCached()
 	err := s.db.Read(ctx, func(tx *sqlite.Tx) error {
-		one, p, err := sessionByHash(ctx, tx, key)
+		one, p, err := find(ctx, tx, key)
 		if err != nil {
 			return err
 		}
@@ -256,8 +268,9 @@ func (s *Service) endSession(ctx context.Context, tx *sqlite.Tx, actor string, o
 	}
 	tx.OnCommit(func() {
 		gone := func(subject *Subject) bool { return subject.SessionID == one.ID }
-		s.sessions.drop(gone)
+		s.sessions.drop(one.PersonID, gone)
 		s.holds.drop(gone)
+		s.watches.drop(gone)
 	})
 	return s.record(ctx, tx, SessionEnded, actor, aboutSession{Person: p.ID, Username: p.Username, Session: one.ID, Why: why})
 }
@@ -267,10 +280,11 @@ func (s *Service) endSession(ctx context.Context, tx *sqlite.Tx, actor string, o
 func (s *Service) forget(tx *sqlite.Tx, personID string) {
 	gone := func(subject *Subject) bool { return subject.Person.ID == personID }
 	tx.OnCommit(func() {
-		s.sessions.drop(gone)
-		s.tokens.drop(gone)
-		s.proofs.drop(gone)
+		s.sessions.drop(personID, gone)
+		s.tokens.drop(personID, gone)
+		s.proofs.drop(personID, gone)
 		s.holds.drop(gone)
+		s.watches.drop(gone)
 	})
 }
 

@@ -90,6 +90,43 @@ func sessionByHash(ctx context.Context, tx *sqlite.Tx, hash digest) (Session, Pe
 	return r.session(), p.person(), err
 }
 
+// sessionByHostHash finds a session by the token of an app's host.
+func sessionByHostHash(ctx context.Context, tx *sqlite.Tx, hash digest) (Session, Person, error) {
+	var r sessionRow
+	var p personRow
+	err := tx.QueryRowContext(ctx, `
+		SELECT `+sessionColumns+`, `+personColumns+`
+		FROM host_sessions
+		JOIN sessions ON sessions.id = host_sessions.session_id
+		JOIN people ON people.id = sessions.person_id
+		WHERE host_sessions.token_hash = ?`, hash[:]).Scan(append(r.into(), p.into()...)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Session{}, Person{}, errNoSession()
+	}
+	return r.session(), p.person(), err
+}
+
+// insertHostSession adds a host's token to a session, and takes away the
+// oldest of those above most.
+func insertHostSession(ctx context.Context, tx *sqlite.Tx, sessionID, host string, hash digest, now time.Time, most int) error {
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO host_sessions (token_hash, session_id, host, created_at)
+		VALUES (?, ?, ?, ?)`, hash[:], sessionID, host, sqlite.Millis(now))
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `
+		DELETE FROM host_sessions
+		WHERE session_id = ?1 AND token_hash NOT IN (
+			SELECT token_hash
+			FROM host_sessions
+			WHERE session_id = ?1
+			ORDER BY created_at DESC
+			LIMIT ?2
+		)`, sessionID, most)
+	return err
+}
+
 func sessionByID(ctx context.Context, tx *sqlite.Tx, personID, id string) (Session, error) {
 	var r sessionRow
 	err := tx.QueryRowContext(ctx, `

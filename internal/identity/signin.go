@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"berth/internal/event"
@@ -103,7 +104,7 @@ func (s *Service) provePassword(ctx context.Context, key digest, username string
 		return Subject{}, err
 	}
 	subject := Subject{Person: p, Via: ViaPassword}
-	s.proofs.put(key, &cached{subject: subject, expires: s.now().Add(proofLives)}, epoch)
+	s.proofs.put(key, &cached{subject: subject, expires: s.now().Add(proofLives), seen: &atomic.Int64{}}, epoch)
 	return subject, nil
 }
 

@@ -43,15 +43,24 @@ func LooksLikeToken(text string) bool {
 // at any time. A token that is unknown, removed or expired gives a fault of
 // kind Unauthenticated.
 func (s *Service) ByToken(ctx context.Context, token secret.Text) (Subject, error) {
+	guest, err := s.GuestByToken(ctx, token)
+	if err != nil {
+		return Subject{}, err
+	}
+	return *guest.Subject(), nil
+}
+
+// GuestByToken is ByToken for an app's host.
+func (s *Service) GuestByToken(ctx context.Context, token secret.Text) (Guest, error) {
 	if !LooksLikeToken(token.Reveal()) {
-		return Subject{}, errNoToken()
+		return Guest{}, errNoToken()
 	}
 	key, now := digestOf(token), s.now()
 	entry, epoch := s.tokens.get(key)
 	if entry == nil {
 		var err error
 		if entry, err = s.loadToken(ctx, key); err != nil {
-			return Subject{}, err
+			return Guest{}, err
 		}
 		if entry.subject.Bounds == nil {
 			s.tokens.put(key, entry, epoch)
@@ -59,14 +68,14 @@ func (s *Service) ByToken(ctx context.Context, token secret.Text) (Subject, erro
 	}
 	if !entry.expires.IsZero() && !now.Before(entry.expires) {
 		s.tokens.remove(key)
-		return Subject{}, errNoToken()
+		return Guest{}, errNoToken()
 	}
 	s.seen.note(entry, now)
-	return entry.subject, nil
+	return Guest{entry, s.tokens, key, epoch}, nil
 }
 
 func (s *Service) loadToken(ctx context.Context, key digest) (*cached, error) {
-	entry := &cached{}
+	entry := newCached()
 	err := s.db.Read(ctx, func(tx *sqlite.Tx) error {
 		one, p, err := tokenByHash(ctx, tx, key)
 		if err != nil {
@@ -218,8 +227,9 @@ func (s *Service) removeToken(ctx context.Context, tx *sqlite.Tx, actor string, 
 	}
 	tx.OnCommit(func() {
 		gone := func(subject *Subject) bool { return subject.TokenID == one.ID }
-		s.tokens.drop(gone)
+		s.tokens.drop(one.PersonID, gone)
 		s.holds.drop(gone)
+		s.watches.drop(gone)
 	})
 	return s.record(ctx, tx, TokenRemoved, actor, about(one, why))
 }

@@ -16,6 +16,7 @@ import (
 
 	"berth/internal/deploy"
 	"berth/internal/gateway"
+	"berth/internal/identity"
 	"berth/internal/settings"
 )
 
@@ -51,6 +52,7 @@ func TestMaxBody_OfNothingIsNoLimit(t *testing.T) {
 			g, err := s.newGateway(table)
 			require.NoError(t, err)
 			require.NoError(t, table.Switch(t.Context(), deploy.Route{
+				Access:  identity.Public(),
 				StageID: "1", Project: "shop", Stage: "prod", Hostname: "shop.localhost", PathPrefix: "/", Deployment: "1",
 				Instances: []deploy.Endpoint{{Instance: "1", Container: "1", Address: strings.TrimPrefix(app.URL, "http://")}},
 			}))

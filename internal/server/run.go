@@ -42,6 +42,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	keepers.run("identity", func() error { return s.identity.Run(keeping) })
 	keepers.run("factors", func() error { return s.factors.Run(keeping) })
 	keepers.run("sign-in", func() error { return s.signin.Run(keeping) })
+	keepers.run("keys", func() error { return s.keys.Run(keeping) })
 	keepers.run("registry", func() error { return s.registry.Run(keeping) })
 	keepers.run("gateway", func() error { return s.gateway.Run(keeping) })
 	keepers.run("notifications", func() error { return s.notifier.Run(keeping) })

@@ -67,6 +67,7 @@ type Server struct {
 	notifier *notify.Notifier
 	manifest *manifest.Service
 	signin   *signin.Service
+	keys     *gateway.Keys
 	gateway  *gateway.Gateway
 	api      *api.API
 
@@ -193,7 +194,7 @@ func (s *Server) buildRegistry(context.Context) (err error) {
 	return nil
 }
 
-func (s *Server) buildDeploy(context.Context) (err error) {
+func (s *Server) buildDeploy(ctx context.Context) (err error) {
 	s.engine = newEngine(s.settings.Engine, s.log)
 	s.onClose(s.engine.Close)
 	table := gateway.NewTable(gateway.TableConfig{Clock: s.clock, Log: s.log})
@@ -219,6 +220,9 @@ func (s *Server) buildDeploy(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if s.keys, err = gateway.OpenKeys(ctx, s.vault, s.clock, s.log); err != nil {
+		return err
+	}
 	if s.gateway, err = s.newGateway(table); err != nil {
 		return err
 	}
@@ -242,10 +246,18 @@ func (s *Server) newGateway(table *gateway.Table) (*gateway.Gateway, error) {
 		// API: the one knot in the house, tied here.
 		Base:    http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.base.ServeHTTP(w, r) }),
 		BaseURL: s.settings.BaseURL, TrustProxy: s.settings.TrustProxy,
+		Identity: s.identity, Keys: s.keys, HeaderPrefix: s.settings.HeaderPrefix, HeaderFamilies: families(s.settings.HeaderFamilies),
 		AccessLog:    gateway.AccessLogMode(s.settings.AccessLog),
 		MaxBodyBytes: orUnlimited(s.settings.MaxBodyBytes), ShutdownTimeout: s.stop.left,
 		DB: s.db, Log: s.log, Clock: s.clock,
 	})
+}
+
+func families(names []string) (list []gateway.HeaderFamily) {
+	for _, name := range names {
+		list = append(list, gateway.HeaderFamily(name))
+	}
+	return list
 }
 
 // The parts take 0 for their own default. To the person who sets it, it is no

@@ -32,10 +32,12 @@ type Settings struct {
 	MetricsListen string // host:port; empty for none
 	// TrustProxy are the proxies whose word about where a request came from
 	// counts; nobody's when empty.
-	TrustProxy    []netip.Prefix
-	Engine        string   // "auto" or a socket address
-	BindPaths     []string // of the host, that stages may mount
-	AdminPassword secret.Text
+	TrustProxy     []netip.Prefix
+	HeaderPrefix   string   // of the headers that tell apps who comes
+	HeaderFamilies []string // of those that tell them besides
+	Engine         string   // "auto" or a socket address
+	BindPaths      []string // of the host, that stages may mount
+	AdminPassword  secret.Text
 	// SecondFactor is who must have one: nobody, administrators or everybody.
 	SecondFactor    string
 	SessionIdle     time.Duration

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -44,6 +45,30 @@ var variables = []variable{
 		name: "TRUST_PROXY", help: "proxies in front whose word about where a request came from counts (X-Forwarded-For and such)",
 		takes: "addresses and networks, such as 127.0.0.1, 10.0.0.0/8, ::1", fallback: always(""),
 		set: func(s *Settings, v, _ string) (err error) { s.TrustProxy, err = parseNetworks(v); return err },
+	},
+	{
+		name: "IDENTITY_HEADER_PREFIX", help: "begins the headers that tell apps who is signed in",
+		takes: "letters, digits and dashes, with a dash at the end, such as X-Hero-", fallback: always("X-Berth-"),
+		set: func(s *Settings, v, _ string) error {
+			if !headerPrefix.MatchString(v) {
+				return errors.New("is none")
+			}
+			s.HeaderPrefix = v
+			return nil
+		},
+	},
+	{
+		name: "IDENTITY_HEADERS", help: "headers of other gateways that tell apps the same besides",
+		takes: "remote-user, x-forwarded-user, or both with a comma between", fallback: always(""),
+		set: func(s *Settings, v, _ string) error {
+			for name := range strings.FieldsFuncSeq(v, func(c rune) bool { return c == ',' || c == ' ' }) {
+				if name = strings.ToLower(name); name != "remote-user" && name != "x-forwarded-user" {
+					return fmt.Errorf("has %q", name)
+				}
+				s.HeaderFamilies = append(s.HeaderFamilies, strings.ToLower(name))
+			}
+			return nil
+		},
 	},
 	{
 		name: "DATA_DIR", help: "folder of everything Berth keeps",
@@ -228,6 +253,10 @@ var variables = []variable{
 		},
 	},
 }
+
+// headerPrefix is two letters at the least, so that no app's every header is
+// taken for an identity header.
+var headerPrefix = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{1,38}-$`)
 
 var logLevels = map[string]slog.Level{
 	"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,

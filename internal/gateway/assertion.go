@@ -1,0 +1,105 @@
+package gateway
+
+import (
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"berth/internal/identity"
+)
+
+const (
+	// assertionLives is how long an assertion is good (RFC 7519 section 4.1.4).
+	assertionLives = 30 * time.Second
+	// assertionServes is how long one is given again for the same thing: what
+	// it says is the same, and signing costs more than all else that is done
+	// to let somebody in.
+	assertionServes = 10 * time.Second
+	// assertionsMost is how many are kept of one visitor.
+	assertionsMost = 64
+)
+
+// assertions are those that one visitor's requests went on with of late.
+type assertions struct {
+	mu   sync.Mutex
+	made map[assertedTo]asserted
+}
+
+// assertedTo is what an assertion is bound to.
+type assertedTo struct{ key, stage, method, host, path string }
+
+type asserted struct {
+	text string
+	at   time.Time
+}
+
+// assertion gives the JWT (RFC 7519) that proves to an app who comes with a
+// request: it is bound to the method, the host and the path that the app gets.
+func (a *assertions) assertion(g *Gateway, x *exchange, s *identity.Subject) string {
+	key, now := g.keys.signing(), g.clock()
+	to := assertedTo{key.id, x.route.StageID, x.r.Method, x.host, x.route.targetPath(x.r.URL)}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if one, ok := a.made[to]; ok && now.Sub(one.at) < assertionServes && !now.Before(one.at) {
+		return one.text
+	}
+	if len(a.made) >= assertionsMost || a.made == nil {
+		a.made = map[assertedTo]asserted{}
+	}
+	one := asserted{text: key.sign(g.claimsFor(x, s, to, now)), at: now}
+	a.made[to] = one
+	return one.text
+}
+
+// assertionClaims is what an assertion says.
+type assertionClaims struct {
+	Issuer   string   `json:"iss"`
+	Audience string   `json:"aud"`
+	Subject  string   `json:"sub"`
+	IssuedAt int64    `json:"iat"`
+	Expires  int64    `json:"exp"`
+	Method   string   `json:"method"`
+	Host     string   `json:"host"`
+	PathHash string   `json:"path_sha256"` // of the path as the app gets it, without query; base64url
+	Context  string   `json:"context"`
+	Provider string   `json:"provider"`
+	User     string   `json:"user,omitempty"`
+	Email    string   `json:"email,omitempty"`
+	Groups   []string `json:"groups,omitempty"`
+}
+
+func (g *Gateway) claimsFor(x *exchange, s *identity.Subject, to assertedTo, now time.Time) assertionClaims {
+	sum := sha256.Sum256([]byte(to.path))
+	audience := g.addressOf(x.route.Hostname)
+	audience.Path = x.route.PathPrefix
+	subject := s.Person.ID
+	if s.Via == identity.ViaJWT {
+		subject = s.Issuer + "#" + s.ExternalID
+	}
+	return assertionClaims{
+		Issuer: g.baseURL.String(), Audience: audience.String(), Subject: subject,
+		IssuedAt: now.Unix(), Expires: now.Add(assertionLives).Unix(),
+		Method: to.method, Host: to.host, PathHash: base64.RawURLEncoding.EncodeToString(sum[:]),
+		Context: x.route.Project + "/" + x.route.Stage, Provider: providerOf(s),
+		User: s.Person.Username, Email: s.Person.Email, Groups: s.Groups,
+	}
+}
+
+// sign gives a JWT with ES256 (RFC 7518 section 3.4).
+func (k *key) sign(claims assertionClaims) string {
+	raw, _ := json.Marshal(claims)
+	text := k.head + base64.RawURLEncoding.EncodeToString(raw)
+	sum := sha256.Sum256([]byte(text))
+	r, s, err := ecdsa.Sign(rand.Reader, k.private, sum[:])
+	if err != nil {
+		return "" // no key of P-256 fails; without a signature it proves nothing
+	}
+	var signature [64]byte
+	r.FillBytes(signature[:32])
+	s.FillBytes(signature[32:])
+	return text + "." + base64.RawURLEncoding.EncodeToString(signature[:])
+}
