@@ -190,7 +190,7 @@ func (a *API) newBase() http.Handler {
 	mux.Handle("/metrics", a.identify(http.HandlerFunc(a.guardedMetrics)))
 	mux.Handle("/v2/", a.registry.Handler())
 	mux.Handle("/auth/{provider}/", a.signin.Handler(signInEdge{a}))
-	mux.HandleFunc(enterPath, a.enter)
+	mux.HandleFunc(enterPath, a.handOver)
 	mux.HandleFunc("GET /.well-known/jwks.json", a.webKeys)
 	mux.Handle("/", a.web)
 	return a.recovered(a.sameSite(mux))

@@ -30,7 +30,7 @@ type assertions struct {
 }
 
 // assertedTo is what an assertion is bound to.
-type assertedTo struct{ key, stage, method, host, path string }
+type assertedTo struct{ key, stage, audience, method, host, path string }
 
 type asserted struct {
 	text string
@@ -41,7 +41,7 @@ type asserted struct {
 // request: it is bound to the method, the host and the path that the app gets.
 func (a *assertions) assertion(g *Gateway, x *exchange, s *identity.Subject) string {
 	key, now := g.keys.signing(), g.clock()
-	to := assertedTo{key.id, x.route.StageID, x.r.Method, x.host, x.route.targetPath(x.r.URL)}
+	to := assertedTo{key.id, x.route.StageID, x.route.Access.Audience, x.r.Method, x.host, x.route.targetPath(x.r.URL)}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if one, ok := a.made[to]; ok && now.Sub(one.at) < assertionServes && !now.Before(one.at) {
@@ -74,23 +74,21 @@ type assertionClaims struct {
 
 func (g *Gateway) claimsFor(x *exchange, s *identity.Subject, to assertedTo, now time.Time) assertionClaims {
 	sum := sha256.Sum256([]byte(to.path))
-	audience := g.addressOf(x.route.Hostname)
-	audience.Path = x.route.PathPrefix
 	subject := s.Person.ID
 	if s.Via == identity.ViaJWT {
 		subject = s.Issuer + "#" + s.ExternalID
 	}
 	return assertionClaims{
-		Issuer: g.baseURL.String(), Audience: audience.String(), Subject: subject,
+		Issuer: g.baseURL.String(), Audience: x.route.Access.Audience, Subject: subject,
 		IssuedAt: now.Unix(), Expires: now.Add(assertionLives).Unix(),
 		Method: to.method, Host: to.host, PathHash: base64.RawURLEncoding.EncodeToString(sum[:]),
-		Context: x.route.Project + "/" + x.route.Stage, Provider: providerOf(s),
+		Context: x.route.context, Provider: providerOf(s),
 		User: s.Person.Username, Email: s.Person.Email, Groups: s.Groups,
 	}
 }
 
 // sign gives a JWT with ES256 (RFC 7518 section 3.4).
-func (k *key) sign(claims assertionClaims) string {
+func (k *key) sign(claims any) string {
 	raw, _ := json.Marshal(claims)
 	text := k.head + base64.RawURLEncoding.EncodeToString(raw)
 	sum := sha256.Sum256([]byte(text))

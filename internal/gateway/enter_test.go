@@ -358,7 +358,9 @@ func TestTell_SaysWhoComesAndLetsNobodyElseSayIt(t *testing.T) {
 		c.HeaderFamilies = []HeaderFamily{RemoteUser, ForwardedUser}
 	})
 	got := make(chan http.Header, 1)
-	d.routeFor("app.test", identity.SignedIn(), func(_ http.ResponseWriter, q *http.Request) {
+	policy := identity.SignedIn()
+	policy.Audience = "the shop"
+	d.routeFor("app.test", policy, func(_ http.ResponseWriter, q *http.Request) {
 		_, _ = io.Copy(io.Discard, q.Body)
 		for name, values := range q.Trailer {
 			q.Header["Trailed-"+name] = values
@@ -416,7 +418,7 @@ func TestAssertion_IsBoundAndCanBeChecked(t *testing.T) {
 	d := newDoor(t)
 	got := make(chan string, 1)
 	route := d.routeFor("app.test", identity.SignedIn(), func(_ http.ResponseWriter, q *http.Request) { got <- q.Header.Get("X-Berth-Assertion") })
-	route.PathPrefix, route.StripPrefix = "/shop", true
+	route.PathPrefix, route.StripPrefix, route.Access.Audience = "/shop", true, "the shop"
 	d.route(route)
 	ana := d.signIn("ana", identity.RoleMember)
 	cookie := with("Cookie", d.cookieFor(ana, "app.test"))
@@ -428,7 +430,7 @@ func TestAssertion_IsBoundAndCanBeChecked(t *testing.T) {
 	assert.InDelta(t, 30, claims["exp"].(float64)-claims["iat"].(float64), 0) //nolint:forcetypeassert // or it fails
 	sum := sha256.Sum256([]byte("/a%2Fb"))
 	for name, want := range map[string]any{
-		"iss": "http://localhost", "aud": "http://app.test/shop", "sub": ana.Person.ID, "user": "ana", "method": "GET", "host": "app.test",
+		"iss": "http://localhost", "aud": "the shop", "sub": ana.Person.ID, "user": "ana", "method": "GET", "host": "app.test",
 		"path_sha256": base64.RawURLEncoding.EncodeToString(sum[:]), "context": "shop/prod", "provider": "local",
 	} {
 		assert.Equal(t, want, claims[name], name)
@@ -437,6 +439,11 @@ func TestAssertion_IsBoundAndCanBeChecked(t *testing.T) {
 	require.NotEqual(t, text, <-got)
 	d.send(http.MethodPut, "http://app.test/shop/a%2Fb", nil, cookie)
 	require.NotEqual(t, text, <-got)
+
+	route.Access.Audience = ""
+	d.route(route)
+	d.get("http://app.test/shop/", cookie)
+	require.Empty(t, <-got, "nobody asked for it")
 }
 
 // checked proves an assertion with the public keys, and gives what it says.

@@ -46,6 +46,9 @@ type Config struct {
 	// Identity knows who comes; without it nobody is known, and only what is
 	// for everybody can be entered.
 	Identity *identity.Service
+	// Issuers fetches the keys of the issuers that policies name; their tokens
+	// let nobody in without.
+	Issuers *http.Client
 	// Keys sign the assertions that apps get; none are given without.
 	Keys *Keys
 	// HeaderPrefix begins the headers that tell apps who comes, X-Berth- when
@@ -117,10 +120,14 @@ func New(c Config) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	var bearers verifier
+	if c.Issuers != nil {
+		bearers = newIssuers(c.Issuers, c.Clock)
+	}
 	return &Gateway{
 		table: c.Table, base: c.Base, isBase: c.IsBase,
 		baseURL: c.BaseURL, proxies: c.TrustProxy, own: own{prefix: strings.ToLower(teller.prefix), cookies: cookie.For(c.BaseURL)},
-		identity: c.Identity, keys: c.Keys, teller: teller, accessLog: c.AccessLog, maxBody: c.MaxBodyBytes,
+		identity: c.Identity, keys: c.Keys, bearers: bearers, teller: teller, accessLog: c.AccessLog, maxBody: c.MaxBodyBytes,
 		requests: c.ShutdownTimeout, streams: c.StreamShutdownTimeout, stall: clientStall,
 		minutes: newMinutes(c.DB, c.Table, c.Clock), log: c.Log, clock: c.Clock,
 		failures: rate.Sometimes{First: 10, Interval: time.Second},

@@ -62,6 +62,7 @@ type snapshot struct {
 // route is one line of a snapshot. It is never changed.
 type route struct {
 	deploy.Route
+	context   string               // what apps are told of it
 	gate      *identity.Gate       // of Access
 	issuers   []identity.JWTIssuer // that Access names
 	instances []*instance
@@ -138,7 +139,7 @@ func (t *Table) Switch(ctx context.Context, r deploy.Route) error {
 // routeTo makes the line of the table for r, with those of old's instances
 // that are the same. t.mu is held.
 func (t *Table) routeTo(old *route, r deploy.Route) *route {
-	now := &route{Route: r, meter: t.meterOf(r), tally: t.tallyOf(r.Deployment)}
+	now := &route{Route: r, context: r.Project + "/" + r.Stage, meter: t.meterOf(r), tally: t.tallyOf(r.Deployment)}
 	for _, e := range r.Instances {
 		now.instances = append(now.instances, t.instanceFor(old, r, e))
 	}

@@ -32,6 +32,7 @@ type field struct{ name, value string }
 // teller tells apps who comes.
 type teller struct {
 	prefix   string
+	context  string // the name of a header
 	families []HeaderFamily
 }
 
@@ -47,7 +48,7 @@ func newTeller(prefix string, families []HeaderFamily) (teller, error) {
 			return teller{}, fmt.Errorf("gateway: there is no family of headers named %q", f)
 		}
 	}
-	return teller{prefix, families}, nil
+	return teller{prefix, prefix + "Context", families}, nil
 }
 
 // told is what apps are told of one visitor, whatever the app.
@@ -58,7 +59,7 @@ type told struct {
 
 // told gives what to tell, which is worked out once for as long as a guest
 // stays known.
-func (t *teller) told(who visitor) *told {
+func (t *teller) told(who *visitor) *told {
 	if who.jwt != nil {
 		return who.jwt.told(t)
 	}
@@ -159,7 +160,7 @@ func spellable(s, besides string) string {
 
 // tell has the app told who comes: nobody, where nobody is known.
 func (x *exchange) tell(f func(name, value string)) {
-	who := x.visitor
+	who := &x.visitor
 	if who.subject == nil {
 		return
 	}
@@ -167,8 +168,8 @@ func (x *exchange) tell(f func(name, value string)) {
 	for _, one := range known.fields {
 		f(one.name, one.value)
 	}
-	f(x.g.teller.prefix+"Context", x.route.Project+"/"+x.route.Stage)
-	if x.g.keys != nil {
+	f(x.g.teller.context, x.route.context)
+	if x.g.keys != nil && x.route.Access.Audience != "" {
 		f(x.g.teller.prefix+"Assertion", known.assertion(x.g, x, who.subject))
 	}
 }

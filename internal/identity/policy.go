@@ -15,6 +15,8 @@ import (
 // decides; a request that none fits is refused. The zero Policy lets nobody in.
 type Policy struct {
 	Rules []Rule `json:"rules" maxItems:"50" doc:"The first that fits a request decides; a request that none fits is refused"`
+	// Audience is for whom assertions are made, which the app checks.
+	Audience string `json:"audience,omitempty" maxLength:"200" doc:"Whom the signed assertions of who comes are for; the app gets none when absent" example:"https://shop.example.com"`
 }
 
 // Rule lets some people in to some of an app. It fits a request when each of
@@ -122,7 +124,7 @@ func (p Policy) Without(username string) (Policy, bool) {
 			rules[i].Allow.People = slices.DeleteFunc(slices.Clone(r.Allow.People), func(n string) bool { return n == username })
 		}
 	}
-	return Policy{Rules: rules}, named
+	return Policy{Rules: rules, Audience: p.Audience}, named
 }
 
 // Normalise spells a policy in the one way in which it is stored.
@@ -148,7 +150,7 @@ func (p Policy) Normalise() Policy {
 		r.Allow.People = mapped(r.Allow.People, strings.ToLower)
 		rules[i] = r
 	}
-	return Policy{Rules: rules}
+	return Policy{Rules: rules, Audience: strings.TrimSpace(p.Audience)}
 }
 
 func mapped(list []string, f func(string) string) []string {
@@ -193,6 +195,9 @@ func (p Policy) Check(name string) []fault.Field {
 	var wrong []fault.Field
 	add := func(field, format string, args ...any) {
 		wrong = append(wrong, fault.Field{Name: name + "." + field, Message: fmt.Sprintf(format, args...)})
+	}
+	if len(p.Audience) > 200 || !printable(p.Audience) {
+		add("audience", "takes at most 200 printable characters")
 	}
 	if len(p.Rules) > maxRules {
 		add("rules", "takes at most %d", maxRules)

@@ -151,9 +151,9 @@ func (s *Service) SetSecondFactor(ctx context.Context, tx *sqlite.Tx, actor, per
 func (s *Service) reread(tx *sqlite.Tx, personID string) {
 	gone := func(subject *Subject) bool { return subject.Person.ID == personID }
 	tx.OnCommit(func() {
-		s.sessions.drop(gone)
-		s.tokens.drop(gone)
-		s.proofs.drop(gone)
+		s.sessions.drop(personID, gone)
+		s.tokens.drop(personID, gone)
+		s.proofs.drop(personID, gone)
 	})
 }
 
@@ -200,7 +200,7 @@ func (s *Service) Strengthen(ctx context.Context, tx *sqlite.Tx, subject Subject
 		return secret.Text{}, Subject{}, err
 	}
 	tx.OnCommit(func() {
-		s.sessions.drop(func(old *Subject) bool { return old.SessionID == one.ID })
+		s.sessions.drop(one.PersonID, func(old *Subject) bool { return old.SessionID == one.ID })
 	})
 	subject.Methods, subject.AuthenticatedAt, subject.PasskeyAt = one.Methods, one.AuthenticatedAt, one.PasskeyAt
 	return token, subject, s.record(ctx, tx, SessionStrengthened, subject.Person.Username, aboutStrength{

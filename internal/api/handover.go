@@ -10,9 +10,9 @@ import (
 	"berth/internal/secret"
 )
 
-// enter carries the session of whoever is signed in over to an app's host, by a
+// handOver carries the session of whoever is signed in over to an app's host, by a
 // ticket; somebody who is not signs in first and comes back here.
-func (a *API) enter(w http.ResponseWriter, r *http.Request) {
+func (a *API) handOver(w http.ResponseWriter, r *http.Request) {
 	protect(w.Header())
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
