@@ -108,7 +108,7 @@ func (i *issuers) verify(ctx context.Context, of []identity.JWTIssuer, token str
 }
 
 func (i *issuers) prove(ctx context.Context, by identity.JWTIssuer, token string) (*bearer, error) {
-	provider, err := i.provider(by.Issuer)
+	provider, err := i.provider(by.Issuer) //nolint:contextcheck // what it finds outlives the request
 	if err != nil {
 		return nil, fault.Unavailable("the issuer of this token can not be asked for its keys").Because(err)
 	}

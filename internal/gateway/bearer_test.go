@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -51,9 +52,7 @@ func newTestIssuer(t *testing.T) *testIssuer {
 // claims are those of a good token, with some in their place.
 func (i *testIssuer) claims(change map[string]any) map[string]any {
 	c := map[string]any{"iss": i.URL, "aud": []string{"else", "berth"}, "sub": "repo:shop", "exp": time.Now().Add(time.Hour).Unix(), "ref": "main"}
-	for name, value := range change {
-		c[name] = value
-	}
+	maps.Copy(c, change)
 	return c
 }
 

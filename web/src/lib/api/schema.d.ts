@@ -3038,6 +3038,11 @@ export interface components {
             at: string;
         };
         Policy: {
+            /**
+             * @description Whom the signed assertions of who comes are for; the app gets none when absent
+             * @example https://shop.example.com
+             */
+            audience?: string;
             /** @description The first that fits a request decides; a request that none fits is refused */
             rules: components["schemas"]["Rule"][];
         };
