@@ -39,6 +39,7 @@ import (
 // server is a whole API on a real listener over a real database, with a
 // project, people and their tokens in it. Only the engine is a stand-in.
 type server struct {
+	table *gateway.Table
 	*httptest.Server
 	t        testing.TB
 	api      *api.API
@@ -106,8 +107,11 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 		Engine: func() (string, string, secret.Text) { return "127.0.0.1:1", "berth", key },
 	})
 	table := gateway.NewTable(gateway.TableConfig{})
+	s.table = table
+	keys, err := gateway.OpenKeys(ctx, s.vault, nil, nil)
+	require.NoError(tb, err)
 	edge, err := gateway.New(gateway.Config{
-		Table: table, Base: http.NotFoundHandler(), IsBase: func(string) bool { return true }, BaseURL: &url.URL{Scheme: "http", Host: "localhost"}, DB: db,
+		Table: table, Base: http.NotFoundHandler(), IsBase: func(string) bool { return true }, BaseURL: &url.URL{Scheme: "http", Host: "localhost"}, DB: db, Identity: s.identity, Keys: keys,
 	})
 	require.NoError(tb, err)
 	s.deploy, err = deploy.New(deploy.Config{

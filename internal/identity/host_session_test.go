@@ -1,0 +1,178 @@
+package identity_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"berth/internal/fault"
+	"berth/internal/identity"
+	"berth/internal/secret"
+)
+
+// onHost carries a session over to an app's host.
+func (w *world) onHost(tb testing.TB, subject identity.Subject, host string) secret.Text {
+	tb.Helper()
+	ticket, err := w.IssueTicket(subject, identity.Passage{Host: host, Bind: "b", To: "/x"})
+	require.NoError(tb, err)
+	token, to, err := w.RedeemTicket(tb.Context(), ticket, host, "b")
+	require.NoError(tb, err)
+	require.Equal(tb, "/x", to)
+	return token
+}
+
+func TestByHostSession_IsGoodOnItsHostAloneAndAsksTheStoreOnce(t *testing.T) {
+	w := newWorld(t)
+	w.person(t, "ana", identity.RoleMember)
+	base, ana := w.signIn(t, "ana")
+	token := w.onHost(t, ana, "app.test")
+	guest, err := w.ByHostSession(t.Context(), "app.test", token)
+	require.NoError(t, err)
+	require.Equal(t, ana.SessionID, guest.Subject().SessionID)
+	for range 3 {
+		again, err := w.ByHostSession(ended(t), "app.test", token)
+		require.NoError(t, err)
+		require.Same(t, guest.Subject(), again.Subject())
+	}
+	guest.Note("made of it")
+	again, err := w.ByHostSession(ended(t), "app.test", token)
+	require.NoError(t, err)
+	require.Equal(t, "made of it", again.Notes())
+
+	for host, wrong := range map[string]secret.Text{"other.test": token, "": token, "app.test": base, "app.tes": secret.New("t" + token.Reveal()[:42])} {
+		_, err := w.ByHostSession(t.Context(), host, wrong)
+		requireKind(t, fault.Unauthenticated, err)
+	}
+	_, err = w.BySession(t.Context(), token)
+	requireKind(t, fault.Unauthenticated, err)
+}
+
+func TestByHostSession_EndsWithItsSession(t *testing.T) {
+	w := newWorld(t)
+	w.person(t, "ana", identity.RoleMember)
+	_, ana := w.signIn(t, "ana")
+	_, other := w.signIn(t, "ana")
+	gone, kept := w.onHost(t, ana, "app.test"), w.onHost(t, other, "app.test")
+	for _, token := range []secret.Text{gone, kept} {
+		_, err := w.ByHostSession(t.Context(), "app.test", token)
+		require.NoError(t, err)
+	}
+	late, err := w.IssueTicket(ana, identity.Passage{Host: "app.test", Bind: "b"})
+	require.NoError(t, err)
+	require.NoError(t, w.SignOut(t.Context(), ana))
+	_, err = w.ByHostSession(t.Context(), "app.test", gone)
+	requireKind(t, fault.Unauthenticated, err)
+	_, err = w.ByHostSession(t.Context(), "app.test", kept)
+	require.NoError(t, err)
+	_, _, err = w.RedeemTicket(t.Context(), late, "app.test", "b")
+	requireKind(t, fault.Unauthenticated, err)
+}
+
+func TestByHostSession_CountsAsUseOfTheWholeSession(t *testing.T) {
+	w := newWorld(t)
+	w.person(t, "ana", identity.RoleMember)
+	base, ana := w.signIn(t, "ana")
+	_, err := w.BySession(t.Context(), base)
+	require.NoError(t, err)
+	token := w.onHost(t, ana, "app.test")
+	for range 3 {
+		w.wait(5 * 24 * time.Hour)
+		_, err := w.ByHostSession(t.Context(), "app.test", token)
+		require.NoError(t, err)
+	}
+	_, err = w.BySession(ended(t), base)
+	require.NoError(t, err)
+	w.wait(7 * 24 * time.Hour)
+	_, err = w.ByHostSession(t.Context(), "app.test", token)
+	requireKind(t, fault.Unauthenticated, err)
+}
+
+func TestTickets_AreTakenOnceWithinAMinuteByWhomTheyAreFor(t *testing.T) {
+	w := newWorld(t)
+	w.person(t, "ana", identity.RoleMember)
+	_, ana := w.signIn(t, "ana")
+	issue := func() secret.Text {
+		ticket, err := w.IssueTicket(ana, identity.Passage{Host: "app.test", Bind: "b", To: "/"})
+		require.NoError(t, err)
+		return ticket
+	}
+	for _, c := range []struct{ host, bind string }{{"other.test", "b"}, {"app.test", "c"}, {"app.test", ""}} {
+		ticket := issue()
+		_, _, err := w.RedeemTicket(t.Context(), ticket, c.host, c.bind)
+		requireKind(t, fault.Unauthenticated, err)
+		_, _, err = w.RedeemTicket(t.Context(), ticket, "app.test", "b")
+		requireKind(t, fault.Unauthenticated, err)
+	}
+	old := issue()
+	w.wait(time.Minute)
+	_, _, err := w.RedeemTicket(t.Context(), old, "app.test", "b")
+	requireKind(t, fault.Unauthenticated, err)
+	for range 50 {
+		issue()
+	}
+	_, err = w.IssueTicket(ana, identity.Passage{Host: "app.test", Bind: "b"})
+	requireKind(t, fault.NotNow, err)
+	w.wait(time.Minute)
+	issue()
+	_, err = w.IssueTicket(identity.Subject{Person: ana.Person, Via: identity.ViaToken}, identity.Passage{})
+	requireKind(t, fault.Denied, err)
+}
+
+func TestWatch_CutsAtTheEndOfTheProofAndNeverMissesIt(t *testing.T) {
+	w := newWorld(t)
+	w.person(t, "ana", identity.RoleMember)
+	w.person(t, "bob", identity.RoleMember)
+	_, ana := w.signIn(t, "ana")
+	_, bob := w.signIn(t, "bob")
+	hers, his := w.onHost(t, ana, "app.test"), w.onHost(t, bob, "app.test")
+	var cut []string
+	watch := func(name string, token secret.Text) (*identity.Watch, bool) {
+		guest, err := w.ByHostSession(t.Context(), "app.test", token)
+		require.NoError(t, err)
+		one := &identity.Watch{}
+		return one, w.Watch(one, guest, func() { cut = append(cut, name) })
+	}
+	one, ok := watch("hers", hers)
+	require.True(t, ok)
+	over, ok := watch("over", hers)
+	require.True(t, ok)
+	w.Unwatch(over)
+	w.Unwatch(over)
+	_, ok = watch("his", his)
+	require.True(t, ok)
+	late, err := w.ByHostSession(t.Context(), "app.test", hers)
+	require.NoError(t, err)
+	require.NoError(t, w.SignOut(t.Context(), ana))
+	require.Equal(t, []string{"hers"}, cut)
+	w.Unwatch(one)
+	require.False(t, w.Watch(&identity.Watch{}, late, func() {}), "it ended between being found and being watched")
+}
+
+func TestWatch_CutsWhatHasExpired(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, _ func() error) {
+		t.Helper()
+		w.person(t, "ana", identity.RoleMember)
+		_, ana := w.signIn(t, "ana")
+		guest, err := w.ByHostSession(t.Context(), "app.test", w.onHost(t, ana, "app.test"))
+		require.NoError(t, err)
+		cut := false
+		require.True(t, w.Watch(&identity.Watch{}, guest, func() { cut = true }))
+		time.Sleep(7*24*time.Hour - time.Second)
+		synctest.Wait()
+		require.False(t, cut)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		require.True(t, cut)
+	})
+}
+
+func TestByHostSession_TakesNothingThatIsNoToken(t *testing.T) {
+	w := newWorld(t)
+	for _, wrong := range []string{"", "x", strings.Repeat("A", 43), strings.Repeat("A", 44)} {
+		_, err := w.ByHostSession(t.Context(), strings.Repeat("h", 600), secret.New(wrong))
+		requireKind(t, fault.Unauthenticated, err)
+	}
+}
