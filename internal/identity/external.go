@@ -191,9 +191,10 @@ func (s *Service) sync(ctx context.Context, tx *sqlite.Tx, one Identity, p Perso
 	less := !slices.Equal(before.Groups, one.Groups) || !sameClaims(before.claims, one.claims)
 	gone := func(subject *Subject) bool { return subject.IdentityID == one.ID }
 	tx.OnCommit(func() {
-		s.sessions.drop(gone)
+		s.sessions.drop(p.ID, gone)
 		if less {
 			s.holds.drop(gone)
+			s.watches.drop(gone)
 		}
 	})
 	return s.syncRole(ctx, tx, p, ext)
