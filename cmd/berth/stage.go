@@ -20,6 +20,7 @@ type stageCommand struct {
 	Releases  stageReleases  `cmd:"" help:"List what can be rolled back to."`
 	Tags      stageTags      `cmd:"" help:"List the image's tags, and which of them deploy when pushed."`
 	Instances stageInstances `cmd:"" help:"List a stage's instances, also those that are gone, and where their logs are."`
+	Compare   stageCompare   `cmd:"" help:"Line up the variables and settings of stages."`
 	Metrics   stageMetrics   `cmd:"" help:"Show requests, errors and how long answers took, by the minute."`
 
 	Pause       stagePause       `cmd:"" help:"Keep a stage as it is: nothing is deployed to it."`

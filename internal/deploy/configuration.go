@@ -61,6 +61,38 @@ func differing(before, after map[string]string) []Change {
 	return changes
 }
 
+// Lined is one field of several configurations.
+type Lined struct {
+	Field string `json:"field"` // its path in the API
+	// Values are by the stage; one that does not set the field is not in it.
+	// A secret is told by its slot.
+	Values map[string]string `json:"values"`
+	Same   bool              `json:"same"`
+}
+
+// LineUp gives each field that one of the stages sets, as they are saved.
+func LineUp(stages ...Stage) []Lined {
+	byField := map[string]map[string]string{}
+	for _, st := range stages {
+		for field, value := range flatten(st.Spec) {
+			if byField[field] == nil {
+				byField[field] = map[string]string{}
+			}
+			byField[field][st.Name] = value
+		}
+	}
+	list := make([]Lined, 0, len(byField))
+	for _, field := range slices.Sorted(maps.Keys(byField)) {
+		values := byField[field]
+		same := len(values) == len(stages)
+		for _, value := range values {
+			same = same && value == values[stages[0].Name]
+		}
+		list = append(list, Lined{Field: field, Values: values, Same: same})
+	}
+	return list
+}
+
 // VolumeNames gives what the engine calls the volumes of a stage.
 func VolumeNames(project, stage string, spec StageSpec) []string {
 	names := make([]string, len(spec.Volumes))
