@@ -24,7 +24,7 @@ func TestStage_IsComparedWithOthers(t *testing.T) {
 	require.Regexp(t, `FIELD +DEV +PROD`, shown)
 	require.Regexp(t, `spec\.env\.LEVEL +debug +info`, shown)
 	require.Regexp(t, `spec\.env\.EMPTY +"" +-`, shown, "empty is not the same as not set")
-	require.Regexp(t, `spec\.secrets\.DB\.name +- +DB_URL`, shown)
+	require.Regexp(t, `spec\.secrets\.DB +- +shop/DB_URL`, shown)
 	require.NotContains(t, shown, "SAME")
 	require.NotContains(t, shown, "replicas")
 	require.Regexp(t, `FIELD +PROD +DEV +STAGING`, h.must("stage", "compare", "shop", "prod", "dev", "staging"))

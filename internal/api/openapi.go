@@ -282,7 +282,7 @@ func (verdicts) Schema(huma.Registry) *huma.Schema {
 }
 
 func (lacks) Schema(huma.Registry) *huma.Schema {
-	return oneOf(container.LacksLimits, container.LacksStats)
+	return oneOf(container.LacksLimits, container.LacksStats, container.LacksOOM, container.LacksOwners)
 }
 
 func (roles) Schema(huma.Registry) *huma.Schema {

@@ -151,9 +151,10 @@ func (s StageSpec) variables() map[string]string {
 	return found
 }
 
-// flatten spells a spec as one text for each path.
+// flatten spells a spec as one text for each path, and each secret as one.
 func flatten(s StageSpec) map[string]string {
-	flat := map[string]string{}
+	flat := s.variables()
+	s.Env, s.Secrets = nil, nil
 	raw, err := s.Canonical()
 	if err != nil {
 		return flat // a spec that was stored encodes

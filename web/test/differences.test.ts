@@ -13,6 +13,12 @@ test('two specs differ by the paths of their fields', () => {
 	]);
 });
 
+test('a secret is one change, told by its slot', () => {
+	const secret = (name: string) => ({ secrets: { DB: { context: 'shop', name } } });
+	assert.deepEqual(differences({}, secret('URL'), 'spec'), [{ field: 'spec.secrets.DB', from: '', to: 'shop/URL' }]);
+	assert.deepEqual(differences(secret('OLD'), secret('URL'), 'spec'), [{ field: 'spec.secrets.DB', from: 'shop/OLD', to: 'shop/URL' }]);
+});
+
 test('what is the same does not differ', () => {
 	assert.deepEqual(differences({ image: 'shop' }, { image: 'shop', description: undefined }), []);
 });

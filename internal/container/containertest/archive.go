@@ -73,6 +73,8 @@ func (s *suite) testArchive(t *testing.T, name string) {
 		}
 	}
 
+	require.Equal(t, s.lacks(container.LacksOwners), strings.Contains(strings.Join(s.info.Warnings, "\n"), "who owns its files"), "it is told to a person")
+
 	sizes, err := s.VolumeSizes(t.Context())
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, sizes[name], int64(len(large)))

@@ -150,6 +150,8 @@ func (f *facts) judge() {
 	}
 	if f.podman {
 		f.info.Lacks = append(f.info.Lacks, container.LacksOwners)
+		f.info.Warnings = append(f.info.Warnings,
+			"a backup of a volume does not keep who owns its files: restored, they belong to root")
 	}
 	if !f.noticesOOM {
 		f.info.Lacks = append(f.info.Lacks, container.LacksOOM)

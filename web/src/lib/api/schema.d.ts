@@ -2378,7 +2378,7 @@ export interface components {
             api_version: string;
             architecture: string;
             data_dir: string;
-            lacks: ("limits" | "stats")[];
+            lacks: ("limits" | "stats" | "oom" | "owners")[];
             name: string;
             os: string;
             rootless: boolean;
