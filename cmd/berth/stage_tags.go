@@ -16,7 +16,7 @@ type stageTags struct {
 
 // Help tells whose tags there are.
 func (*stageTags) Help() string {
-	return `The newest is, for a semver rule, the highest version; for all others the tag whose image was created last; of equals the last by name. Of an image in another registry only the names are known.
+	return `The newest is, for a semver rule, the highest version; for all others the tag whose image was created last; of equals the highest version, then the last by name. Of an image in another registry only the names are known: unless the rule is a semver rule, "last by name" is all that can be said.
 
 Examples:
   berth tags shop prod
@@ -60,6 +60,8 @@ func (o *output) stageTags(list []api.StageTag) {
 			size = bytesText(t.Size)
 		}
 		switch {
+		case t.NewestBy == deploy.NewestByName:
+			matches = "yes, last by name"
 		case t.Newest:
 			matches = "yes, newest"
 		case t.Matches:

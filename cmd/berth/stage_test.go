@@ -29,7 +29,7 @@ func TestStage_ShowsWhichTagsDeploy(t *testing.T) {
 	require.Regexp(t, `1\.10\.0 +yes, newest`, shown)
 	require.Regexp(t, `1\.4\.0 +yes +`, shown)
 	shown = h.must("tags", "shop", "prod", "--rule", `regexp:\d\.\d\.0`)
-	require.Regexp(t, `2\.0\.0 +yes, newest`, shown, "their images are of one time: the last by name")
+	require.Regexp(t, `2\.0\.0 +yes, last by name`, shown, "when their images were created is not known")
 	require.Regexp(t, `1\.10\.0 +no`, shown)
 	refused := h.local("", "tags", "shop", "prod", "--rule", "regexp:(")
 	require.Equal(t, exitInput, refused.code)

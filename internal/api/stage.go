@@ -94,7 +94,9 @@ func (a *API) stageMetrics(ctx context.Context, in *stageMetricsInput) (*listOut
 type StageTag struct {
 	registry.Tag
 	Matches bool `json:"matches" doc:"Whether a push of this tag deploys to the stage"`
-	Newest  bool `json:"newest" doc:"Whether it is the newest that matches: by version for a semver rule, else by when the image was created; of equals the last by name"`
+	Newest  bool `json:"newest" doc:"Whether it is the newest that matches: by version for a semver rule, else by when the image was created; of equals the highest version, then the last by name"`
+	// NewestBy tells a guess by names, as of images in other registries.
+	NewestBy deploy.NewestBy `json:"newest_by,omitempty" enum:"version,created,name" doc:"Of the newest: what it was told by; name when it is not known when images were created"`
 }
 
 // stageTags lists the tags of the built-in registry with all that it knows of
@@ -127,9 +129,13 @@ func (a *API) matchingTags(ctx context.Context, project string, rule deploy.TagR
 	for i, t := range tags {
 		made[i] = deploy.TagMade{Name: t.Name, Created: t.CreatedAt}
 	}
-	newest, takes := rule.Newest(made), rule.Matcher()
+	newest, by := rule.Newest(made)
+	takes := rule.Matcher()
 	for i, t := range tags {
-		found[i] = StageTag{Tag: t, Matches: takes(t.Name), Newest: newest == t.Name}
+		found[i] = StageTag{Tag: t, Matches: takes(t.Name)}
+		if t.Name == newest {
+			found[i].Newest, found[i].NewestBy = true, by
+		}
 	}
 	return found, nil
 }

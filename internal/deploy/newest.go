@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"berth/internal/registry"
 )
 
 // TagMade is a tag and when its image was created; the zero time when the
@@ -13,17 +15,34 @@ type TagMade struct {
 	Created time.Time
 }
 
-// Newest gives the newest of the tags that the rule takes; "" when it takes
-// none. Versions go by the order of semantic versioning, all others by when
-// their image was created. Of equals the one that comes last by name is the
-// newest.
-func (r TagRule) Newest(tags []TagMade) string {
+// NewestBy is how the newest tag was told from the others.
+type NewestBy string
+
+// The ways to tell which tag is the newest.
+const (
+	NewestByVersion NewestBy = "version"
+	NewestByCreated NewestBy = "created"
+	NewestByName    NewestBy = "name" // when its image was created is not known
+)
+
+// Newest gives the newest of the tags that the rule takes, and by what; "" when
+// it takes none. By a semver rule it is the highest version, by all others the
+// tag whose image was created last, and of equals the last by
+// [registry.CompareTags], which is also the order in which found ones deploy.
+func (r TagRule) Newest(tags []TagMade) (string, NewestBy) {
 	takes := r.Matcher()
 	tags = slices.DeleteFunc(slices.Clone(tags), func(t TagMade) bool { return !takes(t.Name) })
 	if len(tags) == 0 {
-		return ""
+		return "", ""
 	}
-	return slices.MaxFunc(tags, r.compare).Name
+	newest := slices.MaxFunc(tags, r.compare)
+	switch {
+	case r.Kind == TagSemver:
+		return newest.Name, NewestByVersion
+	case newest.Created.IsZero():
+		return newest.Name, NewestByName
+	}
+	return newest.Name, NewestByCreated
 }
 
 func (r TagRule) compare(a, b TagMade) int {
@@ -31,7 +50,7 @@ func (r TagRule) compare(a, b TagMade) int {
 	if r.Kind == TagSemver {
 		first = compareVersions(a.Name, b.Name)
 	}
-	return cmp.Or(first, cmp.Compare(a.Name, b.Name))
+	return cmp.Or(first, registry.CompareTags(a.Name, b.Name))
 }
 
 // passesOver says that a push of tag deploys nothing though the rule takes it:

@@ -79,20 +79,24 @@ func TestNewest_GoesByVersionElseByWhenTheImageWasCreatedElseByName(t *testing.T
 		kind    TagKind
 		pattern string
 		want    string
+		by      NewestBy
 	}{
-		{TagSemver, "^1", "1.10.0"},
-		{TagSemver, "^1-0", "1.10.1-rc.1"},
-		{TagSemver, "*", "2.0.0"},
-		{TagGlob, "main-*", "main-b"},
-		{TagRegexp, "main-[ac]", "main-c"},
-		{TagGlob, "1.*", "1.10.1-rc.1"},
-		{TagGlob, "same-*", "same-b"},
-		{TagGlob, "undated-*", "undated-a"},
-		{TagExact, "main-a", "main-a"},
-		{TagExact, "nothing", ""},
-		{TagNone, "", ""},
+		{TagSemver, "^1", "1.10.0", NewestByVersion},
+		{TagSemver, "^1-0", "1.10.1-rc.1", NewestByVersion},
+		{TagSemver, "*", "2.0.0", NewestByVersion},
+		{TagGlob, "main-*", "main-b", NewestByCreated},
+		{TagRegexp, "main-[ac]", "main-c", NewestByCreated},
+		{TagGlob, "1.*", "1.10.1-rc.1", NewestByCreated},
+		{TagGlob, "same-*", "same-b", NewestByCreated},
+		{TagGlob, "undated-*", "undated-a", NewestByCreated},
+		{TagGlob, "*-z", "undated-z", NewestByName},
+		{TagExact, "main-a", "main-a", NewestByCreated},
+		{TagExact, "nothing", "", ""},
+		{TagNone, "", "", ""},
 	} {
-		require.Equal(t, c.want, TagRule{c.kind, c.pattern}.Newest(tags), "%s %s", c.kind, c.pattern)
+		newest, by := TagRule{c.kind, c.pattern}.Newest(tags)
+		require.Equal(t, c.want, newest, "%s %s", c.kind, c.pattern)
+		require.Equal(t, c.by, by, "%s %s", c.kind, c.pattern)
 	}
 }
 

@@ -89,12 +89,12 @@ func pick(listed []string, before map[string]known, rules []Rule, first bool, tu
 }
 
 // rank orders tags that are looked at again: unknown digests, then those that
-// come after the turn, newest first, then the others.
+// come after the turn, which is to say older, then the others.
 func rank(k known, tag, turn string) int {
 	switch {
 	case k.digest == "":
 		return 0
-	case turn == "" || compareTags(tag, turn) < 0:
+	case turn == "" || CompareTags(tag, turn) < 0:
 		return 1
 	}
 	return 2
@@ -139,40 +139,40 @@ func compare(seen map[string]answered, before map[string]known, rules []Rule, ba
 }
 
 // inOrder sorts what was found so that the newest comes last, which is what
-// stays deployed: versions by their order, and anything else by when its image
-// was made.
+// stays deployed: by when its image was made, and of equals by [CompareTags].
+// Whoever goes by versions passes over the lower of them.
 func inOrder(found []Found, made func(digest string) time.Time) {
-	slices.SortFunc(found, func(a, b Found) int { return strings.Compare(a.Tag, b.Tag) })
 	if len(found) < 2 {
-		return
-	}
-	if !slices.ContainsFunc(found, func(f Found) bool { return version(f.Tag) == nil }) {
-		slices.SortStableFunc(found, func(a, b Found) int { return version(a.Tag).Compare(version(b.Tag)) })
 		return
 	}
 	at := map[string]time.Time{}
 	for _, f := range found {
 		at[f.Digest] = made(f.Digest)
 	}
-	slices.SortStableFunc(found, func(a, b Found) int { return at[a.Digest].Compare(at[b.Digest]) })
+	slices.SortFunc(found, func(a, b Found) int {
+		return cmp.Or(at[a.Digest].Compare(at[b.Digest]), CompareTags(a.Tag, b.Tag))
+	})
 }
 
-// newestFirst sorts tags by what their names tell: versions first, the highest
-// before the others, then the rest against the alphabet.
-func newestFirst(tags []string) { slices.SortFunc(tags, compareTags) }
+// newestFirst sorts tags by what their names tell, which is all that a list of
+// them has.
+func newestFirst(tags []string) {
+	slices.SortFunc(tags, func(a, b string) int { return CompareTags(b, a) })
+}
 
-// compareTags is below 0 when the name of a looks newer than that of b.
-func compareTags(a, b string) int {
+// CompareTags orders tags by their names alone: versions after all others, by
+// their order, and the rest by the alphabet. The last looks newest.
+func CompareTags(a, b string) int {
 	va, vb := version(a), version(b)
 	switch {
 	case va != nil && vb != nil:
-		return cmp.Or(vb.Compare(va), strings.Compare(b, a))
+		return cmp.Or(va.Compare(vb), strings.Compare(a, b))
 	case va != nil:
-		return -1
-	case vb != nil:
 		return 1
+	case vb != nil:
+		return -1
 	}
-	return strings.Compare(b, a)
+	return strings.Compare(a, b)
 }
 
 // version reads "1.4.2" and "v1.4.2"; nil for anything else.

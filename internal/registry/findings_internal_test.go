@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -72,4 +73,23 @@ func TestCompare_TellsNewsFromWhatIsKnown(t *testing.T) {
 		}
 		require.Equal(t, []Found{{Tag: c.tag, Digest: c.seen.digest, By: c.by}}, found, name)
 	}
+}
+
+func TestPick_LooksAtAllKnownTagsAgainInTurn(t *testing.T) {
+	before, listed := map[string]known{}, []string{}
+	for n := range 25 {
+		tag := fmt.Sprintf("1.%d.0", n)
+		before[tag], listed = known{digest: "a"}, append(listed, tag)
+	}
+	all := []Rule{{Name: "glob *", Match: func(string) bool { return true }}}
+	asked, turn := map[string]bool{}, ""
+	for range 3 {
+		var c picked
+		c, turn = pick(listed, before, all, false, turn)
+		require.Len(t, c.ask, mostAgain)
+		for _, tag := range c.ask {
+			asked[tag] = true
+		}
+	}
+	require.Len(t, asked, 25)
 }

@@ -60,33 +60,27 @@ func NewHint(repository, reference string) (Hint, error) {
 // is dropped. It is remembered in tx, so that it is not lost with this process.
 func (w *Watcher) Hint(ctx context.Context, tx *sqlite.Tx, project string, hints []Hint) (concern []Hint, err error) {
 	for _, h := range hints {
-		for _, repository := range w.concerned(project, h) {
-			if err := insertHint(ctx, tx, repository, h.Tag); err != nil {
-				return nil, err
-			}
-			tx.OnCommit(func() { w.hinted(repository) })
-			if !slices.Contains(concern, h) {
-				concern = append(concern, h)
-			}
+		if !w.concerns(project, h) {
+			continue
+		}
+		if err := insertHint(ctx, tx, h.Repository, h.Tag); err != nil {
+			return nil, err
+		}
+		tx.OnCommit(func() { w.hinted(h.Repository) })
+		if !slices.Contains(concern, h) {
+			concern = append(concern, h)
 		}
 	}
 	return concern, nil
 }
 
-// concerned names the watched repositories, as projects spell them, that a
-// hint is about.
-func (w *Watcher) concerned(project string, h Hint) (repositories []string) {
+// concerns says whether a watched repository is what a hint is about.
+func (w *Watcher) concerns(project string, h Hint) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, it := range w.watched {
-		if it.name != h.Repository || project != "" && !slices.Contains(it.projects, project) {
-			continue
-		}
-		if h.Tag == "" || taken(it.rules, h.Tag) {
-			repositories = append(repositories, it.repository)
-		}
-	}
-	return repositories
+	it := w.watched[h.Repository]
+	return it != nil && (project == "" || slices.Contains(it.projects, project)) &&
+		(h.Tag == "" || taken(it.rules, h.Tag))
 }
 
 // hinted has a repository looked at soon.

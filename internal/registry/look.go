@@ -21,6 +21,7 @@ const keepGone = 7 * 24 * time.Hour
 // sight is what one look at a repository sees, and what was known before it.
 type sight struct {
 	repository string
+	spellings  []string
 	rules      []Rule
 	state      watchState
 	full       bool // not only what was hinted at
@@ -61,7 +62,7 @@ func (w *Watcher) begin(ctx context.Context, it *watching) (*sight, error) {
 	now := w.clock()
 	w.mu.Lock()
 	s := &sight{
-		repository: it.repository, rules: it.rules, state: it.state, seen: map[string]answered{},
+		repository: it.repository, spellings: it.spellings, rules: it.rules, state: it.state, seen: map[string]answered{},
 		full: it.asked || it.interval > 0 && !it.state.next.After(now),
 	}
 	it.asked = false
@@ -118,7 +119,7 @@ func (w *Watcher) asker(ctx context.Context, it *watching) (*asker, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, path := splitHost(it.name)
+	_, path := splitHost(it.repository)
 	it.asker, err = w.resolver.outside.asker(it.host, path, account, password)
 	return it.asker, err
 }
@@ -351,9 +352,10 @@ func (w *Watcher) commit(ctx context.Context, s *sight, next watchState, now tim
 			return err
 		}
 		for _, f := range s.found {
-			f.Repository = s.repository
-			if err := w.events.Append(ctx, tx, event.Event{Kind: ImageFound, Actor: f.By}, f); err != nil {
-				return err
+			for _, f.Repository = range s.spellings { // each project knows its own
+				if err := w.events.Append(ctx, tx, event.Event{Kind: ImageFound, Actor: f.By}, f); err != nil {
+					return err
+				}
 			}
 		}
 		if kind := turned(s.state, next); kind != "" {

@@ -13,7 +13,7 @@ import (
 
 // Source is an image elsewhere that is watched, and how that goes.
 type Source struct {
-	Repository string      `json:"repository"` // with its host, as projects have it
+	Repository string      `json:"repository"` // with its host, in its one spelling
 	Host       string      `json:"host"`
 	State      SourceState `json:"state"`
 	Projects   []string    `json:"projects"`
@@ -100,9 +100,13 @@ func (it *watching) stateAt(now, paused time.Time) SourceState {
 // Poll has a watched repository looked at as soon as may be: its registry may
 // have asked to wait.
 func (w *Watcher) Poll(_ context.Context, repository string) (Source, error) {
+	name, err := normalRepository(repository)
+	if err != nil {
+		return Source{}, err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	it := w.watched[repository]
+	it := w.watched[name]
 	if it == nil {
 		return Source{}, fault.NotFound("no stage watches an image named %q", repository)
 	}

@@ -74,7 +74,7 @@ type Watcher struct {
 	wake      chan struct{} // holds one: what is due may have changed
 
 	mu      sync.Mutex
-	watched map[string]*watching // by repository, as projects spell it
+	watched map[string]*watching // by repository, in its one spelling
 	paused  map[string]time.Time // hosts that asked to wait, until when
 	running map[string]int       // looks under way, by host
 }
@@ -82,8 +82,8 @@ type Watcher struct {
 // watching is one repository that is watched. What is not said otherwise is
 // guarded by the Watcher's mu.
 type watching struct {
-	repository string // as projects spell it
-	name       string // its one spelling
+	repository string   // its one spelling
+	spellings  []string // of projects, such as docker.io/nginx
 	host       string
 	projects   []string
 	rules      []Rule
@@ -332,10 +332,10 @@ func (w *Watcher) reload(ctx context.Context) error {
 		if err != nil || host == "" || len(i.Rules) == 0 {
 			continue // pushes to the built-in registry are known of anyway
 		}
-		it := wanted[i.Repository]
+		it := wanted[name]
 		if it == nil {
-			it = &watching{repository: i.Repository, name: name, host: host}
-			wanted[i.Repository] = it
+			it = &watching{repository: name, host: host}
+			wanted[name] = it
 		}
 		it.add(i)
 	}
@@ -353,6 +353,9 @@ func (w *Watcher) reload(ctx context.Context) error {
 }
 
 func (it *watching) add(i Interest) {
+	if !slices.Contains(it.spellings, i.Repository) {
+		it.spellings = append(it.spellings, i.Repository)
+	}
 	if !slices.Contains(it.projects, i.Project) {
 		it.projects = append(it.projects, i.Project)
 	}
@@ -393,7 +396,7 @@ func (w *Watcher) take(wanted map[string]*watching, accounts []RegistryAccount, 
 		if it.interval > 0 && have.state.failures == 0 {
 			have.state.next = earlier(have.state.next, now.Add(it.interval))
 		}
-		have.projects, have.rules, have.interval = it.projects, it.rules, it.interval
+		have.projects, have.spellings, have.rules, have.interval = it.projects, it.spellings, it.rules, it.interval
 	}
 	for repository := range w.watched {
 		if wanted[repository] == nil {

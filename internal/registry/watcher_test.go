@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/stretchr/testify/require"
@@ -275,6 +276,57 @@ func TestWatcher_TellsOfNewTagsOfAPatternInTheOrderOfTheirVersions(t *testing.T)
 	d.push("shop", "v1.1.0")
 	m.poll(repository)
 	require.Equal(t, "shop:v1.1.0 by poll", b.found()[3], "a tag that a pattern takes may move too")
+}
+
+func TestWatcher_TellsLastOfTheImageThatWasCreatedLast(t *testing.T) {
+	d, b := newDistribution(t), newBerth(t)
+	d.push("shop", "1.0.0")
+	repository := d.host + "/shop"
+	m := b.watch(d.known(b), registry.Interest{Project: "shop", Repository: repository, Rules: []registry.Rule{beginning("1")}})
+	m.polled(repository)
+
+	for n, tag := range []string{"1.5.0", "1.4.3"} {
+		image, err := random.Image(64, 1)
+		require.NoError(t, err)
+		image, err = mutate.CreatedAt(image, v1.Time{Time: time.Unix(int64(n+1)*1000, 0)})
+		require.NoError(t, err)
+		d.put("shop", tag, image)
+	}
+	m.poll(repository)
+	require.Equal(t, []string{"shop:1.5.0 by poll", "shop:1.4.3 by poll"}, b.found(), "as the preview of a stage's tags calls the newest")
+}
+
+func TestWatcher_AsksOnceForAnImageThatIsSpelledInTwoWays(t *testing.T) {
+	d, b := newDistribution(t), newBerth(t)
+	d.push("shop", "1")
+	repository := d.host + "/shop"
+	host := strings.Replace(d.host, "127.0.0.1", "localhost", 1)
+	loud := strings.Replace(host, "localhost", "LocalHost", 1) + "/shop"
+	quiet := host + "/shop"
+	require.NotEqual(t, repository, quiet)
+	r := b.resolver()
+	require.NoError(t, r.SetAccount(t.Context(), "ana", nil, registry.RegistryAccount{Host: host, Username: ina.Username}, secret.New(ina.Password)))
+	m := b.watch(r,
+		registry.Interest{Project: "one", Repository: loud, Rules: []registry.Rule{exactly("1")}},
+		registry.Interest{Project: "two", Repository: quiet, Rules: []registry.Rule{exactly("1")}})
+	s := m.polled(quiet)
+	require.Equal(t, []string{"one", "two"}, s.Projects)
+	list, _ := m.Sources("", "", 0)
+	require.Len(t, list, 1)
+	_, err := m.Poll(t.Context(), loud)
+	require.NoError(t, err, "either spelling names it")
+
+	d.push("shop", "1")
+	m.poll(quiet)
+	var told []string
+	events, err := b.events.Since(t.Context(), 0, event.Filter{Kinds: []event.Kind{registry.ImageFound}}, 10)
+	require.NoError(t, err)
+	for _, e := range events {
+		var f registry.Found
+		require.NoError(t, json.Unmarshal(e.Data, &f))
+		told = append(told, f.Repository)
+	}
+	require.ElementsMatch(t, []string{loud, quiet}, told, "each project hears of it as it spells it")
 }
 
 func TestWatcher_TakesOnlyNoteOfWhatANewRuleFinds(t *testing.T) {

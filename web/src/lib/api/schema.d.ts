@@ -3624,8 +3624,13 @@ export interface components {
             matches: boolean;
             media_type?: string;
             name: string;
-            /** @description Whether it is the newest that matches: by version for a semver rule, else by when the image was created; of equals the last by name */
+            /** @description Whether it is the newest that matches: by version for a semver rule, else by when the image was created; of equals the highest version, then the last by name */
             newest: boolean;
+            /**
+             * @description Of the newest: what it was told by; name when it is not known when images were created
+             * @enum {string}
+             */
+            newest_by?: "version" | "created" | "name";
             /** Format: int64 */
             size?: number;
             /** Format: date-time */
