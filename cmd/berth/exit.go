@@ -20,6 +20,7 @@ const (
 	exitNotNow
 	exitNotLive
 	exitWouldChange
+	exitAltered
 )
 
 var (
@@ -44,6 +45,8 @@ func exitCode(err error) int {
 		return exitNotLive
 	case errors.Is(err, errWouldChange):
 		return exitWouldChange
+	case errors.Is(err, errAltered):
+		return exitAltered
 	}
 	switch fault.KindOf(err) {
 	case fault.Internal:

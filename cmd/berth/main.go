@@ -16,6 +16,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"berth/internal/event"
 	"berth/internal/notify"
 )
 
@@ -58,6 +59,7 @@ type cli struct {
 	Group    groupCommand    `cmd:"" group:"access" help:"Groups of people: list, add, edit, remove."`
 	Provider providerCommand `cmd:"" aliases:"providers" group:"access" help:"Where people sign in, besides with a password: list, show, add, edit, check, remove."`
 	Secret   secretCommand   `cmd:"" group:"access" help:"Stored secrets: list, set, remove."`
+	Audit    auditCommand    `cmd:"" group:"access" help:"Audit events: list, export, verify that none was altered."`
 	Registry registryCommand `cmd:"" group:"access" help:"Accounts at other registries: list, set, remove."`
 	Webhook  webhookCommand  `cmd:"" aliases:"webhooks" group:"access" help:"Webhooks of other registries: list, add, remove, deliveries, replay."`
 	Source   sourceCommand   `cmd:"" aliases:"sources" group:"access" help:"Images in other registries that are watched: list, poll."`
@@ -74,7 +76,7 @@ const description = `Berth deploys containers without dropping a request.
 
 It finds the server by --url and --token (or BERTH_URL and BERTH_TOKEN), by --data-dir (or BERTH_DATA_DIR), by what "berth login" keeps, or by ./data on this machine, in this order.
 
-Exit codes: 0 done, 1 something broke, 2 wrong input, 3 not signed in, 4 not allowed, 5 no such thing, 6 changed or taken meanwhile, 7 too large, 8 too often, 9 a part is away, 10 the release did not go live, 11 a plan has changes.`
+Exit codes: 0 done, 1 something broke, 2 wrong input, 3 not signed in, 4 not allowed, 5 no such thing, 6 changed or taken meanwhile, 7 too large, 8 too often, 9 a part is away, 10 the release did not go live, 11 a plan has changes, 12 the audit was altered.`
 
 func main() {
 	ctx, stop := context.WithCancel(context.Background())
@@ -118,7 +120,7 @@ func (p process) run(ctx context.Context) int {
 		kong.ExplicitGroups([]kong.Group{
 			{Key: "apps", Title: "Apps:"}, {Key: "access", Title: "Access:"}, {Key: "server", Title: "Server:"},
 		}),
-		kong.Vars{"kinds": joinWords(notify.Kinds), "presets": presetWords()},
+		kong.Vars{"kinds": joinWords(notify.Kinds), "categories": joinWords(event.Categories), "presets": presetWords()},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(&p),
 		kong.BindToProvider(func() (*output, error) { return newOutput(p.stdout, p.stderr, c.JSON), nil }),

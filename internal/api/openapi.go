@@ -14,6 +14,7 @@ import (
 
 	"berth/internal/container"
 	"berth/internal/deploy"
+	"berth/internal/event"
 	"berth/internal/gateway"
 	"berth/internal/identity"
 	"berth/internal/manifest"
@@ -75,6 +76,10 @@ func schemaName(t reflect.Type, hint string) string {
 		t = t.Elem()
 	}
 	switch t {
+	case reflect.TypeFor[event.Record](), reflect.TypeFor[event.Verification](), reflect.TypeFor[event.Break]():
+		return "Audit" + t.Name()
+	case reflect.TypeFor[List[event.Record]]():
+		return "ListAuditRecord"
 	case reflect.TypeFor[container.Info]():
 		return "EngineInfo"
 	case reflect.TypeFor[container.Stats]():
@@ -127,6 +132,7 @@ var enums = []struct{ of, schema reflect.Type }{
 	enum[notify.Kind, noticeKinds](),
 	enum[notify.Level, noticeLevels](),
 	enum[notify.State, deliveryStates](),
+	enum[event.Category, auditCategories](),
 	enum[registry.Interval, interval](),
 	enum[registry.SourceState, sourceStates](),
 	enum[signin.Preset, presets](),
@@ -171,6 +177,7 @@ type (
 	probeKinds       struct{}
 	duration         struct{}
 	interval         struct{}
+	auditCategories  struct{}
 	sourceStates     struct{}
 	webhookSources   struct{}
 	presets          struct{}
@@ -206,6 +213,8 @@ func (deploymentStates) Schema(huma.Registry) *huma.Schema {
 func (approvals) Schema(huma.Registry) *huma.Schema {
 	return oneOf(deploy.ApprovalAny, deploy.ApprovalOther)
 }
+
+func (auditCategories) Schema(huma.Registry) *huma.Schema { return oneOf(event.Categories...) }
 
 func (stepNames) Schema(huma.Registry) *huma.Schema { return oneOf(deploy.AllSteps...) }
 

@@ -178,6 +178,10 @@ func (a *API) routes() []route {
 		stream(a, "GET /api/events", read.at(itsOwn), "stream-events", "Stream what happens", eventMessages, a.streamEvents),
 		on(a, "GET /api/activity", read.at(itsOwn), "list-activity", "List what happened, newest first, without log lines", a.listActivity),
 
+		on(a, "GET /api/audit", administer, "list-audit", "List audit events, newest first", a.listAudit),
+		exported(a, "GET /api/audit/export", administer, "export-audit", "Export audit events as JSON lines, oldest first"),
+		on(a, "GET /api/audit/verify", administer, "verify-audit", "Say whether the event log is as it was written", a.verifyAudit),
+
 		on(a, "GET /api/secrets", read, "list-secrets", "List secrets by name; values are never shown", a.listSecrets),
 		on(a, "PUT /api/secrets/{context}/{name}", edit, "set-secret", "Set a secret", a.setSecret),
 		on(a, "DELETE /api/secrets/{context}/{name}", edit, "remove-secret", "Remove a secret", a.removeSecret),

@@ -88,7 +88,7 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 	db, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, "berth.db")})
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, db.Close()) })
-	s := &server{t: tb, db: db, events: event.New(event.Config{DB: db}), engine: &engine{}, hostFolder: filepath.Join(dir, "host")}
+	s := &server{t: tb, db: db, events: event.New(event.Config{DB: db, Key: secret.New("a key for tests that is long enough")}), engine: &engine{}, hostFolder: filepath.Join(dir, "host")}
 
 	s.identity, err = identity.New(identity.Config{DB: db, Events: s.events, PasswordCost: bcrypt.MinCost})
 	require.NoError(tb, err)

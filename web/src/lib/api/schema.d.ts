@@ -331,6 +331,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List audit events, newest first */
+        get: operations["list-audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/audit/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Export audit events as JSON lines, oldest first */
+        get: operations["export-audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/audit/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say whether the event log is as it was written */
+        get: operations["verify-audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/channels": {
         parameters: {
             query?: never;
@@ -2152,6 +2203,58 @@ export interface components {
             /** @description Remove what the document's sections do not name */
             prune?: boolean;
         };
+        AuditBreak: {
+            /**
+             * Format: int64
+             * @description The id of the first event that does not fit; absent when it is an end that does not
+             */
+            event?: number;
+            why: string;
+        };
+        AuditRecord: {
+            actor?: string;
+            /** Format: date-time */
+            at: string;
+            /** @enum {string} */
+            category?: "sign-in" | "sessions" | "factors" | "people" | "groups" | "tokens" | "secrets" | "access" | "providers" | "exec" | "configuration" | "deployments" | "audit";
+            data?: unknown;
+            deployment?: string;
+            /** @description The chain up to and with this event, in hexadecimal */
+            hash?: string;
+            /** Format: int64 */
+            id: number;
+            instance?: string;
+            kind: string;
+            /**
+             * Format: int64
+             * @description Its place in the chain, counted from 1; absent of an event from before the chain began
+             */
+            position?: number;
+            project?: string;
+            stage?: string;
+        };
+        AuditVerification: {
+            /**
+             * Format: date-time
+             * @description When the chain began; absent while it holds nothing
+             */
+            began_at?: string;
+            /** @description The first thing that is wrong */
+            broken?: components["schemas"]["AuditBreak"];
+            /**
+             * Format: int64
+             * @description How many events were found to be as they were written
+             */
+            checked: number;
+            /**
+             * Format: int64
+             * @description The position of the oldest event that is kept
+             */
+            first?: number;
+            /** @description The newest event's position and hash: note it down elsewhere, and compare with it later */
+            head?: string;
+            ok: boolean;
+        };
         Bounds: {
             /** @description The one project that the token is for */
             project: string;
@@ -2648,6 +2751,11 @@ export interface components {
         };
         LinkIdentityInputBody: {
             provider: string;
+        };
+        ListAuditRecord: {
+            items: components["schemas"]["AuditRecord"][];
+            /** @description The cursor of the next part; absent in the last one */
+            next?: string;
         };
         ListChannel: {
             items: components["schemas"]["NotificationChannel"][];
@@ -4644,6 +4752,167 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ListEvent"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-audit": {
+        parameters: {
+            query?: {
+                /** @description What next of the part before said */
+                cursor?: string;
+                limit?: number;
+                /** @description What they are about; several, with commas between */
+                category?: ("sign-in" | "sessions" | "factors" | "people" | "groups" | "tokens" | "secrets" | "access" | "providers" | "exec" | "configuration" | "deployments" | "audit")[];
+                /** @description Such as signin.failed; also kinds of no category */
+                kind?: string[];
+                /** @description Who did it: a username, or what acted */
+                actor?: string;
+                /** @description Who did it or whom it was done to, by username */
+                person?: string;
+                project?: string;
+                /** @description From then on */
+                since?: string;
+                /** @description Before then */
+                until?: string;
+                /** @description What is in it somewhere, in any case */
+                text?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListAuditRecord"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "export-audit": {
+        parameters: {
+            query?: {
+                /** @description What they are about; several, with commas between */
+                category?: ("sign-in" | "sessions" | "factors" | "people" | "groups" | "tokens" | "secrets" | "access" | "providers" | "exec" | "configuration" | "deployments" | "audit")[];
+                /** @description Such as signin.failed; also kinds of no category */
+                kind?: string[];
+                /** @description Who did it: a username, or what acted */
+                actor?: string;
+                /** @description Who did it or whom it was done to, by username */
+                person?: string;
+                project?: string;
+                /** @description From then on */
+                since?: string;
+                /** @description Before then */
+                until?: string;
+                /** @description What is in it somewhere, in any case */
+                text?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One event a line, oldest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/jsonl": components["schemas"]["AuditRecord"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "verify-audit": {
+        parameters: {
+            query?: {
+                /** @description A head that was noted before: say also whether the chain is still the one of then */
+                since?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditVerification"];
                 };
             };
             /** @description Error */
