@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"berth/internal/api"
 	"berth/internal/deploy"
 	"berth/internal/fault"
 	"berth/internal/identity"
@@ -15,6 +16,8 @@ import (
 type accessCommand struct {
 	Show accessShow `cmd:"" help:"Show who may enter a stage, rule by rule."`
 	Set  accessSet  `cmd:"" help:"Say who may enter a stage."`
+
+	Explain accessExplain `cmd:"" help:"Say which rule decides on a request and why, and how it would look to the app."`
 }
 
 type accessShow struct{ stageName }
@@ -177,4 +180,77 @@ func accessNamed(who string) identity.Policy {
 		return identity.Policy{Rules: []identity.Rule{{Allow: identity.Who{Administrators: true}}}}
 	}
 	return identity.Policy{Rules: []identity.Rule{}}
+}
+
+type accessExplain struct {
+	Method   string `arg:"" help:"Such as GET."`
+	URL      string `arg:"" name:"url" help:"Such as https://app.example.com/x."`
+	As       string `placeholder:"USERNAME" help:"Whose request it is; one's own when absent."`
+	Nobody   bool   `help:"It comes from somebody who has not signed in."`
+	From     string `placeholder:"ADDRESS" help:"Where it comes from, such as 192.168.0.7."`
+	Strength string `enum:",second_factor,passkey" default:"" help:"What their sign-in had: second_factor or passkey; a password alone when absent."`
+}
+
+// Help gives examples.
+func (*accessExplain) Help() string {
+	return `Nothing is sent to the app. Of others than oneself only administrators may ask.
+
+Examples:
+  berth access explain --as alice GET https://app.example.com/x
+  berth access explain --nobody GET https://app.example.com/health --from 192.168.0.7`
+}
+
+// Run asks how the gateway would treat a request.
+func (cmd *accessExplain) Run(ctx context.Context, c *client, o *output) error {
+	body := map[string]any{"method": cmd.Method, "url": cmd.URL}
+	if cmd.Nobody {
+		body["nobody"] = true
+	}
+	for name, value := range map[string]string{"as": cmd.As, "address": cmd.From, "strength": cmd.Strength} {
+		if value != "" {
+			body[name] = value
+		}
+	}
+	var e api.AccessExplanation
+	if err := c.call(ctx, http.MethodPost, "/api/access/explain", body, &e); err != nil {
+		return err
+	}
+	return o.result(e, func() { o.explanation(e) })
+}
+
+// explanation prints how a request would be treated.
+func (o *output) explanation(e api.AccessExplanation) {
+	who, verdict := "nobody", "refused"
+	if e.As != "" {
+		who = e.As + ", signed in by " + e.Provider
+		if len(e.Groups) > 0 {
+			who += ", of " + strings.Join(e.Groups, ", ")
+		}
+	}
+	if e.Allowed {
+		verdict = "let in"
+	}
+	switch e.Need {
+	case "sign_in":
+		verdict += ", and led to sign in"
+	case "stronger", "fresher":
+		verdict += ", and led to prove more"
+	}
+	rows := [][2]string{{"who", who}, {"stage", e.Project + "/" + e.Stage}, {"verdict", verdict}, {"why", e.Why}}
+	if e.Rule > 0 {
+		r := e.Rules[e.Rule-1]
+		rows = append(rows, [2]string{"rule " + strconv.Itoa(e.Rule), strings.TrimSpace(fitsIn(r) + ": " + allowsIn(r) + " " + asksIn(r))})
+	}
+	o.pairs(rows...)
+	if !e.Allowed {
+		return
+	}
+	o.printf("\nThe app gets:\n  %s %s\n", e.Method, e.Path)
+	for _, h := range e.Headers {
+		value := h.Value
+		if h.PerRequest {
+			value = "(made for each request)"
+		}
+		o.printf("  %s: %s\n", h.Name, value)
+	}
 }

@@ -1,9 +1,14 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"berth/internal/api"
+	"berth/internal/gateway"
+	"berth/internal/identity"
 )
 
 func TestAccess_IsShownAndSet(t *testing.T) {
@@ -26,6 +31,10 @@ func TestAccess_IsShownAndSet(t *testing.T) {
 	h.must("access", "set", "shop", "prod", "nobody")
 	require.NotContains(t, h.must("access", "show", "shop", "prod"), "who has signed in")
 
+	require.Equal(t, exitInput, h.local("", "access", "explain", "--as", "admin", "GET", "shop.localhost").code, "no address")
+	missing := h.local("", "access", "explain", "--as", "admin", "GET", "http://shop.localhost/x", "--from", "10.0.0.1", "--strength", "passkey")
+	require.Contains(t, missing.err, "nothing is served at shop.localhost/x", "nothing is deployed")
+
 	for _, wrong := range [][]string{
 		{"access", "set", "shop", "prod"},
 		{"access", "set", "shop", "prod", "public", "--group", "ops"},
@@ -33,5 +42,21 @@ func TestAccess_IsShownAndSet(t *testing.T) {
 		{"access", "set", "shop", "prod", "-f", writeFile(t, h.home, "wrong.json", `{"rulez": []}`)},
 	} {
 		require.Equal(t, exitInput, h.local("", wrong...).code, wrong)
+	}
+}
+
+func TestAccessExplain_PrintsTheRuleAndWhatTheAppGets(t *testing.T) {
+	var out strings.Builder
+	(&output{out: &out}).explanation(api.AccessExplanation{
+		AccessVerdict: api.AccessVerdict{Allowed: true, Rule: 1, Need: "nothing", Why: "the rule lets them in"},
+		As:            "alice", Provider: "corp", Groups: []string{"corp:devs"}, Project: "shop", Stage: "prod",
+		Rules:  []identity.Rule{{Allow: identity.Who{Groups: []string{"corp:devs"}}, Strength: identity.StrengthPasskey}},
+		Method: "GET", Path: "/x", Headers: []gateway.Header{{Name: "X-Berth-User", Value: "alice"}, {Name: "X-Berth-Assertion", PerRequest: true}},
+	})
+	for _, line := range []string{
+		`who: +alice, signed in by corp, of corp:devs`, `stage: +shop/prod`, `verdict: +let in`, `why: +the rule lets them in`,
+		`rule 1: +every request: group corp:devs a passkey`, `GET /x`, `X-Berth-User: alice`, `X-Berth-Assertion: \(made for each request\)`,
+	} {
+		require.Regexp(t, `(?m)^ *`+line+`$`, out.String())
 	}
 }

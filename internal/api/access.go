@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/netip"
+	"net/url"
 	"strings"
 
 	"berth/internal/fault"
@@ -90,6 +91,86 @@ func (a *API) previewAccess(ctx context.Context, in *previewAccessInput) (*outpu
 	return answer(out), nil
 }
 
+// AccessExplanation is how the gateway would treat a request.
+type AccessExplanation struct {
+	AccessVerdict
+	As         string           `json:"as,omitempty" doc:"Username; absent for nobody"`
+	Provider   string           `json:"provider,omitempty" doc:"Where they would have signed in"`
+	Groups     []string         `json:"groups"`
+	Project    string           `json:"project"`
+	Stage      string           `json:"stage"`
+	Hostname   string           `json:"hostname"`
+	PathPrefix string           `json:"path_prefix"`
+	Rules      []identity.Rule  `json:"rules" doc:"The stage's, in their order"`
+	Method     string           `json:"method"`
+	Path       string           `json:"path" doc:"What the app is asked for"`
+	Headers    []gateway.Header `json:"headers" doc:"By which the app is told who comes; none for who is not let in"`
+}
+
+type explainAccessInput struct {
+	Body struct {
+		As       string            `json:"as,omitempty" maxLength:"64" doc:"Username; the caller when absent"`
+		Nobody   bool              `json:"nobody,omitempty" doc:"As somebody who has not signed in"`
+		Method   string            `json:"method,omitempty" maxLength:"32" default:"GET"`
+		URL      string            `json:"url" minLength:"1" maxLength:"2000" example:"https://app.example.com/x"`
+		Address  string            `json:"address,omitempty" maxLength:"64" doc:"Where the request comes from" example:"192.168.0.7"`
+		Strength identity.Strength `json:"strength,omitempty" enum:"second_factor,passkey" doc:"What the sign-in of just now had; a password when absent"`
+	}
+}
+
+// explainAccess says which rule decides on a request and why: of oneself and
+// of nobody, and of others to administrators.
+func (a *API) explainAccess(ctx context.Context, in *explainAccessInput) (*output[AccessExplanation], error) {
+	b, who := in.Body, callerOf(ctx).who()
+	u, err := url.Parse(b.URL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fault.InvalidFields([]fault.Field{{Name: "url", Message: "is an address such as https://app.example.com/x"}})
+	}
+	switch {
+	case b.Nobody:
+		b.As = ""
+	case b.As == "" && who.Via == identity.ViaLocal:
+		return nil, fault.InvalidFields([]fault.Field{{Name: "as", Message: "is needed: who is on the machine itself is no person"}})
+	case b.As == "":
+		b.As = who.Person.Username
+	case !strings.EqualFold(b.As, who.Person.Username) && !administrates(ctx):
+		return nil, fault.Forbidden("only an administrator learns how others are treated")
+	}
+	sight, err := a.gateway.Sight(b.Method, u)
+	if err != nil {
+		return nil, err
+	}
+	sight.Visit.At = a.clock()
+	if b.Address != "" {
+		if sight.Visit.Address, err = addressOf(b.Address); err != nil {
+			return nil, err
+		}
+	}
+	gate, err := identity.NewGate(sight.Route.Access)
+	if err != nil {
+		return nil, err
+	}
+	r := sight.Route
+	out := AccessExplanation{
+		Groups: []string{}, Project: r.Project, Stage: r.Stage, Hostname: r.Hostname, PathPrefix: r.PathPrefix, Rules: notNull(r.Access.Rules),
+		Method: sight.Visit.Method, Path: sight.Path, Headers: []gateway.Header{},
+	}
+	if b.As == "" {
+		out.AccessVerdict = verdictOf(gate.Enter(nil, sight.Visit))
+		return answer(out), nil
+	}
+	p, err := a.identity.PreviewOf(ctx, gate, sight.Visit, b.As, b.Strength)
+	if err != nil {
+		return nil, err
+	}
+	out.AccessVerdict, out.As, out.Provider = personVerdict(p).AccessVerdict, p.Person.Username, p.Subject.Provider
+	out.Groups = notNull(p.Subject.Groups)
+	if out.Allowed {
+		out.Headers = notNull(a.gateway.Tells(sight, &p.Subject))
+	}
+	return answer(out), nil
+}
+
 // gateOf readies a policy that somebody wrote.
 func gateOf(p identity.Policy) (*identity.Gate, error) {
 	p = p.Normalise()
@@ -104,8 +185,14 @@ func (a *API) visitOf(method, path, address string) (v identity.Visit, err error
 	if v.Path, v.Others, err = gateway.Readings(path); err != nil || address == "" {
 		return v, err
 	}
-	if v.Address, err = netip.ParseAddr(address); err != nil {
-		return v, fault.InvalidFields([]fault.Field{{Name: "address", Message: "is an address such as 192.168.0.7"}})
+	v.Address, err = addressOf(address)
+	return v, err
+}
+
+func addressOf(s string) (netip.Addr, error) {
+	address, err := netip.ParseAddr(s)
+	if err != nil {
+		return netip.Addr{}, fault.InvalidFields([]fault.Field{{Name: "address", Message: "is an address such as 192.168.0.7"}})
 	}
-	return v, nil
+	return address, nil
 }

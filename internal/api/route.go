@@ -127,6 +127,7 @@ func (a *API) routes() []route {
 
 		// Of others than oneself for administrators: see access.go.
 		on(a, "POST /api/access/preview", edit, "preview-access", "Say who could see what a policy guards, without saving it", a.previewAccess),
+		on(a, "POST /api/access/explain", read, "explain-access", "Say which rule decides on a request and why, and how it would look to the app", a.explainAccess),
 
 		on(a, "GET /api/projects", read.at(itsOwn), "list-projects", "List projects with the state of their stages", a.listProjects),
 		on(a, "POST /api/projects", edit, "create-project", "Add a project", a.createProject),

@@ -111,9 +111,10 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 	keys, err := gateway.OpenKeys(ctx, s.vault, nil, nil)
 	require.NoError(tb, err)
 	edge, err := gateway.New(gateway.Config{
-		Table: table, Base: http.NotFoundHandler(), IsBase: func(string) bool { return true }, BaseURL: &url.URL{Scheme: "http", Host: "localhost"}, DB: db, Identity: s.identity, Keys: keys,
+		Table: table, Base: http.NotFoundHandler(), IsBase: func(host string) bool { return host == "localhost" }, BaseURL: &url.URL{Scheme: "http", Host: "localhost"}, DB: db, Identity: s.identity, Keys: keys,
 	})
 	require.NoError(tb, err)
+	s.table = table
 	s.deploy, err = deploy.New(deploy.Config{
 		DB: db, Events: s.events, Runtime: s.engine, Router: table, Images: resolver, Secrets: s.vault, Tokens: s.identity,
 		ReservedHosts: []string{"localhost"}, HostPaths: deploy.HostPaths{Allowed: []string{s.hostFolder}},

@@ -109,12 +109,7 @@ func (x *exchange) visit(to *route) identity.Visit {
 		On: identity.On{Project: to.Project, Stage: to.Stage},
 	}
 	v.Address, _ = netip.ParseAddr(x.from.address)
-	if x.path.literal != "" {
-		v.Others = append(v.Others, x.path.literal)
-	}
-	if x.path.merged != "" {
-		v.Others = append(v.Others, x.path.merged)
-	}
+	v.Others = x.path.others()
 	return v
 }
 

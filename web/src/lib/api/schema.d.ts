@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/api/access/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say which rule decides on a request and why, and how it would look to the app */
+        post: operations["explain-access"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/access/preview": {
         parameters: {
             query?: never;
@@ -2154,6 +2171,40 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        AccessExplanation: {
+            allowed: boolean;
+            /** @description Username; absent for nobody */
+            as?: string;
+            groups: string[];
+            /** @description By which the app is told who comes; none for who is not let in */
+            headers: components["schemas"]["Header"][];
+            hostname: string;
+            method: string;
+            /**
+             * @description What would help
+             * @enum {string}
+             */
+            need: "nothing" | "sign_in" | "stronger" | "fresher";
+            /** @description What the app is asked for */
+            path: string;
+            path_prefix: string;
+            project: string;
+            /** @description Where they would have signed in */
+            provider?: string;
+            /**
+             * Format: int64
+             * @description The place of the rule that decided, from 1; 0 when none did
+             */
+            rule: number;
+            /** @description The stage's, in their order */
+            rules: components["schemas"]["Rule"][];
+            stage: string;
+            /**
+             * @description In words
+             * @example the rule lets them in
+             */
+            why: string;
+        };
         AccessPreview: {
             /** @description The cursor of the next part; absent in the last one */
             next?: string;
@@ -2532,6 +2583,26 @@ export interface components {
             project?: string;
             stage?: string;
         };
+        ExplainAccessInputBody: {
+            /**
+             * @description Where the request comes from
+             * @example 192.168.0.7
+             */
+            address?: string;
+            /** @description Username; the caller when absent */
+            as?: string;
+            /** @default GET */
+            method: string;
+            /** @description As somebody who has not signed in */
+            nobody?: boolean;
+            /**
+             * @description What the sign-in of just now had; a password when absent
+             * @enum {string}
+             */
+            strength?: "second_factor" | "passkey";
+            /** @example https://app.example.com/x */
+            url: string;
+        };
         Factors: {
             passkeys: components["schemas"]["Passkey"][];
             /** @description Whether there can be passkeys: not where the base URL has an address for a host */
@@ -2584,6 +2655,12 @@ export interface components {
             restarts?: number;
             /** @example 1m30s */
             window?: string;
+        };
+        Header: {
+            name: string;
+            /** @description It is made anew for each request, so that no value is shown */
+            per_request?: boolean;
+            value?: string;
         };
         Hint: {
             digest?: string;
@@ -4070,6 +4147,39 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    "explain-access": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExplainAccessInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccessExplanation"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "preview-access": {
         parameters: {
             query?: never;
