@@ -1,6 +1,6 @@
 // Package manifest is Berth's configuration as one YAML document: projects with
-// their stages, accounts at other registries, channels, and which secrets there
-// are. It exports what is there, plans what a document would change, and makes
+// their stages, accounts at other registries, and which secrets there are. It
+// exports what is there, plans what a document would change, and makes
 // it so.
 //
 // Start with [Parse], which reads a document strictly, [NewPlan], which decides
@@ -9,7 +9,8 @@
 // age (https://age-encryption.org); never in the clear.
 //
 // People are not in it: a password or a session can't be carried by a file, and
-// a file that made people would hand them out. What is valid is left to the
+// a file that made people would hand them out. Nor are notification channels
+// and webhooks, whose addresses are secrets of their own. What is valid is left to the
 // packages whose things these are.
 package manifest
 

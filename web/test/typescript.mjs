@@ -10,6 +10,7 @@ export async function resolve(specifier, context, next) {
 }
 
 export async function load(url, context, next) {
+	if (url.endsWith('.svelte')) return { format: 'module', source: 'export default null', shortCircuit: true }; // nothing is drawn here
 	if (!url.endsWith('.ts')) return next(url, context);
 	const { outputText } = ts.transpileModule(await readFile(new URL(url), 'utf8'), {
 		compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 }
