@@ -128,7 +128,12 @@ func TestLogs_AreKeptWhenTheContainerIsGone(t *testing.T) {
 		// Nothing is twice and nothing is lost when Berth is killed.
 		b.kill()
 		b.launch()
-		out, _, _ = b.command("", "logs", project, "prod", "--previous", "-n", "0")
+		b.eventually("the engine is found again", func() error {
+			if out, errs, code = b.command("", "logs", project, "prod", "--previous", "-n", "0"); code != 0 {
+				return errors.New(errs)
+			}
+			return nil
+		})
 		require.Equal(t, 2500, strings.Count(out, "of the harbour's log"))
 	})
 }

@@ -44,16 +44,21 @@ func (cmd *logsCommand) Run(ctx context.Context, c *client, o *output) error {
 			query.Set(flag, time.Now().Add(-ago).UTC().Format(time.RFC3339Nano))
 		}
 	}
+	ended := false
 	for m, err := range c.stream(ctx, path+"?"+query.Encode()) {
 		if err != nil {
 			return err
 		}
 		if m.event != "line" {
+			ended = ended || m.event == "end"
 			continue
 		}
 		if err := o.logLine(m, name); err != nil {
 			return err
 		}
+	}
+	if !ended && ctx.Err() == nil {
+		return fault.Unavailable("the log broke off: Berth stops, or the container engine does not answer")
 	}
 	return nil
 }

@@ -15,8 +15,10 @@ test('a command is typed in an instance, and its output is there', async ({ dash
 		const shown = screen.locator('.xterm-rows');
 		await expect(shown).toContainText('$');
 		await page.keyboard.type('env APP_VERSION\n');
+		await expect(shown).toContainText(/APP_VERSION\s*1\s*\$/); // what is typed before that is in between
 		await page.keyboard.type('echo looked in\n');
 		await expect(shown).toContainText(/\$ echo looked in\s*looked in/);
+		await expect(shown).toContainText(/looked in\s*looked in\s*\$/);
 		await page.keyboard.type('size\n');
 		await expect(shown).toContainText(/\d+ \d+ true/);
 		// The screen fills its frame, in the dashboard's colours and type.

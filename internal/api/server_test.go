@@ -283,7 +283,10 @@ type engine struct {
 	container container.Container
 	logs      iter.Seq2[container.LogLine, error]
 	coming    iter.Seq2[container.LogLine, error] // what is followed
+	exec      func(container.Exec) (int, error)
 }
+
+func (e *engine) Exec(_ context.Context, _ string, x container.Exec) (int, error) { return e.exec(x) }
 
 func (e *engine) Info(context.Context) (container.Info, error) {
 	if e.down {

@@ -144,6 +144,44 @@ func (o *outcomes) forget(st stage) {
 	o.took.DeletePartialMatch(of)
 }
 
+// execs counts the commands that people ran in instances, since the start.
+type execs struct {
+	mu sync.Mutex
+	of map[string]execCount // by project and stage
+}
+
+type execCount struct {
+	project, stage string
+	begun, running uint64
+}
+
+// begin counts one, and gives what says that it is over.
+func (e *execs) begin(project, stage string) (over func()) {
+	key := project + "/" + stage
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.of == nil {
+		e.of = map[string]execCount{}
+	}
+	n := e.of[key]
+	e.of[key] = execCount{project, stage, n.begun + 1, n.running + 1}
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if n, counted := e.of[key]; counted {
+			n.running--
+			e.of[key] = n
+		}
+	}
+}
+
+// forget counts nothing of a stage any more that is gone.
+func (e *execs) forget(project, stage string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.of, project+"/"+stage)
+}
+
 // collector gives all of them to Prometheus, and how many deployments stand in
 // line.
 type collector struct {
@@ -156,13 +194,19 @@ type collector struct {
 	watched  *prometheus.Desc
 	counts   *runCounts
 	runs     *prometheus.Desc
+	execs    *execs
+	begun    *prometheus.Desc
+	running  *prometheus.Desc
+	logs     *logBook
+	kept     *prometheus.Desc
 }
 
 // Collector gives, by project and stage, what deployments came to, how long
 // they took and how many are held or wait, how many instances were taken out
 // of their route for not answering their probe any more, how the watches of
-// new releases ended, and the runs of jobs; and the images that were removed.
-// What did not happen has no figure.
+// new releases ended, the runs of jobs and the commands in instances; and the
+// images that were removed, and how much is kept of logs. What did not happen
+// has no figure.
 func (s *Service) Collector() prometheus.Collector {
 	stage := []string{"project", "stage"}
 	return &collector{
@@ -179,6 +223,11 @@ func (s *Service) Collector() prometheus.Collector {
 		counts: &s.counts,
 		runs: prometheus.NewDesc("berth_job_runs_total",
 			"Runs of scheduled jobs that are over, by how they ended.", append(stage, "job", "state"), nil),
+		execs:   &s.execs,
+		begun:   prometheus.NewDesc("berth_execs_total", "Commands that people began in instances.", stage, nil),
+		running: prometheus.NewDesc("berth_execs_running", "Commands of people in instances that are not over.", stage, nil),
+		logs:    &s.logs,
+		kept:    prometheus.NewDesc("berth_kept_logs_bytes", "Size of the files that keep logs of containers that are gone.", nil, nil),
 	}
 }
 
@@ -208,6 +257,9 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 	to <- c.lost
 	to <- c.watched
 	to <- c.runs
+	to <- c.begun
+	to <- c.running
+	to <- c.kept
 }
 
 // Collect gives the figures.
@@ -232,6 +284,15 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(c.runs, prometheus.CounterValue, float64(n), of.project, of.stage, of.job, string(of.state))
 	}
 	c.counts.mu.Unlock()
+	c.execs.mu.Lock()
+	for _, of := range c.execs.of {
+		to <- prometheus.MustNewConstMetric(c.begun, prometheus.CounterValue, float64(of.begun), of.project, of.stage)
+		to <- prometheus.MustNewConstMetric(c.running, prometheus.GaugeValue, float64(of.running), of.project, of.stage)
+	}
+	c.execs.mu.Unlock()
+	if size := c.logs.size.Load(); size > 0 {
+		to <- prometheus.MustNewConstMetric(c.kept, prometheus.GaugeValue, float64(size))
+	}
 	c.verdicts.mu.Lock()
 	defer c.verdicts.mu.Unlock()
 	for of, n := range c.verdicts.of {

@@ -77,6 +77,7 @@ func (s *Service) Exec(ctx context.Context, actor, id string, x container.Exec) 
 	if err := s.emitExec(ctx, eventExecStarted, actor, i, data); err != nil {
 		return ExecExit{}, err
 	}
+	defer s.execs.begin(i.Project, i.Stage)()
 	exit, err := s.runExec(ctx, i, x)
 	data.Seconds = s.clock().Sub(started).Round(time.Millisecond).Seconds()
 	data.Why = exit.Detail

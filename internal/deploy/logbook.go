@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"berth/internal/container"
@@ -39,6 +40,7 @@ const (
 type logBook struct {
 	dir   string // nothing is kept when empty
 	clock func() time.Time
+	size  atomic.Int64 // bytes of files, as the last sweep found them and with what came since
 }
 
 var fileSafe = regexp.MustCompile(`^[0-9A-Za-z_-]+$`)
@@ -88,7 +90,20 @@ func (b *logBook) keep(instance, containerID string, lines iter.Seq2[container.L
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.Rename(file.Name(), path), broken)
+	grown := sizeOf(file.Name()) - sizeOf(path)
+	if err = os.Rename(file.Name(), path); err == nil {
+		b.size.Add(grown)
+	}
+	return errors.Join(err, broken)
+}
+
+// sizeOf gives a file's bytes; 0 when it is not there.
+func sizeOf(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
 }
 
 func writeLines(w io.Writer, newest *tail) error {
@@ -177,7 +192,7 @@ func (k keptLog) lines() iter.Seq2[container.LogLine, error] {
 // not known any more, and the oldest while all of them are too large.
 func (b *logBook) sweep(before time.Time, known func(instances []string) (map[string]bool, error)) error {
 	list, err := b.files("")
-	if err != nil || len(list) == 0 {
+	if err != nil {
 		return err
 	}
 	names := make([]string, len(list))
@@ -202,6 +217,7 @@ func (b *logBook) sweep(before time.Time, known func(instances []string) (map[st
 		}
 		size -= k.size
 	}
+	b.size.Store(size)
 	half, _ := filepath.Glob(filepath.Join(b.dir, ".new-*"))
 	for _, path := range half { // of a process that was killed
 		if info, err := os.Stat(path); err == nil && b.clock().Sub(info.ModTime()) > sweepLogs {

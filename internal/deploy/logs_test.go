@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -44,15 +45,18 @@ func TestInstanceLogs_AreKeptOnceTheContainerIsGone(t *testing.T) {
 		return err == nil && len(list) == 2 && list[1].Log == deploy.LogKept
 	}, 20*time.Second, 5*time.Millisecond)
 	require.Equal(t, first, list[1].ID, "the newest comes first")
+	files, err := filepath.Glob(filepath.Join(w.logDir, "*"))
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	info, err := os.Stat(files[0])
+	require.NoError(t, err)
+	require.Equal(t, []string{fmt.Sprint("berth_kept_logs_bytes ", info.Size())}, b.counted("berth_kept_logs_"))
 	require.Equal(t, said, b.written(first, deploy.LogQuery{}))
 	require.Equal(t, said[len(said)-1:], b.written(first, deploy.LogQuery{Tail: 1}))
 	require.Empty(t, b.written(first, deploy.LogQuery{Search: "no app says this"}))
 	require.Empty(t, b.written(first, deploy.LogQuery{Until: time.Unix(1, 0)}))
 
 	// What is kept is not there for ever, and then the answer says so.
-	files, err := filepath.Glob(filepath.Join(w.logDir, "*"))
-	require.NoError(t, err)
-	require.Len(t, files, 1)
 	require.NoError(t, os.Chtimes(files[0], time.Time{}, time.Now().Add(-15*24*time.Hour)))
 	b.stop()
 	b = w.start(options{})
@@ -62,6 +66,7 @@ func TestInstanceLogs_AreKeptOnceTheContainerIsGone(t *testing.T) {
 		}
 		return false
 	}, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return len(b.counted("berth_kept_logs_")) == 0 }, 20*time.Second, 5*time.Millisecond)
 }
 
 func TestLogQuery_SaysWhichFieldIsWrong(t *testing.T) {

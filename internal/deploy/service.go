@@ -125,6 +125,7 @@ type Service struct {
 	outcomes   outcomes
 	losses     losses
 	verdicts   verdicts
+	execs      execs
 	restarts   restarts
 	canaries   canaries
 	watches    watches

@@ -260,6 +260,7 @@ func (s *Service) removeStage(ctx context.Context, actor string, st stage, withA
 		s.verdicts.forget(st.ID)
 		s.counts.forget(st.ID)
 		tx.OnCommit(func() { s.outcomes.forget(st) })
+		s.execs.forget(st.Project, st.Name)
 		return s.emitStage(ctx, tx, eventStageRemoved, actor, st)
 	})
 	if err != nil {
