@@ -20,6 +20,7 @@ import Radio from '@lucide/svelte/icons/radio';
 import Rocket from '@lucide/svelte/icons/rocket';
 import Clock from '@lucide/svelte/icons/clock';
 import TriangleAlert from '@lucide/svelte/icons/triangle-alert';
+import ShieldCheck from '@lucide/svelte/icons/shield-check';
 import SquareTerminal from '@lucide/svelte/icons/square-terminal';
 import UserRound from '@lucide/svelte/icons/user-round';
 import UsersRound from '@lucide/svelte/icons/users-round';
@@ -89,6 +90,8 @@ export function say(fact: Fact, within = ''): Said {
 			return said(`created stage ${place}`, Layers, { href: stagePage });
 		case 'stage.updated':
 			return said(`changed the settings of ${place}`, Layers, { href: stagePage });
+		case 'access.changed':
+			return said(`changed who may enter ${place}`, ShieldCheck, { href: stagePage });
 		case 'stage.paused':
 			return said(`paused ${place}`, CirclePause, { href: stagePage, detail: text(d, 'reason') });
 		case 'stage.resumed':

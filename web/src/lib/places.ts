@@ -7,6 +7,7 @@ import KeyRound from '@lucide/svelte/icons/key-round';
 import LogIn from '@lucide/svelte/icons/log-in';
 import Package from '@lucide/svelte/icons/package';
 import Radio from '@lucide/svelte/icons/radio';
+import ScrollText from '@lucide/svelte/icons/scroll-text';
 import Server from '@lucide/svelte/icons/server';
 import Users from '@lucide/svelte/icons/users';
 import UsersRound from '@lucide/svelte/icons/users-round';
@@ -30,5 +31,6 @@ export const administration: typeof places = [
 	{ href: '/people', label: 'People', icon: Users, here: under('/people') },
 	{ href: '/groups', label: 'Groups', icon: UsersRound, here: under('/groups') },
 	{ href: '/system/sign-in', label: 'Sign-in', icon: LogIn, here: under('/system/sign-in') },
-	{ href: '/registries', label: 'Registry accounts', icon: Container, here: under('/registries') }
+	{ href: '/registries', label: 'Registry accounts', icon: Container, here: under('/registries') },
+	{ href: '/audit', label: 'Audit', icon: ScrollText, here: under('/audit') }
 ];

@@ -4,6 +4,8 @@ type Schemas = components['schemas'];
 
 export type AccessPreview = Schemas['AccessPreview'];
 export type AccessVerdict = Schemas['AccessVerdict'];
+export type AuditCategory = NonNullable<Schemas['AuditRecord']['category']>;
+export type AuditVerification = Schemas['AuditVerification'];
 export type Change = Schemas['Change'];
 export type Channel = Schemas['NotificationChannel'];
 export type Deployment = Schemas['Deployment'];
