@@ -7,7 +7,7 @@ test('who may enter is chosen, seen before it is saved, and written as rules', a
 	const made = await page.request.post('/api/people', { data: { username, password: 'a door that is long', role: 'member' } });
 	expect(made.status(), await made.text()).toBe(201);
 	expect((await page.request.post('/api/groups', { data: { name: group, members: [username] } })).status()).toBe(201);
-	const stage = await makeStage(page, project);
+	const stage = await makeStage(page, project, { access: { rules: [{ allow: { public: true } }] } });
 	const preview = page.getByTestId('access-preview');
 	const theirs = preview.getByRole('listitem').filter({ hasText: username });
 	const save = page.getByRole('button', { name: 'Save', exact: true });
