@@ -1,0 +1,183 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"berth/internal/container"
+	"berth/internal/container/docker"
+	"berth/internal/needs"
+)
+
+// madeRun is one "make run" under way.
+type madeRun struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	output *tail
+	ended  chan struct{}
+}
+
+// makeRun runs what make run does, on a data folder and a port of its own.
+func makeRun(t *testing.T, data, address, socket string) *madeRun {
+	t.Helper()
+	script, err := filepath.Abs("../scripts/run.sh")
+	require.NoError(t, err)
+	r := &madeRun{t: t, cmd: exec.Command(script), output: &tail{}, ended: make(chan struct{})}
+	r.cmd.Env = append(os.Environ(),
+		"BERTH_DATA_DIR="+data, "BERTH_LISTEN="+address, "BERTH_ENGINE="+socket,
+		"BERTH_ADMIN_PASSWORD="+adminPassword, "BERTH_ACCESS_LOG=off")
+	r.cmd.Stdout, r.cmd.Stderr = r.output, r.output
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	require.NoError(t, r.cmd.Start())
+	go func() {
+		defer close(r.ended)
+		_ = r.cmd.Wait()
+	}()
+	t.Cleanup(r.interrupt)
+	return r
+}
+
+// addresses waits for the two that it prints.
+func (r *madeRun) addresses() (dashboard, app string) {
+	r.t.Helper()
+	printed := regexp.MustCompile(`(?m)^  Dashboard  (\S+)\n  App        (\S+)$`)
+	var found []string
+	require.Eventually(r.t, func() bool {
+		found = printed.FindStringSubmatch(r.output.String())
+		return found != nil || r.over()
+	}, 5*time.Minute, 50*time.Millisecond)
+	require.NotNil(r.t, found, "it ended: %s", r.output)
+	return found[1], found[2]
+}
+
+func (r *madeRun) over() bool {
+	select {
+	case <-r.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// interrupt is Ctrl-C, and waits for the end.
+func (r *madeRun) interrupt() {
+	if r.over() {
+		return
+	}
+	http.DefaultClient.CloseIdleConnections()
+	_ = r.cmd.Process.Signal(syscall.SIGINT)
+	select {
+	case <-r.ended:
+	case <-time.After(time.Minute):
+		_ = syscall.Kill(-r.cmd.Process.Pid, syscall.SIGKILL)
+		r.t.Errorf("Ctrl-C did not end it within a minute:\n%s", r.output)
+	}
+}
+
+// get asks the gateway for a host's page.
+func get(t *testing.T, address, host string) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/", http.NoBody)
+	require.NoError(t, err)
+	request.Host = host
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return response.StatusCode, string(body)
+}
+
+// TestMakeRun_DeploysTheFirstAppAndGoesOnWhereItWas walks through a new
+// user's first minutes: make run, Ctrl-C, make run; and with the port taken.
+func TestMakeRun_DeploysTheFirstAppAndGoesOnWhereItWas(t *testing.T) {
+	needs.Program(t, "npm")
+	socket := needs.Engine(t, "podman")
+	// Not t.TempDir: a Unix socket's address may have 107 bytes at most.
+	dir, err := os.MkdirTemp("", "berth") //nolint:usetesting // see above
+	require.NoError(t, err)
+	data, address := filepath.Join(dir, "data"), freeAddress(t)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	sweepHello(t, socket)
+	_, port, err := net.SplitHostPort(address)
+	require.NoError(t, err)
+
+	first := makeRun(t, data, address, socket)
+	dashboard, app := first.addresses()
+	require.Equal(t, "http://localhost:"+port, dashboard)
+	require.Equal(t, "http://hello.localhost:"+port, app)
+	status, page := get(t, address, "hello.localhost:"+port)
+	require.Equal(t, http.StatusOK, status, page)
+	require.Contains(t, page, "1.0")
+	status, page = get(t, address, "localhost:"+port)
+	require.Equal(t, http.StatusOK, status, page)
+	first.interrupt()
+	require.Zero(t, first.cmd.ProcessState.ExitCode(), first.output)
+
+	began := time.Now()
+	second := makeRun(t, data, address, socket)
+	_, again := second.addresses()
+	require.Equal(t, app, again)
+	require.NotContains(t, second.output.String(), "examples/hello", "nothing is built or deployed a second time")
+	status, page = get(t, address, "hello.localhost:"+port)
+	require.Equal(t, http.StatusOK, status, page)
+	t.Logf("the second start took %s", time.Since(began).Round(time.Millisecond))
+	require.Less(t, time.Since(began), time.Minute)
+
+	third := makeRun(t, filepath.Join(dir, "other"), address, socket)
+	select {
+	case <-third.ended:
+	case <-time.After(time.Minute):
+		t.Fatal("it goes on though its port is taken")
+	}
+	require.NotZero(t, third.cmd.ProcessState.ExitCode())
+	require.Contains(t, third.output.String(), port, "it says which port")
+	require.Contains(t, third.output.String(), "BERTH_LISTEN", "and what to do")
+}
+
+// helloContainers gives those of the first app on an engine, by their ids.
+func helloContainers(ctx context.Context, t *testing.T, runtime *docker.Engine) map[string]container.Container {
+	t.Helper()
+	list, err := runtime.List(ctx, map[string]string{"berth.project": "hello"})
+	require.NoError(t, err)
+	found := map[string]container.Container{}
+	for _, c := range list {
+		found[c.ID] = c
+	}
+	return found
+}
+
+// sweepHello removes at the test's end what the first app left on the engine,
+// and nothing that was there before.
+func sweepHello(t *testing.T, socket string) {
+	t.Helper()
+	runtime, err := docker.Open(t.Context(), docker.Config{Socket: socket})
+	require.NoError(t, err)
+	before := helloContainers(t.Context(), t, runtime)
+	t.Cleanup(func() {
+		defer runtime.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		for id, c := range helloContainers(ctx, t, runtime) {
+			if _, ok := before[id]; ok {
+				continue
+			}
+			require.NoError(t, runtime.Remove(ctx, id))
+			if err := runtime.RemoveImage(ctx, c.Image); err != nil && !errors.Is(err, container.ErrConflict) {
+				t.Errorf("clean up: %v", err)
+			}
+		}
+	})
+}
