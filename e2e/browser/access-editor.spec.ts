@@ -1,6 +1,7 @@
 import { expect, makeStage, picture, sound, test, unique } from './berth.ts';
 
 test('who may enter is chosen, seen before it is saved, and written as rules', async ({ dashboard: page }, info) => {
+	test.slow();
 	const project = unique(info, 'door');
 	const username = unique(info, 'dora');
 	const group = unique(info, 'ops');
@@ -78,6 +79,29 @@ test('who may enter is chosen, seen before it is saved, and written as rules', a
 				{ allow: { groups: [group], claims: [{ name: 'department', operator: 'equals', value: 'sales' }] }, strength: 'passkey', within: '5m0s' }
 			]
 		});
+	});
+
+	await test.step('why one request is let in, and another not', async () => {
+		await stage.live('1');
+		await page.goto(`/explain?url=${encodeURIComponent(`http://${project}.localhost/health`)}`);
+		await page.getByRole('button', { name: 'Ask' }).click();
+		const said = page.getByTestId('explanation');
+		await expect(said.getByRole('listitem').first()).toHaveAttribute('aria-current', 'true');
+		await expect(said).toContainText('GET /health');
+		await page.getByLabel('Address').fill(`http://${project}.localhost/x`);
+		await page.getByLabel('As', { exact: true }).selectOption(username);
+		await page.getByRole('button', { name: 'Ask' }).click();
+		await expect(said).toContainText('may not see');
+		await expect(said).toContainText('led to prove more');
+		await page.getByLabel('Who signed in with').selectOption('passkey');
+		await page.getByRole('button', { name: 'Ask' }).click();
+		await expect(said).toContainText(`X-Berth-User: ${username}`);
+		await expect(said).toContainText(`X-Berth-Groups: ${group}`);
+		await sound(page);
+		await picture(page, info, 'access-check');
+		await page.getByLabel('Address').fill('http://nothing.localhost/');
+		await page.getByRole('button', { name: 'Ask' }).click();
+		await expect(page.getByText(/nothing is served at/i)).toBeVisible();
 	});
 
 	await test.step('a new stage lets in who has signed in', async () => {

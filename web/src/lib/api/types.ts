@@ -2,6 +2,7 @@ import type { components } from './schema';
 
 type Schemas = components['schemas'];
 
+export type AccessExplanation = Schemas['AccessExplanation'];
 export type AccessPreview = Schemas['AccessPreview'];
 export type AccessVerdict = Schemas['AccessVerdict'];
 export type AuditCategory = NonNullable<Schemas['AuditRecord']['category']>;
