@@ -24,14 +24,16 @@ func TestExplainAccess_SaysWhichRuleDecidesAndWhy(t *testing.T) {
 	}{
 		{
 			"nobody", member, `{"nobody":true,"url":"https://APP.example.com:8443/shop/open/x?y=z"}`,
-			[]string{`"allowed":true,"rule":1`, `"project":"shop","stage":"prod"`, `"path":"/open/x"`, `"headers":[]`}, []string{`"as"`},
+			[]string{`"allowed":true,"rule":1`, `"project":"shop","stage":"prod"`, `"path":"/open/x"`, `"headers":[]`},
+			[]string{`"as"`},
 		},
 		{"oneself", member, `{"url":"https://app.example.com/shop/x","address":"10.1.1.1"}`, []string{`"allowed":false,"rule":2,"need":"nothing"`, `"as":"bo"`, `"headers":[]`}, nil},
 		{"from elsewhere", admin, `{"url":"https://app.example.com/shop/x","address":"192.0.2.1"}`, []string{`"allowed":false,"rule":0`, "no rule fits the request"}, nil},
 		{"with a password", admin, `{"url":"https://app.example.com/shop/x","address":"10.1.1.1"}`, []string{`"allowed":false,"rule":2,"need":"stronger"`}, []string{"X-Berth-User"}},
 		{
 			"with a second factor", onMachine, `{"as":"ana","url":"https://app.example.com/shop/x","address":"10.1.1.1","strength":"second_factor","method":"post"}`,
-			[]string{`"allowed":true,"rule":2`, `"method":"POST"`, `{"name":"X-Berth-User","value":"ana"}`, `{"name":"X-Berth-Context","value":"shop/prod"}`}, nil,
+			[]string{`"allowed":true,"rule":2`, `"method":"POST"`, `{"name":"X-Berth-User","value":"ana"}`, `{"name":"X-Berth-Context","value":"shop/prod"}`},
+			nil,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -102,7 +102,7 @@ func (s *Service) SignInExternal(ctx context.Context, ext External, from Origin,
 		}
 		// What was told is kept also where it is too little for a session.
 		if half = s.short(p, hash, proof); half != nil {
-			return nil
+			return nil //nolint:nilerr // it is told below, once what was told is stored
 		}
 		token, subject, err = s.BeginSession(ctx, tx, p.ID, proof, from)
 		return err

@@ -13,9 +13,10 @@ import (
 	"berth/internal/secret"
 )
 
-// onHost carries a session over to an app's host.
-func (w *world) onHost(tb testing.TB, subject identity.Subject, host string) secret.Text {
+// onHost carries a session over to the host of an app, app.test.
+func (w *world) onHost(tb testing.TB, subject identity.Subject) secret.Text {
 	tb.Helper()
+	const host = "app.test"
 	ticket, err := w.IssueTicket(subject, identity.Passage{Host: host, Bind: "b", To: "/x"})
 	require.NoError(tb, err)
 	token, to, err := w.RedeemTicket(tb.Context(), ticket, host, "b")
@@ -28,7 +29,7 @@ func TestByHostSession_IsGoodOnItsHostAloneAndAsksTheStoreOnce(t *testing.T) {
 	w := newWorld(t)
 	w.person(t, "ana", identity.RoleMember)
 	base, ana := w.signIn(t, "ana")
-	token := w.onHost(t, ana, "app.test")
+	token := w.onHost(t, ana)
 	guest, err := w.ByHostSession(t.Context(), "app.test", token)
 	require.NoError(t, err)
 	require.Equal(t, ana.SessionID, guest.Subject().SessionID)
@@ -55,7 +56,7 @@ func TestByHostSession_EndsWithItsSession(t *testing.T) {
 	w.person(t, "ana", identity.RoleMember)
 	_, ana := w.signIn(t, "ana")
 	_, other := w.signIn(t, "ana")
-	gone, kept := w.onHost(t, ana, "app.test"), w.onHost(t, other, "app.test")
+	gone, kept := w.onHost(t, ana), w.onHost(t, other)
 	for _, token := range []secret.Text{gone, kept} {
 		_, err := w.ByHostSession(t.Context(), "app.test", token)
 		require.NoError(t, err)
@@ -77,7 +78,7 @@ func TestByHostSession_CountsAsUseOfTheWholeSession(t *testing.T) {
 	base, ana := w.signIn(t, "ana")
 	_, err := w.BySession(t.Context(), base)
 	require.NoError(t, err)
-	token := w.onHost(t, ana, "app.test")
+	token := w.onHost(t, ana)
 	for range 3 {
 		w.wait(5 * 24 * time.Hour)
 		_, err := w.ByHostSession(t.Context(), "app.test", token)
@@ -127,7 +128,7 @@ func TestWatch_CutsAtTheEndOfTheProofAndNeverMissesIt(t *testing.T) {
 	w.person(t, "bob", identity.RoleMember)
 	_, ana := w.signIn(t, "ana")
 	_, bob := w.signIn(t, "bob")
-	hers, his := w.onHost(t, ana, "app.test"), w.onHost(t, bob, "app.test")
+	hers, his := w.onHost(t, ana), w.onHost(t, bob)
 	var cut []string
 	watch := func(name string, token secret.Text) (*identity.Watch, bool) {
 		guest, err := w.ByHostSession(t.Context(), "app.test", token)
@@ -156,7 +157,7 @@ func TestWatch_CutsWhatHasExpired(t *testing.T) {
 		t.Helper()
 		w.person(t, "ana", identity.RoleMember)
 		_, ana := w.signIn(t, "ana")
-		guest, err := w.ByHostSession(t.Context(), "app.test", w.onHost(t, ana, "app.test"))
+		guest, err := w.ByHostSession(t.Context(), "app.test", w.onHost(t, ana))
 		require.NoError(t, err)
 		cut := false
 		require.True(t, w.Watch(&identity.Watch{}, guest, func() { cut = true }))

@@ -163,7 +163,7 @@ func (h *handler) logOut(w http.ResponseWriter, r *http.Request) {
 	case fault.Internal:
 		status = http.StatusInternalServerError
 		h.service.log.ErrorContext(r.Context(), "logout at a provider failed", "provider", r.PathValue("provider"), "error", err)
-	case fault.BadInput, fault.Unauthenticated, fault.Denied, fault.Clash, fault.TooLarge:
+	case fault.BadInput, fault.Unauthenticated, fault.Denied, fault.Clash, fault.TooLarge, fault.NotProved:
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
