@@ -17,7 +17,11 @@ func TestExport_IsReadAsWhatWasExported(t *testing.T) {
 	const seed = 20261122
 	random := rand.New(rand.NewPCG(seed, 1))
 	for round := range 300 {
-		spec := anySpec(random).Normalise()
+		spec := anySpec(random)
+		if round%2 == 0 {
+			spec.Mounts = append(spec.Mounts, deploy.Mount{Kind: deploy.MountBind, Source: "/srv/media", Path: "/media", ReadOnly: round%4 == 0})
+		}
+		spec = spec.Normalise()
 		doc := manifest.Document{Projects: map[string]manifest.Project{
 			"shop": {Image: "shop", Description: anyText(random), Stages: map[string]deploy.StageSpec{"prod": spec}},
 		}}
@@ -94,6 +98,15 @@ func anySpec(random *rand.Rand) deploy.StageSpec {
 	}
 	if maybe() {
 		spec.Volumes = []deploy.Volume{{Name: "files", Path: "/var/files", ReadOnly: maybe()}, {Name: "1", Path: "/null"}}
+	}
+	if maybe() {
+		spec.Mounts = []deploy.Mount{{Kind: deploy.MountTmpfs, Path: "/cache", Size: int64(1+random.IntN(64)) << 20}}
+		spec.BeforeSwitch = deploy.Task{Command: []string{"a", anyText(random)}, Timeout: deploy.Duration(time.Minute)}
+		spec.AfterSwitch = deploy.AfterTask{Command: []string{"b", anyText(random)}, GoBack: maybe()}
+		spec.Jobs = []deploy.Job{
+			{Name: "tidy", Schedule: "30 3 * * *", TimeZone: "Europe/Berlin", Command: []string{"c", anyText(random)}, Overlap: deploy.OverlapQueue},
+			{Name: "asked", Command: []string{"d"}},
+		}
 	}
 	switch random.IntN(3) {
 	case 0:

@@ -265,3 +265,13 @@ func TestLoad_WarnsOfSigningInWithoutTLSFromOtherMachines(t *testing.T) {
 		require.Empty(t, s.Warnings, "%s %s", listen, base)
 	}
 }
+
+func TestLoad_TakesAbsoluteFoldersToMount(t *testing.T) {
+	s, err := settings.Load([]string{"BERTH_BIND_PATHS= /srv/media , /mnt/photos"}, t.TempDir())
+	require.NoError(t, err)
+	require.Equal(t, []string{"/srv/media", "/mnt/photos"}, s.BindPaths)
+	for _, wrong := range []string{"/", "media", "/srv/../", "/srv,relative"} {
+		_, err := settings.Load([]string{"BERTH_BIND_PATHS=" + wrong}, t.TempDir())
+		require.ErrorContains(t, err, "BERTH_BIND_PATHS", wrong)
+	}
+}
