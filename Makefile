@@ -9,7 +9,7 @@ LINT := $(TOOLS)/golangci-lint
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 WEB_SOURCES := $(shell find web/src web/static -type f 2>/dev/null) web/package-lock.json web/svelte.config.js web/vite.config.ts web/tsconfig.json
 
-.PHONY: run test check format lint unit layers web-check bench soak build web clean help
+.PHONY: run test check format lint unit layers web-check bench fuzz soak build web clean help
 
 help: ## Show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,7 +40,10 @@ web-check: web/node_modules/.package-lock.json
 bench: build ## Trigger-to-live beside the engine's floor, and the gateway beside nginx
 	@scripts/bench.sh
 
-soak: build ## 100 swaps under constant load on each engine
+fuzz: web ## 15 seconds of new inputs for each fuzz test
+	@scripts/fuzz.sh
+
+soak: build fuzz ## Fuzz, then 100 swaps under constant load on each engine
 	@scripts/soak.sh
 
 build: bin/berth ## Build dashboard and binary

@@ -54,20 +54,25 @@ type webhookAdd struct {
 	Source   webhook.Source `arg:"" help:"Who sends: dockerhub, github, gitea, forgejo, gitlab, distribution, harbor, quay, zot or generic."`
 	Project  string         `predictor:"project" help:"Only for this project's image; for all by default."`
 	Registry string         `help:"The host that its images have in projects, where the sender does not say one or says another."`
-	Secret   bool           `help:"Have deliveries signed, or carry a secret, which is made and shown this once."`
+	Secret   *bool          `negatable:"" help:"Have deliveries signed, or carry a secret, which is made and shown this once. The default where the sender has a way to."`
 }
 
 // Help gives examples.
 func (*webhookAdd) Help() string {
 	return `Examples:
   berth webhook add hub dockerhub --project shop
-  berth webhook add packages github --secret
-  berth webhook add "the registry" zot --registry zot.example.org --secret`
+  berth webhook add packages github
+  berth webhook add "the registry" zot --registry zot.example.org
+  berth webhook add script generic --no-secret`
 }
 
 // Run adds a webhook.
 func (cmd *webhookAdd) Run(ctx context.Context, c *client, o *output) error {
-	body := map[string]any{"name": cmd.Name, "source": cmd.Source, "generate_secret": cmd.Secret}
+	secret := cmd.Source.HasSecret()
+	if cmd.Secret != nil {
+		secret = *cmd.Secret
+	}
+	body := map[string]any{"name": cmd.Name, "source": cmd.Source, "generate_secret": secret}
 	if cmd.Project != "" {
 		body["project"] = cmd.Project
 	}

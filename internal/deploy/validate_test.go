@@ -98,6 +98,32 @@ func FuzzHostname(f *testing.F) {
 	})
 }
 
+// FuzzNextRuns gives any schedule in any time zone: it comes again and again,
+// each time later, or it is refused in words.
+func FuzzNextRuns(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"30 3 * * *", "Europe/Berlin"}, {"@daily", "UTC"}, {"@every 6h", ""}, {"@every 1s", "UTC"}, {"@every 99999999h", "UTC"}, {"0 2 29 2 *", "America/New_York"},
+		{"30 2 * * *", "America/New_York"}, {"* * * * *", "Australia/Lord_Howe"}, {"0 0 31 2 *", "UTC"}, {"TZ=UTC * * * * *", "UTC"}, {"*/0 * * * *", "UTC"},
+		{"0 0 * * MON-FRI", "Pacific/Apia"}, {"a", "b"}, {"* * * * *", "Local"}, {"* * * * *", "../../etc/passwd"}, {"0-59/59 5 L * ?", "UTC"}, {"", "UTC"},
+		{"@reboot", "UTC"}, {"0 0 0 0 0", "UTC"}, {"99999999999999999999 * * * *", "UTC"},
+	} {
+		f.Add(seed[0], seed[1], int64(1_700_000_000))
+	}
+	f.Add("30 2 * * *", "Europe/Berlin", int64(1_774_746_000)) // an hour before the clocks go forward
+	f.Fuzz(func(t *testing.T, schedule, zone string, now int64) {
+		last := time.Unix(now%4_000_000_000, 0)
+		times, err := deploy.NextRuns(schedule, zone, last, 5)
+		if err != nil {
+			require.Equal(t, fault.BadInput, fault.KindOf(err))
+			return
+		}
+		for _, at := range times {
+			require.True(t, at.After(last), "%q in %q: %s comes after %s", schedule, zone, at, last)
+			last = at
+		}
+	})
+}
+
 func TestCheckStage_NamesEveryFieldThatIsWrong(t *testing.T) {
 	service := newService(t)
 	good := deploy.StageSpec{Hostname: "shop.test"}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"filippo.io/age"
+	"filippo.io/age/armor"
 	"github.com/stretchr/testify/require"
 
 	"berth/internal/fault"
@@ -185,4 +186,42 @@ func TestSeed_LeavesAServerThatHasProjects(t *testing.T) {
 	s := newServer(t)
 	s.apply(`{berth: 1, projects: {blog: {image: blog}}}`)
 	require.NoError(t, s.Seed(t.Context(), "/nowhere/berth.yaml", secret.Text{}))
+}
+
+// FuzzOpen opens anything as a sealed secret: it is what was sealed for the
+// key, or it is refused in words.
+func FuzzOpen(f *testing.F) {
+	key, err := age.GenerateX25519Identity()
+	require.NoError(f, err)
+	sealFor := func(value string) string {
+		var text strings.Builder
+		armored := armor.NewWriter(&text)
+		w, err := age.Encrypt(armored, key.Recipient())
+		require.NoError(f, err)
+		_, err = w.Write([]byte(value))
+		require.NoError(f, err)
+		require.NoError(f, w.Close())
+		require.NoError(f, armored.Close())
+		return text.String()
+	}
+	good := sealFor("hunter2")
+	for _, seed := range []string{
+		"", "x", good, good[:len(good)/2], strings.ToLower(good), good + good, sealFor(""), strings.Replace(good, "X25519", "scrypt", 1),
+		"-----BEGIN AGE ENCRYPTED FILE-----\n-----END AGE ENCRYPTED FILE-----", strings.ReplaceAll(good, "\n", "\r\n"), good[:100] + "A" + good[101:],
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		doc := manifest.Document{Secrets: map[string]map[string]manifest.Secret{"shop": {"KEY": {Sealed: text}}}}
+		opened, err := doc.Open([]age.Identity{key})
+		if err != nil {
+			kind := fault.KindOf(err)
+			require.True(t, kind == fault.BadInput || kind == fault.TooLarge, err)
+			require.NotContains(t, err.Error(), "hunter2")
+			return
+		}
+		for slot, value := range opened {
+			require.Equal(t, "hunter2", value.Reveal(), "%s: nobody but the test sealed anything for its key", slot.Name)
+		}
+	})
 }

@@ -25,6 +25,9 @@ const (
 // Sources are all sources, by name.
 var Sources = slices.Sorted(maps.Keys(products))
 
+// HasSecret says whether a source has a way to show that it knows a secret.
+func (s Source) HasSecret() bool { return products[s].auth != authNone }
+
 // auth is how a sender shows that it knows the secret.
 type auth int
 
