@@ -68,7 +68,7 @@ func FuzzBodies(f *testing.F) {
 
 // real makes one of everything that a path can name, and gives what puts their
 // names and ids into a path. What it has no name for stays without one.
-func (s *server) real() (fillIn func(path string) string) {
+func (s *server) real() (fillIn func(string) string) {
 	s.t.Helper()
 	ctx := context.Background()
 	for _, c := range []struct{ path, body string }{

@@ -102,10 +102,26 @@ func FuzzHostname(f *testing.F) {
 // each time later, or it is refused in words.
 func FuzzNextRuns(f *testing.F) {
 	for _, seed := range [][2]string{
-		{"30 3 * * *", "Europe/Berlin"}, {"@daily", "UTC"}, {"@every 6h", ""}, {"@every 1s", "UTC"}, {"@every 99999999h", "UTC"}, {"0 2 29 2 *", "America/New_York"},
-		{"30 2 * * *", "America/New_York"}, {"* * * * *", "Australia/Lord_Howe"}, {"0 0 31 2 *", "UTC"}, {"TZ=UTC * * * * *", "UTC"}, {"*/0 * * * *", "UTC"},
-		{"0 0 * * MON-FRI", "Pacific/Apia"}, {"a", "b"}, {"* * * * *", "Local"}, {"* * * * *", "../../etc/passwd"}, {"0-59/59 5 L * ?", "UTC"}, {"", "UTC"},
-		{"@reboot", "UTC"}, {"0 0 0 0 0", "UTC"}, {"99999999999999999999 * * * *", "UTC"},
+		{"30 3 * * *", "Europe/Berlin"},
+		{"@daily", "UTC"},
+		{"@every 6h", ""},
+		{"@every 1s", "UTC"},
+		{"@every 99999999h", "UTC"},
+		{"0 2 29 2 *", "America/New_York"},
+		{"30 2 * * *", "America/New_York"},
+		{"* * * * *", "Australia/Lord_Howe"},
+		{"0 0 31 2 *", "UTC"},
+		{"TZ=UTC * * * * *", "UTC"},
+		{"*/0 * * * *", "UTC"},
+		{"0 0 * * MON-FRI", "Pacific/Apia"},
+		{"a", "b"},
+		{"* * * * *", "Local"},
+		{"* * * * *", "../../etc/passwd"},
+		{"0-59/59 5 L * ?", "UTC"},
+		{"", "UTC"},
+		{"@reboot", "UTC"},
+		{"0 0 0 0 0", "UTC"},
+		{"99999999999999999999 * * * *", "UTC"},
 	} {
 		f.Add(seed[0], seed[1], int64(1_700_000_000))
 	}
