@@ -83,7 +83,7 @@ func TestEvents_AreAllInTheirDocumentation(t *testing.T) {
 	var without []string
 	for _, kind := range kinds {
 		noun, verb, _ := strings.Cut(kind, ".")
-		line := regexp.MustCompile("(?m)^\\| .*`" + noun + `\.(…|[a-z_]+).*$`).FindAllString(string(page), -1)
+		line := regexp.MustCompile("(?m)^\\| .*`"+noun+`\.(…|[a-z_]+).*$`).FindAllString(string(page), -1)
 		if !slices.ContainsFunc(line, func(l string) bool {
 			return strings.Contains(l, "`"+noun+".…`") || strings.Contains(l, "."+verb+"`")
 		}) {
