@@ -116,7 +116,7 @@ export async function makeStage(page: Page, project: string, more: object = {}) 
 		return answer.json();
 	};
 	await ask('post', '/api/projects', { name: project, image });
-	const spec = { hostname: `${project}.localhost`, tags: { kind: 'none' }, port: 8080, probe: { path: '/health' }, drain_timeout: '1s', stream_drain_timeout: '1s', stop_timeout: '1s', ...more };
+	const spec = { hostname: `${project}.localhost`, access: { rules: [{ allow: { public: true } }] }, tags: { kind: 'none' }, port: 8080, probe: { path: '/health' }, drain_timeout: '1s', stream_drain_timeout: '1s', stop_timeout: '1s', ...more };
 	await ask('post', `/api/projects/${project}/stages`, { name: 'prod', spec });
 	return {
 		/** Its page. */

@@ -5,7 +5,7 @@ const server = new URL(process.env.BERTH_URL ?? 'http://localhost:8080');
 
 function write(host: string, lines: number): Promise<void> {
 	return new Promise((resolve, reject) => {
-		http.request({ host: '127.0.0.1', port: server.port, path: `/lines?n=${lines}`, method: 'POST', headers: { host } }, (answer) => answer.resume().on('end', () => resolve())).on('error', reject).end();
+		http.request({ host: '127.0.0.1', port: server.port, path: `/lines?n=${lines}`, method: 'POST', headers: { host } }, (answer) => answer.resume().on('end', () => (answer.statusCode === 200 ? resolve() : reject(new Error(`the app answered ${answer.statusCode}`))))).on('error', reject).end();
 	});
 }
 
