@@ -97,3 +97,27 @@ func TestMetrics_AreAllInTheirDocumentation(t *testing.T) {
 	names := found(t, `"(berth_[a-z_]+)"`, "internal")
 	require.Empty(t, missing(t, "docs/gateway.md", names, func(name string) string { return "`" + name }), "docs/gateway.md has no line for it")
 }
+
+func TestSecurity_NamesTestsThatAreThere(t *testing.T) {
+	raw, err := os.ReadFile("docs/security.md")
+	require.NoError(t, err)
+	var named []string
+	for _, m := range regexp.MustCompile("`((?:Test|Fuzz)\\w+)`").FindAllStringSubmatch(string(raw), -1) {
+		named = append(named, m[1])
+	}
+	require.NotEmpty(t, named)
+	there := map[string]bool{}
+	require.NoError(t, filepath.WalkDir("internal", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		for _, m := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`).FindAllStringSubmatch(string(raw), -1) {
+			there[m[1]] = true
+		}
+		return err
+	}))
+	for _, name := range named {
+		require.True(t, there[name], "docs/security.md names %s", name)
+	}
+}
