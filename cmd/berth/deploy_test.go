@@ -64,7 +64,7 @@ func TestDeploy_GoesTheWholeWayOnAnEngine(t *testing.T) {
 	t.Cleanup(func() { removeContainers(t, socket, "cli-whole-way") })
 	h.must("image", "push", helloImage(t, h.home), "cli-whole-way:1.0")
 	h.must("project", "create", "cli-whole-way")
-	h.must("stage", "create", "cli-whole-way", "prod", "--hostname", "whole.localhost", "--health", "/health")
+	h.must("stage", "create", "cli-whole-way", "prod", "--hostname", "whole.localhost", "--health", "/health", "--access", "public")
 
 	live := h.local("", "deploy", "cli-whole-way", "prod", "1.0", "--wait")
 	require.Zero(t, live.code, live.err)

@@ -135,6 +135,22 @@ func TestAfterSwitch_LeavesTheReleaseLiveAndSaysWhatIsWrong(t *testing.T) {
 	b.servesOnly("image-shop-2", 1)
 }
 
+func TestAfterSwitch_IsJudgedByOneWorkerAlone(t *testing.T) {
+	w := newWorld(t)
+	w.images.push("shop", "1", appGood)
+	b := w.start(options{})
+	b.shop(after("slow"))
+	d := b.deploy("1")
+	b.eventually(func() bool { return slices.Contains(b.lines(d.ID), "working") }, "the command runs")
+	// The sweep looks for what is not at its end.
+	swept := b.engine.called("List")
+	b.eventually(func() bool { return b.engine.called("List") > swept }, "it is swept")
+	close(b.engine.release)
+	require.Equal(t, deploy.Live, b.end(d.ID).State)
+	require.NotContains(t, b.log(d.ID), "it is not run again", "nobody else took it up meanwhile")
+	require.Equal(t, deploy.StepDone, b.step(d.ID, deploy.AfterStep).State)
+}
+
 func TestAfterSwitch_GoesBackWhereTheStageSaysSo(t *testing.T) {
 	b, first := twoReleases(t, nil)
 	b.edit(func(s *deploy.StageSpec) {

@@ -105,22 +105,29 @@ func nextDeployment(ctx context.Context, tx *sqlite.Tx, stageID string) (deploym
 	return scanDeployment(tx.QueryRowContext(ctx, `
 		SELECT `+deploymentColumns+deploymentFrom+`
 		WHERE d.stage_id = ? AND d.finished_at IS NULL
-			AND (d.state NOT IN ('held', 'waiting', 'live', 'replaced') OR d.state = 'waiting' AND s.paused IS NULL OR `+guarded+`)
+			AND (d.state NOT IN ('held', 'waiting', 'live', 'replaced') OR d.state = 'waiting' AND s.paused IS NULL OR `+attended+`)
 		ORDER BY d.state = 'waiting', CASE d.state WHEN 'waiting' THEN -d.generation ELSE d.generation END
 		LIMIT 1`, stageID))
 }
 
-// guarded says that a deployment is live and watched: the next one has to end
-// that before it begins.
+// guarded says that a deployment is live and watched.
 const guarded = `(d.state = 'live' AND EXISTS (
 				SELECT 1 FROM deployment_steps g WHERE g.deployment_id = d.id AND g.name = 'guard' AND g.state = 'running'))`
+
+// attended says that a deployment is live and not left to be completed: it is
+// watched, or the command after its switch runs. The next one has to end that
+// before it begins, and nobody else may take it up meanwhile: a command would
+// be judged twice.
+const attended = `(d.state = 'live' AND EXISTS (
+				SELECT 1 FROM deployment_steps g
+				WHERE g.deployment_id = d.id AND g.name IN ('guard', 'after_switch') AND g.state = 'running'))`
 
 // nextToComplete gives the oldest deployment that is live, or was, and is not
 // at its end. sql.ErrNoRows when there is none.
 func nextToComplete(ctx context.Context, tx *sqlite.Tx, stageID string) (deployment, error) {
 	return scanDeployment(tx.QueryRowContext(ctx, `
 		SELECT `+deploymentColumns+deploymentFrom+`
-		WHERE d.stage_id = ? AND d.finished_at IS NULL AND d.state IN ('live', 'replaced') AND NOT `+guarded+`
+		WHERE d.stage_id = ? AND d.finished_at IS NULL AND d.state IN ('live', 'replaced') AND NOT `+attended+`
 		ORDER BY d.generation
 		LIMIT 1`, stageID))
 }
