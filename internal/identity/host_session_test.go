@@ -2,6 +2,7 @@ package identity_test
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -159,14 +160,14 @@ func TestWatch_CutsWhatHasExpired(t *testing.T) {
 		_, ana := w.signIn(t, "ana")
 		guest, err := w.ByHostSession(t.Context(), "app.test", w.onHost(t, ana))
 		require.NoError(t, err)
-		cut := false
-		require.True(t, w.Watch(&identity.Watch{}, guest, func() { cut = true }))
+		var cut atomic.Bool
+		require.True(t, w.Watch(&identity.Watch{}, guest, func() { cut.Store(true) }))
 		time.Sleep(7*24*time.Hour - time.Second)
 		synctest.Wait()
-		require.False(t, cut)
+		require.False(t, cut.Load())
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		require.True(t, cut)
+		require.True(t, cut.Load())
 	})
 }
 
