@@ -329,9 +329,11 @@ func TestCommands_OnRealEngines(t *testing.T) {
 		require.Contains(t, b.runLines(b.runs(project, "announce")[0].ID), "announce with test")
 		require.Equal(t, 4, *b.runs(project, "broken")[0].ExitCode)
 		require.Equal(t, "the command took longer than 1s and was ended; it last said: sleep with test", b.runs(project, "long")[0].Detail)
-		left, err = engine.List(t.Context(), map[string]string{"berth.project": project, "berth.command": ""})
-		require.NoError(t, err)
-		require.Empty(t, left)
+		b.eventually(func() bool { // a run is over before its container is gone
+			left, err = engine.List(t.Context(), map[string]string{"berth.project": project, "berth.command": ""})
+			require.NoError(t, err)
+			return len(left) == 0
+		}, "no container of a run is left")
 
 		spec.BeforeSwitch = deploy.Task{Command: []string{"sleep"}, Timeout: deploy.Duration(time.Second)}
 		_, err = h.UpdateStage(t.Context(), "ana", project, "prod", st.Version, spec)
