@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 
 	"berth/internal/container"
@@ -56,13 +55,9 @@ func (cmd *instanceStats) Run(ctx context.Context, c *client, o *output) error {
 }
 
 func (o *output) stats(s container.Stats) {
-	memory := bytesText(s.Memory)
-	if s.MemoryLimit > 0 {
-		memory += " of " + bytesText(s.MemoryLimit)
-	}
 	o.pairs(
-		[2]string{"CPU", fmt.Sprintf("%.2f cores", s.CPU)},
-		[2]string{"Memory", memory},
+		[2]string{"CPU", cores(s.CPU)},
+		[2]string{"Memory", memoryText(s.Memory, s.MemoryLimit)},
 		[2]string{"Network", bytesText(s.NetworkIn) + " in, " + bytesText(s.NetworkOut) + " out"},
 		[2]string{"Processes", strconv.Itoa(s.Processes)},
 	)

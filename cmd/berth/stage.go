@@ -22,6 +22,7 @@ type stageCommand struct {
 	Instances stageInstances `cmd:"" help:"List a stage's instances, also those that are gone, and where their logs are."`
 	Compare   stageCompare   `cmd:"" help:"Line up the variables and settings of stages."`
 	Metrics   stageMetrics   `cmd:"" help:"Show requests, errors and how long answers took, by the minute."`
+	Usage     stageUsage     `cmd:"" help:"Show CPU and memory, by the minute."`
 
 	Pause       stagePause       `cmd:"" help:"Keep a stage as it is: nothing is deployed to it."`
 	Resume      stageResume      `cmd:"" help:"Let deployments to a stage again."`

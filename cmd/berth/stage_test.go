@@ -75,3 +75,14 @@ func TestStage_ShowsItsMetrics(t *testing.T) {
 	require.Contains(t, h.must("--json", "stage", "metrics", "shop", "prod"), "[")
 	require.Equal(t, exitInput, h.local("", "stage", "metrics", "shop", "prod", "--minutes", "9999").code)
 }
+
+func TestStage_ShowsWhatItsInstancesUsed(t *testing.T) {
+	h := newHouse(t)
+	h.must("project", "create", "shop")
+	h.must("stage", "create", "shop", "prod", "--hostname", "shop.localhost")
+	require.Regexp(t, `MINUTE +CPU +HIGHEST +MEMORY`, h.must("stage", "usage", "shop", "prod", "--minutes", "5"))
+	require.Regexp(t, `INSTANCE +NUMBER +STATE +MINUTE`, h.must("stage", "usage", "shop", "prod", "--instances"))
+	require.Contains(t, h.must("--json", "stage", "usage", "shop", "prod"), `"instances": []`)
+	require.Equal(t, exitInput, h.local("", "stage", "usage", "shop", "prod", "--minutes", "9999").code)
+	require.Equal(t, exitMissing, h.local("", "stage", "usage", "shop", "nope").code)
+}

@@ -44,6 +44,15 @@ func TestOutput_SpellsFigures(t *testing.T) {
 	require.Regexp(t, `12 +1 +1.25 ms +20 ms +1234 ms`, out.String())
 
 	out.Reset()
+	used := []deploy.UsageMinute{{At: time.Now(), CPU: .25, CPUMax: 1.5, Memory: 3 << 20, MemoryLimit: 64 << 20}}
+	u := deploy.Usage{Reason: "the engine is deaf", Minutes: used, Instances: []deploy.InstanceUsage{{Instance: "i1", Ordinal: 1, State: deploy.InstanceReady, Minutes: used}}}
+	o.usage(u, false)
+	require.Regexp(t, `(?s)Nothing is measured: the engine is deaf\..* 0.25 cores +1.50 cores +3.0 MiB of 64.0 MiB`, out.String())
+	out.Reset()
+	o.usage(u, true)
+	require.Regexp(t, `i1 +1 +ready .* 0.25 cores`, out.String())
+
+	out.Reset()
 	o.instance(deploy.Instance{ID: "i1", Project: "shop", Stage: "prod", State: deploy.InstanceDown, Detail: "exit code 1\x1b[2J"})
 	require.Regexp(t, `(?s)Stage: +shop/prod.*State: +down\nDetail: +exit code 1 \[2J`, out.String())
 

@@ -136,6 +136,21 @@ test('a first app: new project, new stage, live, again, failed, back', async ({ 
 		await expect(header.locator('[data-status=live]')).toBeVisible({ timeout: 60_000 });
 	});
 
+	await test.step('see what its instances use, or why that is not told', async () => {
+		const { engine } = (await (await page.request.get('/api/system')).json()) as { engine: { lacks: string[] } };
+		await page.goto(stagePage);
+		const card = page.getByRole('region', { name: 'CPU and memory' });
+		if (engine.lacks.includes('stats')) {
+			await expect(card).toContainText('Nothing is measured');
+			return;
+		}
+		await expect(card.getByTestId('usage')).toContainText(/\d cores, .*B/, { timeout: 90_000 });
+		await card.getByRole('button', { name: 'Memory' }).click();
+		await expect(card.getByRole('img', { name: /^Memory: highest [1-9]/ })).toBeVisible();
+		await sound(page);
+		await picture(page, info, 'usage');
+	});
+
 	await test.step('see the whole at a glance', async () => {
 		await page.goto('/');
 		const card = page.getByTestId('project-card').filter({ hasText: project });

@@ -179,6 +179,10 @@ var calls = []call{
 	{name: "remove a stage", as: member, method: "DELETE", path: "/api/projects/shop/stages/prod", status: 200, holds: []string{`"kept_volumes":[]`}},
 	{name: "a stage's minutes", as: member, method: "GET", path: "/api/projects/shop/stages/prod/metrics?minutes=5", status: 200, holds: []string{`"items":[`}},
 	{name: "a stage's minutes of a year", as: member, method: "GET", path: "/api/projects/shop/stages/prod/metrics?minutes=525600", status: 422},
+	{name: "what a stage uses", as: member, method: "GET", path: "/api/projects/shop/stages/prod/usage?minutes=5", status: 200, holds: []string{`"available":`, `"minutes":[]`, `"instances":[]`}},
+	{name: "what a stage used in a year", as: member, method: "GET", path: "/api/projects/shop/stages/prod/usage?minutes=525600", status: 422},
+	{name: "what a stage uses that is not there", as: member, method: "GET", path: "/api/projects/shop/stages/nope/usage", status: 404},
+	{name: "what a stage uses, as nobody", method: "GET", path: "/api/projects/shop/stages/prod/usage", status: 401},
 	{name: "a stage's tags", as: member, method: "GET", path: "/api/projects/shop/stages/prod/tags", status: 200, holds: []string{`{"items":[]}`}},
 	{name: "check settings", as: member, method: "POST", path: "/api/validate/stage", body: `{"spec":` + goodSpec + `}`, status: 200, holds: []string{`"errors":[]`, `"replicas":1`}},
 	{

@@ -74,6 +74,7 @@ var boundReach = map[string]string{
 
 	"GET /api/projects/{project}/stages/{stage}":                            "own",
 	"GET /api/projects/{project}/stages/{stage}/metrics":                    "own",
+	"GET /api/projects/{project}/stages/{stage}/usage":                      "own",
 	"GET /api/projects/{project}/stages/{stage}/tags":                       "own",
 	"GET /api/projects/{project}/stages/{stage}/instances":                  "own",
 	"GET /api/projects/{project}/stages/{stage}/logs":                       "own",

@@ -84,6 +84,8 @@ func schemaName(t reflect.Type, hint string) string {
 		return "EngineInfo"
 	case reflect.TypeFor[container.Stats]():
 		return "InstanceStats"
+	case reflect.TypeFor[deploy.Usage]():
+		return "StageUsage"
 	case reflect.TypeFor[gateway.Minute]():
 		return "RouteMinute"
 	case reflect.TypeFor[notify.Channel]():

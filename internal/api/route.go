@@ -143,6 +143,7 @@ func (a *API) routes() []route {
 		on(a, "POST /api/projects/{project}/stages/{stage}/resume", edit, "resume-stage", "Let deployments to a stage again", a.resumeStage),
 		on(a, "POST /api/projects/{project}/stages/{stage}/maintenance", edit, "set-maintenance", "Have a stage answer with a maintenance page, or with its app again", a.setMaintenance),
 		on(a, "GET /api/projects/{project}/stages/{stage}/metrics", read.at(oneStage), "get-stage-metrics", "Show what passed through a stage's route, by the minute", a.stageMetrics),
+		on(a, "GET /api/projects/{project}/stages/{stage}/usage", read.at(oneStage), "get-stage-usage", "Show what a stage's instances used, by the minute", a.stageUsage),
 		on(a, "GET /api/projects/{project}/stages/{stage}/instances", read.at(oneStage), "list-stage-instances", "List a stage's instances, also those that are gone, newest first", a.stageInstances),
 		stream(a, "GET /api/projects/{project}/stages/{stage}/logs", read.at(oneStage), "stream-stage-logs", "Stream what a stage's instances write, in the order of their times", logMessages, a.streamStageLogs),
 		asText(on(a, "GET /api/projects/{project}/stages/{stage}/logs/download", read.at(oneStage), "download-stage-logs", "Download what a stage's instances wrote", a.downloadStageLogs)),

@@ -90,6 +90,14 @@ func (a *API) stageMetrics(ctx context.Context, in *stageMetricsInput) (*listOut
 	return list(found, ""), nil
 }
 
+func (a *API) stageUsage(ctx context.Context, in *stageMetricsInput) (*output[deploy.Usage], error) {
+	u, err := a.deploy.Usage(ctx, in.Project, in.Stage, in.Minutes)
+	if err != nil {
+		return nil, err
+	}
+	return answer(u), nil
+}
+
 // StageTag is a tag of a stage's image.
 type StageTag struct {
 	registry.Tag

@@ -199,13 +199,17 @@ type collector struct {
 	running  *prometheus.Desc
 	logs     *logBook
 	kept     *prometheus.Desc
+	usage    *usage
+	cpu      *prometheus.Desc
+	memory   *prometheus.Desc
 }
 
 // Collector gives, by project and stage, what deployments came to, how long
 // they took and how many are held or wait, how many instances were taken out
 // of their route for not answering their probe any more, how the watches of
-// new releases ended, the runs of jobs and the commands in instances; and the
-// images that were removed, and how much is kept of logs. What did not happen
+// new releases ended, the runs of jobs and the commands in instances; what
+// instances use; and the images that were removed, and how much is kept of
+// logs. What did not happen
 // has no figure.
 func (s *Service) Collector() prometheus.Collector {
 	stage := []string{"project", "stage"}
@@ -228,6 +232,11 @@ func (s *Service) Collector() prometheus.Collector {
 		running: prometheus.NewDesc("berth_execs_running", "Commands of people in instances that are not over.", stage, nil),
 		logs:    &s.logs,
 		kept:    prometheus.NewDesc("berth_kept_logs_bytes", "Size of the files that keep logs of containers that are gone.", nil, nil),
+		usage:   &s.usage,
+		cpu: prometheus.NewDesc("berth_instance_cpu_cores",
+			"Cores that an instance used, between its last two readings.", append(stage, "instance"), nil),
+		memory: prometheus.NewDesc("berth_instance_memory_bytes",
+			"Memory of an instance at its last reading, without the page cache that can go.", append(stage, "instance"), nil),
 	}
 }
 
@@ -260,6 +269,8 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 	to <- c.begun
 	to <- c.running
 	to <- c.kept
+	to <- c.cpu
+	to <- c.memory
 }
 
 // Collect gives the figures.
@@ -293,6 +304,14 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	if size := c.logs.size.Load(); size > 0 {
 		to <- prometheus.MustNewConstMetric(c.kept, prometheus.GaugeValue, float64(size))
 	}
+	c.usage.mu.Lock()
+	for _, of := range c.usage.of {
+		if of.told {
+			to <- prometheus.MustNewConstMetric(c.cpu, prometheus.GaugeValue, of.cpu, of.project, of.stage, of.instance)
+			to <- prometheus.MustNewConstMetric(c.memory, prometheus.GaugeValue, float64(of.memory), of.project, of.stage, of.instance)
+		}
+	}
+	c.usage.mu.Unlock()
 	c.verdicts.mu.Lock()
 	defer c.verdicts.mu.Unlock()
 	for of, n := range c.verdicts.of {

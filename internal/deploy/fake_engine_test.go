@@ -34,8 +34,10 @@ type fakeEngine struct {
 	refuse     map[string]error // by method, or by method and container
 	ran        []string         // commands, by the containers that ran them
 	release    chan struct{}    // closed to let slow commands end
-	dataDir    string           // where it says that it keeps its images
-	portsTaken int              // starts to come that find their container's port taken
+	stats      container.Stats  // of every container that runs
+	lacks      []container.Lack
+	dataDir    string // where it says that it keeps its images
+	portsTaken int    // starts to come that find their container's port taken
 }
 
 var errEngineAway = errors.New("cannot connect to the engine")
@@ -66,7 +68,30 @@ func (e *fakeEngine) enter(ctx context.Context, method string) error {
 }
 
 func (e *fakeEngine) Info(ctx context.Context) (container.Info, error) {
-	return container.Info{Name: "fake", OS: "linux", Arch: "amd64", DataDir: e.dataDir}, e.enter(ctx, "Info")
+	return container.Info{Name: "fake", OS: "linux", Arch: "amd64", DataDir: e.dataDir, Lacks: e.lacks}, e.enter(ctx, "Info")
+}
+
+func (e *fakeEngine) Stats(ctx context.Context, id string) (container.Stats, error) {
+	if err := e.enter(ctx, "Stats"); err != nil {
+		return container.Stats{}, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c, ok := e.containers[id]
+	if !ok {
+		return container.Stats{}, container.ErrNotFound
+	}
+	if c.State != container.StateRunning {
+		return container.Stats{}, container.ErrConflict
+	}
+	return e.stats, nil
+}
+
+// uses says what every container uses from now on.
+func (e *fakeEngine) uses(s container.Stats) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.stats = s
 }
 
 func (e *fakeEngine) Pull(ctx context.Context, p container.Pull, progress func(string)) (container.Image, error) {

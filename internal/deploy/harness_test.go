@@ -100,6 +100,7 @@ type options struct {
 	shutdown time.Duration
 	idle     bool // Run is not called
 	beat     time.Duration
+	measure  time.Duration
 	people   deploy.People
 	clock    func() time.Time
 	keep     deploy.KeepRule
@@ -115,7 +116,7 @@ func (w *world) start(o options) *berth {
 	config := deploy.Config{
 		DB: w.db, Events: w.events, Runtime: mortal{w.engine, b.alive}, Router: b.router, Meter: w.meter, Images: w.images, Secrets: w.secrets,
 		LogDir: w.logDir, ReservedHosts: []string{"berth.test"}, ShutdownTimeout: orElse(o.shutdown, 10*time.Second),
-		Beat: o.beat, People: o.people, Clock: o.clock, Keep: o.keep, DiskFull: o.diskFull, Log: testLog(w.t),
+		Beat: o.beat, Measure: o.measure, People: o.people, Clock: o.clock, Keep: o.keep, DiskFull: o.diskFull, Log: testLog(w.t),
 	}
 	if o.hook != nil {
 		config.Hook = func(_ context.Context, deployment string, step deploy.StepName, when string) {

@@ -74,6 +74,10 @@ type Config struct {
 	// 10 seconds when 0. With more than 20 instances for each of its seconds
 	// it is longer: see beats.
 	Beat time.Duration
+	// Measure is the time between two readings of what an instance uses; 15
+	// seconds when 0. With more than 5 instances for each of its seconds it is
+	// longer: see [Service.Usage].
+	Measure time.Duration
 	// LogDir is the folder where what containers wrote is kept once they are
 	// gone; nowhere when empty. LogRetention is for how long; 14 days when 0.
 	LogDir       string
@@ -122,6 +126,7 @@ type Service struct {
 	locks      locks
 	jobs       jobs
 	beats      beats
+	usage      usage
 	outcomes   outcomes
 	losses     losses
 	verdicts   verdicts
@@ -168,6 +173,7 @@ func New(c Config) (*Service, error) {
 		retiring: make(chan struct{}, 1), promoting: make(chan struct{}, 1), scheduling: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
 	s.beats = beats{every: orElse(c.Beat, beatEvery), ask: s.probeTarget, lost: s.lost}
+	s.usage.every = orElse(c.Measure, measureEvery)
 	if s.meter = c.Meter; s.meter == nil {
 		s.meter = noMeter{}
 	}
@@ -225,6 +231,7 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error { s.retireDue(background); return nil })
 	group.Go(func() error { s.followPushes(background); return nil })
 	group.Go(func() error { s.beats.run(background); return nil })
+	group.Go(func() error { s.measure(background); return nil })
 	group.Go(func() error { s.promoteDue(background); return nil })
 	group.Go(func() error { s.keepHouseLater(background); return nil })
 	group.Go(func() error { s.runDue(background); return nil })

@@ -261,6 +261,7 @@ func (s *Service) removeStage(ctx context.Context, actor string, st stage, withA
 		s.counts.forget(st.ID)
 		tx.OnCommit(func() { s.outcomes.forget(st) })
 		s.execs.forget(st.Project, st.Name)
+		tx.OnCommit(func() { s.usage.forget(st.ID) })
 		return s.emitStage(ctx, tx, eventStageRemoved, actor, st)
 	})
 	if err != nil {

@@ -1509,6 +1509,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/stages/{stage}/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show what a stage's instances used, by the minute */
+        get: operations["get-stage-usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/provider-presets": {
         parameters: {
             query?: never;
@@ -2734,6 +2751,15 @@ export interface components {
             /** Format: int64 */
             processes: number;
         };
+        InstanceUsage: {
+            deployment: string;
+            instance: string;
+            minutes: components["schemas"]["UsageMinute"][];
+            /** Format: int64 */
+            ordinal: number;
+            /** @enum {string} */
+            state: "created" | "starting" | "ready" | "down" | "draining" | "stopped";
+        };
         JWTIssuer: {
             /** @description What its tokens must carry as aud */
             audience: string;
@@ -3821,6 +3847,12 @@ export interface components {
             /** Format: date-time */
             updated_at?: string;
         };
+        StageUsage: {
+            available: boolean;
+            instances: components["schemas"]["InstanceUsage"][];
+            minutes: components["schemas"]["UsageMinute"][];
+            reason?: string;
+        };
         StartDeploymentInputBody: {
             /**
              * @description A tag, a digest, or an image with either; empty is the tag latest
@@ -4029,6 +4061,18 @@ export interface components {
             tags: number;
             /** Format: int64 */
             uploads: number;
+        };
+        UsageMinute: {
+            /** Format: date-time */
+            at: string;
+            /** Format: double */
+            cpu: number;
+            /** Format: double */
+            cpu_max: number;
+            /** Format: int64 */
+            memory: number;
+            /** Format: int64 */
+            memory_limit: number;
         };
         ValidateStageInputBody: {
             project?: string;
@@ -8021,6 +8065,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ListStageTag"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-stage-usage": {
+        parameters: {
+            query?: {
+                /** @description How far back */
+                minutes?: number;
+            };
+            header?: never;
+            path: {
+                project: string;
+                stage: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StageUsage"];
                 };
             };
             /** @description Error */
