@@ -9,7 +9,7 @@ function visit(host: string, agent = 'visitor', accept = '*/*'): Promise<{ statu
 		http
 			.get({ host: '127.0.0.1', port: server.port, path: '/', headers: { host, 'user-agent': agent, accept }, agent: false }, (answer) => {
 				let body = '';
-				answer.on('data', (part) => (body += part)).on('end', () => resolve({ status: answer.statusCode ?? 0, body }));
+				answer.on('data', (part) => (body += part)).on('end', () => resolve({ status: answer.statusCode ?? 0, body })).on('error', reject);
 			})
 			.on('error', reject);
 	});
