@@ -75,6 +75,16 @@ func Decide(s *Subject, a Action, on On) error {
 	return nil
 }
 
+// decideFor says whether the actor may change what belongs to a person's
+// account: their own, or, for an administrator, anybody's.
+func decideFor(actor Subject, personID string) error {
+	action := ActionAdminister
+	if actor.Person.ID == personID {
+		action = ActionOwnAccount
+	}
+	return Decide(&actor, action, On{})
+}
+
 func knownVia(v Via) bool {
 	switch v {
 	case ViaSession, ViaToken, ViaPassword, ViaLocal:

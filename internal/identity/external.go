@@ -314,11 +314,7 @@ func (s *Service) Identities(ctx context.Context, personID string) (list []Ident
 // administrator, anybody's, and ends the sessions that began with it. The last
 // way in stays.
 func (s *Service) Unlink(ctx context.Context, actor Subject, personID, id string) error {
-	action := ActionAdminister
-	if actor.Person.ID == personID {
-		action = ActionOwnAccount
-	}
-	if err := Decide(&actor, action, On{}); err != nil {
+	if err := decideFor(actor, personID); err != nil {
 		return err
 	}
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error {

@@ -128,11 +128,7 @@ func (s *Service) Sessions(ctx context.Context, personID string) (list []Session
 // EndSession ends one session of a person: the actor's own, or, for an
 // administrator, anybody's.
 func (s *Service) EndSession(ctx context.Context, actor Subject, personID, sessionID string) error {
-	action := ActionAdminister
-	if actor.Person.ID == personID {
-		action = ActionOwnAccount
-	}
-	if err := Decide(&actor, action, On{}); err != nil {
+	if err := decideFor(actor, personID); err != nil {
 		return err
 	}
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
