@@ -63,7 +63,6 @@ func (s *Service) ForgetPerson(ctx context.Context, tx *sqlite.Tx, actor, userna
 		if err := s.emitStage(ctx, tx, eventStageUpdated, actor, st); err != nil {
 			return err
 		}
-		tx.OnCommit(func() { s.rerouteLater(st.ID) })
 	}
 	return nil
 }
@@ -75,8 +74,8 @@ type accessData struct {
 	To       identity.Policy `json:"to"`
 }
 
-// emitAccess tells of another policy, whole: an audit asks who could enter
-// when, and a policy is short.
+// emitAccess tells of another policy, whole, and has the route take it up: an
+// audit asks who could enter when, and a policy is short.
 func (s *Service) emitAccess(ctx context.Context, tx *sqlite.Tx, actor string, st stage, before identity.Policy) error {
 	after := st.Spec.access()
 	was, err := json.Marshal(before)
@@ -87,6 +86,7 @@ func (s *Service) emitAccess(ctx context.Context, tx *sqlite.Tx, actor string, s
 	if err != nil || bytes.Equal(was, is) {
 		return err
 	}
+	tx.OnCommit(func() { s.rerouteLater(st.ID) })
 	return s.events.Append(ctx, tx, event.Event{Kind: eventAccessChanged, Actor: actor, Project: st.Project, Stage: st.Name},
 		accessData{st.Spec.Hostname, before, after})
 }

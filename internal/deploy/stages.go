@@ -178,7 +178,6 @@ func (s *Service) UpdateStageIn(ctx context.Context, tx *sqlite.Tx, actor, proje
 	if ok, err := updateStage(ctx, tx, st); err != nil || !ok {
 		return Stage{}, errors.Join(err, unless(ok, fault.Conflict("stage %q was changed meanwhile; look at it again", name)))
 	}
-	tx.OnCommit(func() { s.rerouteLater(st.ID) })
 	if err := s.syncJobs(ctx, tx, st); err != nil {
 		return Stage{}, err
 	}
