@@ -39,15 +39,7 @@ func TestCrash_LeavesExactlyOneLiveRelease(t *testing.T) {
 				b.stop()
 				b.launch("BERTH_TEST_CRASH_AT=" + string(step) + ":" + moment)
 				b.eventually("the old release is back", func() error { return b.answers(project, old) })
-				// The answer may not arrive: the server dies while it is asked.
-				_ = b.try("POST", "/api/projects/"+project+"/stages/prod/deployments", map[string]any{"reference": tag}, nil)
-				select {
-				case <-b.ended:
-				case <-time.After(time.Minute):
-					t.Fatalf("the crash hook did not fire\n%s", b.output)
-				}
-				b.launch()
-				done := b.wait(b.newest(project, tag).ID)
+				done := b.diesDeploying(project, tag)
 				b.oneLive(project, old, tag, done)
 				old = liveVersion(done, old, tag)
 			}
@@ -74,15 +66,7 @@ func TestCrash_RunsEachCommandOnce(t *testing.T) {
 			b.push(project, tag, image(t, tag))
 			b.stop()
 			b.launch("BERTH_TEST_CRASH_AT=" + at)
-			// The answer may not arrive: the server dies while it is asked.
-			_ = b.try("POST", "/api/projects/"+project+"/stages/prod/deployments", map[string]any{"reference": tag}, nil)
-			select {
-			case <-b.ended:
-			case <-time.After(time.Minute):
-				t.Fatalf("the crash hook did not fire\n%s", b.output)
-			}
-			b.launch()
-			done := b.wait(b.newest(project, tag).ID)
+			done := b.diesDeploying(project, tag)
 			require.Equal(t, deploy.Live, done.State, done.Error)
 			b.oneLive(project, "", tag, done)
 			var page struct{ Items []event.Event }
@@ -126,6 +110,21 @@ func (b *berth) oneLive(project, old, tag string, d deploy.Deployment) {
 	var page struct{ Items []deploy.Deployment }
 	b.call("GET", "/api/deployments?project="+project+"&state=live", nil, &page)
 	require.Len(b.t, page.Items, 1)
+}
+
+// diesDeploying asks for a deployment that the crash hook kills the server in,
+// starts it again, and gives what came of the deployment.
+func (b *berth) diesDeploying(project, tag string) deploy.Deployment {
+	b.t.Helper()
+	// The answer may not arrive: the server dies while it is asked.
+	_ = b.try("POST", "/api/projects/"+project+"/stages/prod/deployments", map[string]any{"reference": tag}, nil)
+	select {
+	case <-b.ended:
+	case <-time.After(time.Minute):
+		b.t.Fatalf("the crash hook did not fire\n%s", b.output)
+	}
+	b.launch()
+	return b.wait(b.newest(project, tag).ID)
 }
 
 // newest gives the newest deployment, which must be of tag.
