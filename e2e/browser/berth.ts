@@ -143,6 +143,8 @@ export async function sound(page: Page): Promise<void> {
 }
 
 async function soundAsIs(page: Page, look: string): Promise<void> {
+	// A page that was only just gone to is drawn by its script, a little later.
+	await expect(page.locator('h1').first(), `${look}: the page has no heading`).toBeAttached();
 	const found = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']).analyze();
 	// What a bar at the edge of the screen covers in part comes out when the page is scrolled.
 	const covered = (n: { failureSummary?: string }) => n.failureSummary?.includes('partially obscured') ?? false;

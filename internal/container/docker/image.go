@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 
@@ -81,9 +82,11 @@ func (e *Engine) Images(ctx context.Context) ([]container.Image, error) {
 }
 
 // disturbed says whether a list came to nothing because of an image that is
-// being removed: an earlier look had it, a later one found it half gone.
+// being removed: an earlier look had it, a later one found it half gone. Podman
+// has many words for that, by the part that it missed first, and status 500
+// under all of them.
 func disturbed(err error) bool {
-	return err != nil && (errors.Is(meaning(err), container.ErrNotFound) || strings.Contains(err.Error(), "retrieving parent of image"))
+	return err != nil && (errors.Is(meaning(err), container.ErrNotFound) || cerrdefs.IsInternal(err))
 }
 
 // RemoveImage removes an image with all its names.
