@@ -9,35 +9,47 @@ import (
 
 // collector gives the meters to Prometheus.
 type collector struct {
-	table *Table
+	table   *Table
+	clients *clients
 
-	requests, duration, inFlight, bytes, entered *prometheus.Desc
+	requests, duration, inFlight, bytes, entered, busy *prometheus.Desc
+	connections, turnedAway, gaveWay                   *prometheus.Desc
 }
 
 // Collector gives, by project and stage: requests by class of status, the
 // histogram of their duration (of a stream: to its beginning), those in
-// flight, the bytes of bodies by direction, and decisions on who may enter.
+// flight, the bytes of bodies by direction, decisions on who may enter, and
+// requests refused for want of room; and of the clients' connections how many
+// there are, were turned away, and were closed for others.
 func (g *Gateway) Collector() prometheus.Collector {
 	stage := []string{"project", "stage"}
 	return &collector{
-		table:    g.table,
-		requests: prometheus.NewDesc("berth_gateway_requests_total", "Requests answered, by class of status.", append(stage, "code"), nil),
-		duration: prometheus.NewDesc("berth_gateway_request_duration_seconds", "Time from a request's arrival to the end of its answer; of a stream to its beginning.", stage, nil),
-		inFlight: prometheus.NewDesc("berth_gateway_requests_in_flight", "Requests and streams being served.", stage, nil),
-		entered:  prometheus.NewDesc("berth_gateway_decisions_total", "Decisions on who may enter, by how they went.", append(stage, "decision"), nil),
-		bytes:    prometheus.NewDesc("berth_gateway_body_bytes_total", "Bytes of bodies, in from clients and out to them.", append(stage, "direction"), nil),
+		table: g.table, clients: g.clients,
+		requests:    prometheus.NewDesc("berth_gateway_requests_total", "Requests answered, by class of status.", append(stage, "code"), nil),
+		duration:    prometheus.NewDesc("berth_gateway_request_duration_seconds", "Time from a request's arrival to the end of its answer; of a stream to its beginning.", stage, nil),
+		inFlight:    prometheus.NewDesc("berth_gateway_requests_in_flight", "Requests and streams being served.", stage, nil),
+		entered:     prometheus.NewDesc("berth_gateway_decisions_total", "Decisions on who may enter, by how they went.", append(stage, "decision"), nil),
+		bytes:       prometheus.NewDesc("berth_gateway_body_bytes_total", "Bytes of bodies, in from clients and out to them.", append(stage, "direction"), nil),
+		busy:        prometheus.NewDesc("berth_gateway_requests_refused_total", "Requests refused because an instance served as many as it may.", stage, nil),
+		connections: prometheus.NewDesc("berth_gateway_connections", "Connections of clients.", nil, nil),
+		turnedAway:  prometheus.NewDesc("berth_gateway_connections_refused_total", "Connections of clients turned away: over the limit, or over one network's share of it.", []string{"reason"}, nil),
+		gaveWay:     prometheus.NewDesc("berth_gateway_connections_reclaimed_total", "Unused connections of clients that were closed because others came.", nil, nil),
 	}
 }
 
 // Describe names the figures.
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.requests, c.duration, c.inFlight, c.bytes, c.entered} {
+	for _, d := range []*prometheus.Desc{c.requests, c.duration, c.inFlight, c.bytes, c.entered, c.busy, c.connections, c.turnedAway, c.gaveWay} {
 		to <- d
 	}
 }
 
 // Collect gives the figures.
 func (c *collector) Collect(to chan<- prometheus.Metric) {
+	to <- prometheus.MustNewConstMetric(c.connections, prometheus.GaugeValue, float64(c.clients.held()))
+	to <- prometheus.MustNewConstMetric(c.turnedAway, prometheus.CounterValue, float64(c.clients.overLimit.Load()), "limit")
+	to <- prometheus.MustNewConstMetric(c.turnedAway, prometheus.CounterValue, float64(c.clients.overShare.Load()), "share")
+	to <- prometheus.MustNewConstMetric(c.gaveWay, prometheus.CounterValue, float64(c.clients.gaveWay.Load()))
 	for _, m := range c.table.allMeters() {
 		now := m.read()
 		for class := 1; class < len(now.classes); class++ {
@@ -61,6 +73,9 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(c.inFlight, prometheus.GaugeValue, float64(now.inFlight), m.project, m.stage)
 		to <- prometheus.MustNewConstMetric(c.bytes, prometheus.CounterValue, float64(now.in), m.project, m.stage, "in")
 		to <- prometheus.MustNewConstMetric(c.bytes, prometheus.CounterValue, float64(now.out), m.project, m.stage, "out")
+		if n := m.refused.Load(); n > 0 {
+			to <- prometheus.MustNewConstMetric(c.busy, prometheus.CounterValue, float64(n), m.project, m.stage)
+		}
 	}
 }
 

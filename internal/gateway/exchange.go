@@ -140,8 +140,12 @@ func (x *exchange) hold(ctx context.Context, tried []*instance) (*instance, erro
 			return nil, errNoInstance
 		}
 		x.claim.stage = rt.StageID
-		if in.claim(&x.claim) {
+		switch err := in.claim(&x.claim, x.g.most); {
+		case err == nil:
 			return in, nil
+		case errors.Is(err, errBusy):
+			x.route.meter.refused.Add(1)
+			return nil, err
 		}
 		if x.g.table.current.Load() == table {
 			return nil, errNoInstance // drained while the route still points there

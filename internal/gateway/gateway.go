@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -60,6 +61,12 @@ type Config struct {
 	// MaxBodyBytes bounds a request's body where its route does not; 1 GiB
 	// when zero.
 	MaxBodyBytes int64
+	// MaxConnections bounds the connections of clients at one time, of which one
+	// network, but for TrustProxy, gets a fourth; 0 is any number.
+	MaxConnections int
+	// MaxRequests bounds what one instance serves at one time, streams with it;
+	// 0 is any number.
+	MaxRequests int
 	// ShutdownTimeout says, once Serve is to end, what requests get to end in;
 	// 30 s when nil. Streams get StreamShutdownTimeout of it, 5 s when zero.
 	ShutdownTimeout       func() time.Duration
@@ -84,6 +91,8 @@ type Gateway struct {
 	teller    teller
 	accessLog AccessLogMode
 	maxBody   int64
+	clients   *clients
+	most      int                  // requests on an instance
 	requests  func() time.Duration // to end in
 	streams   time.Duration        // to end in
 	stall     time.Duration        // see clientStall
@@ -128,10 +137,18 @@ func New(c Config) (*Gateway, error) {
 		table: c.Table, base: c.Base, isBase: c.IsBase,
 		baseURL: c.BaseURL, proxies: c.TrustProxy, own: own{prefix: strings.ToLower(teller.prefix), cookies: cookie.For(c.BaseURL)},
 		identity: c.Identity, keys: c.Keys, bearers: bearers, teller: teller, accessLog: c.AccessLog, maxBody: c.MaxBodyBytes,
+		clients: newClients(c.MaxConnections, c.TrustProxy), most: orAny(c.MaxRequests),
 		requests: c.ShutdownTimeout, streams: c.StreamShutdownTimeout, stall: clientStall,
 		minutes: newMinutes(c.DB, c.Table, c.Clock), log: c.Log, clock: c.Clock,
 		failures: rate.Sometimes{First: 10, Interval: time.Second},
 	}, nil
+}
+
+func orAny(n int) int {
+	if n <= 0 {
+		return math.MaxInt
+	}
+	return n
 }
 
 var (
@@ -246,7 +263,7 @@ func (x *exchange) finish(ctx context.Context, err error) {
 	switch {
 	case x.claim.in != nil:
 		x.claim.in.tally.add(failed || x.status >= http.StatusInternalServerError, counted)
-	case errors.Is(err, errNoInstance):
+	case errors.Is(err, errNoInstance), errors.Is(err, errBusy):
 		x.route.tally.add(true, counted)
 	}
 	if x.g.accessLog.takes() {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -43,18 +44,27 @@ func newInstance(e deploy.Endpoint, deployment string, p deploy.Protocol, t *tal
 	return in
 }
 
-// claim holds the instance for a request; it says false when the instance is
-// closed, and then the request must look for its route again.
-func (in *instance) claim(c *claim) bool {
+var (
+	errClosed = errors.New("the instance takes no requests any more")
+	errBusy   = errors.New("the instance serves as many requests as it may")
+)
+
+// claim holds the instance for a request. It fails with errClosed when the
+// instance is closed, and then the request must look for its route again, and
+// with errBusy when most are served.
+func (in *instance) claim(c *claim, most int) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.closed {
-		return false
+	switch {
+	case in.closed:
+		return errClosed
+	case len(in.claims) >= most:
+		return errBusy
 	}
 	c.in, c.stream = in, false
 	in.claims[c] = struct{}{}
 	in.load.Add(1)
-	return true
+	return nil
 }
 
 // release ends a claim.

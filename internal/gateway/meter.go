@@ -14,8 +14,9 @@ import (
 type meter struct {
 	stageID, project, stage string
 
-	turn   atomic.Uint32 // where the balancer begins
-	shards []meterShard
+	turn    atomic.Uint32 // where the balancer begins
+	refused atomic.Int64  // for want of room on an instance
+	shards  []meterShard
 }
 
 type meterShard struct {

@@ -66,6 +66,8 @@ func (x *exchange) pageFor(err error) page {
 		return page{status: http.StatusServiceUnavailable, title: "Starting", detail: "The app is starting. This page looks again by itself.", code: fault.NotNow, retry: 3, refresh: true}
 	case errors.Is(err, errNoInstance):
 		return page{status: http.StatusServiceUnavailable, title: "Unavailable", detail: "The app is not running at the moment. Try again in a little while.", code: fault.NotNow, retry: 30}
+	case errors.Is(err, errBusy):
+		return page{status: http.StatusServiceUnavailable, title: "Busy", detail: "The app serves as many requests as it may at one time. Try again in a moment.", code: fault.NotNow, retry: 2}
 	case errors.Is(err, errDrained), errors.Is(err, errOneMoment):
 		return page{status: http.StatusServiceUnavailable, title: "Interrupted", detail: "A new version of the app took over while this request was waiting. Try again.", code: fault.NotNow, retry: 1}
 	case errors.Is(err, errEnding):

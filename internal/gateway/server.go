@@ -21,7 +21,8 @@ const (
 // Serve takes connections from l, speaking HTTP/1.1 and HTTP/2 without TLS,
 // until ctx ends. Then it takes no more, lets requests end within their time
 // and streams within theirs, cuts what is left, and returns when all of it has
-// ended. Streams of Base end by their own means.
+// ended. Streams of Base end by their own means. Connections over
+// Config.MaxConnections are turned away.
 func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	s := &http.Server{
 		Handler:           g,
@@ -35,12 +36,13 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 		},
 		ErrorLog:    slog.NewLogLogger(g.log.Handler(), slog.LevelWarn),
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		ConnState:   g.clients.state,
 	}
 	s.Protocols.SetHTTP1(true)
 	s.Protocols.SetUnencryptedHTTP2(true)
 
 	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(l) }()
+	go func() { ended <- s.Serve(bounded{l, g.clients}) }()
 	select {
 	case err := <-ended:
 		return fmt.Errorf("take connections: %w", err)

@@ -215,7 +215,7 @@ func TestDrain_HasABudgetForRequestsAndOneForStreams(t *testing.T) {
 			c := &claim{}
 			over := make(chan struct{})
 			c.cut = func(error) { cut.Store(true); close(over) }
-			require.True(t, in.claim(c))
+			require.NoError(t, in.claim(c, 10))
 			if stream {
 				require.True(t, in.becomeStream(c))
 			}
@@ -240,7 +240,7 @@ func TestDrain_HasABudgetForRequestsAndOneForStreams(t *testing.T) {
 		assert.True(t, slow.Load())
 		assert.False(t, shortStream.Load())
 		assert.True(t, longStream.Load())
-		assert.False(t, in.claim(&claim{}))
+		assert.ErrorIs(t, in.claim(&claim{}, 10), errClosed)
 	})
 }
 

@@ -97,7 +97,7 @@ func relay(dst net.Conn, buffered *bufio.Reader, src net.Conn) (n int64) {
 	if waiting := buffered.Buffered(); waiting > 0 {
 		n, _ = io.CopyN(dst, buffered, int64(waiting))
 	}
-	copied, err := io.Copy(dst, src)
+	copied, err := io.Copy(bare(dst), bare(src))
 	if half, ok := dst.(interface{ CloseWrite() error }); ok && err == nil {
 		_ = half.CloseWrite()
 	} else {

@@ -111,3 +111,24 @@ func (s *Server) metricsMux() http.Handler {
 	mux.Handle("GET /metrics", s.api.MetricsHandler())
 	return mux
 }
+
+// Of the files that a process may have open, these are not for clients: the
+// database, blobs, the engine, and what else Berth asks.
+const filesOfOurs = 512
+
+// maxConnections is what the settings say, or what the process may open files
+// for, where that is less: a client's request takes a connection to the app too.
+func (s *Server) maxConnections() int {
+	most := s.settings.MaxConnections
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+		return most
+	}
+	room := max((files.Cur-min(files.Cur, filesOfOurs))/2, 16)
+	if uint64(most) <= room { //nolint:gosec // not under 16
+		return most
+	}
+	s.log.Warn("this process may open too few files for BERTH_MAX_CONNECTIONS: raise its limit (LimitNOFILE of the unit, or ulimit -n)",
+		"files", files.Cur, "wanted", most, "connections", room)
+	return int(room) //nolint:gosec // less than most
+}

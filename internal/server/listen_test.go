@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"berth/internal/fault"
 )
@@ -45,4 +46,16 @@ func TestLockDir_IsOneProcessAtATime(t *testing.T) {
 	unlock, err = lockDir(dir)
 	require.NoError(t, err)
 	require.NoError(t, unlock())
+}
+
+func TestMaxConnections_AreNoMoreThanTheProcessMayOpen(t *testing.T) {
+	var before unix.Rlimit
+	require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &before))
+	t.Cleanup(func() { require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &before)) })
+	s := newServer(t, "BERTH_MAX_CONNECTIONS=2000")
+	require.Equal(t, 2000, s.maxConnections())
+	few := before
+	few.Cur = 1024
+	require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &few))
+	require.Equal(t, (1024-filesOfOurs)/2, s.maxConnections())
 }

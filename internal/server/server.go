@@ -250,6 +250,7 @@ func (s *Server) newGateway(table *gateway.Table) (*gateway.Gateway, error) {
 		Identity: s.identity, Keys: s.keys, Issuers: outgoing.Client{Timeout: 10 * time.Second, MaxAnswer: 1 << 20}.New(), HeaderPrefix: s.settings.HeaderPrefix, HeaderFamilies: families(s.settings.HeaderFamilies),
 		AccessLog:    gateway.AccessLogMode(s.settings.AccessLog),
 		MaxBodyBytes: orUnlimited(s.settings.MaxBodyBytes), ShutdownTimeout: s.stop.left,
+		MaxConnections: s.maxConnections(), MaxRequests: s.settings.MaxRequests,
 		DB: s.db, Log: s.log, Clock: s.clock,
 	})
 }

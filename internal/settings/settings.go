@@ -52,6 +52,8 @@ type Settings struct {
 	ShutdownTimeout time.Duration
 	AccessLog       AccessLog
 	MaxBodyBytes    int64 // of a request to an app whose stage says nothing; 0 is no limit
+	MaxConnections  int   // of clients at one time
+	MaxRequests     int   // that one instance of an app serves at one time
 	LogRetention    time.Duration
 	EventRetention  time.Duration
 

@@ -188,6 +188,22 @@ var variables = []variable{
 		set: func(s *Settings, v, _ string) (err error) { s.MaxBodyBytes, err = ParseSize(v); return err },
 	},
 	{
+		name: "MAX_CONNECTIONS", help: "how many connections clients may hold at one time; one address a fourth of them",
+		takes: "a number from 16 to 1000000", fallback: always("10000"),
+		set: func(s *Settings, v, _ string) (err error) {
+			s.MaxConnections, err = parseCount(v, 16, 1_000_000)
+			return err
+		},
+	},
+	{
+		name: "MAX_REQUESTS", help: "how many requests, with WebSockets and streams, one instance of an app gets at one time",
+		takes: "a number from 1 to 1000000", fallback: always("2500"),
+		set: func(s *Settings, v, _ string) (err error) {
+			s.MaxRequests, err = parseCount(v, 1, 1_000_000)
+			return err
+		},
+	},
+	{
 		name: "SHUTDOWN_TIMEOUT", help: "what running deployments and requests get together to finish when Berth stops",
 		takes: "a duration such as 30s or 2m; 0s for none", fallback: always("30s"),
 		set: func(s *Settings, v, _ string) (err error) {
