@@ -84,6 +84,58 @@ func TestCrash_RunsEachCommandOnce(t *testing.T) {
 	})
 }
 
+// TestCrash_AroundCanaryAndGuard kills the server where a release is tried out
+// and watched, and on the way back from one that breaks. Each engine has a
+// third of it, for the sake of time.
+func TestCrash_AroundCanaryAndGuard(t *testing.T) {
+	good := map[string][]string{
+		"docker": {"canary:before", "guard:after"}, "podman": {"canary:after"}, "rootless": {"guard:before"},
+	}
+	bad := map[string]string{"docker": "guard:breach", "podman": "guard:back", "rootless": "guard:withdrawn"}
+	onEachEngine(t, func(t *testing.T, e engine) {
+		b := start(t, e)
+		project := projectPrefix(t)
+		b.stage(project, func(s *deploy.StageSpec) {
+			s.StopTimeout = deploy.Duration(2 * time.Second)
+			s.Canary = deploy.CanaryRule{Share: 50, Duration: deploy.Duration(5 * time.Second)}
+			s.Guard = deploy.Guard{Window: deploy.Duration(5 * time.Second)}
+		})
+		old := "0"
+		b.push(project, old, image(t, old))
+		b.live(project, old)
+		for n, at := range good[e.name] {
+			t.Logf("killed at %s", at)
+			tag := strconv.Itoa(n + 1)
+			b.push(project, tag, image(t, tag))
+			b.stop()
+			b.launch("BERTH_TEST_CRASH_AT=" + at)
+			done := b.diesDeploying(project, tag)
+			require.Equal(t, deploy.Live, done.State, done.Error)
+			b.oneLive(project, old, tag, done)
+			old = tag
+		}
+		t.Logf("killed at %s", bad[e.name])
+		b.edit(project, func(s *deploy.StageSpec) {
+			s.Canary = deploy.CanaryRule{}
+			s.Guard.Window = deploy.Duration(time.Minute)
+		})
+		b.push(project, "bad", image(t, "bad", "APP_FAIL_AFTER=1ms"))
+		b.stop()
+		b.launch("BERTH_TEST_CRASH_AT=" + bad[e.name])
+		b.eventually("the old release is back", func() error { return b.answers(project, old) })
+		b.visit(project, 10)
+		done := b.diesDeploying(project, "bad")
+		b.eventually("the release is taken back", func() error {
+			// It is live as long as it is watched.
+			if done = b.newest(project, "bad"); done.State != deploy.Reverted {
+				return fmt.Errorf("it is %s", done.State)
+			}
+			return nil
+		})
+		b.oneLive(project, old, "bad", done)
+	})
+}
+
 // TestReboot restarts nothing of Berth but stops every container
 // behind its back, as a machine that restarts does.
 func TestReboot_BringsEveryLiveReleaseBack(t *testing.T) {

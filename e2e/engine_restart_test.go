@@ -70,7 +70,7 @@ func ownEngine(t *testing.T, name string) *restartable {
 	})
 	r.socket = r.script("start")
 	if _, err := os.Stat(r.pid); err != nil {
-		t.Skip("the machine's own Docker runs, and is not this test's to restart")
+		t.Skip("the machine's own Docker runs: it is not this test's to restart, and another one's start would flush its NAT rules")
 	}
 	return r
 }

@@ -17,6 +17,9 @@ export default defineConfig<object, Options>({
 		baseURL: process.env.BERTH_URL ?? 'http://localhost:8080',
 		browserName: 'chromium',
 		headless: true,
+		// What stands still says where, long before its walk's time is over.
+		actionTimeout: 60_000,
+		navigationTimeout: 60_000,
 		screenshot: 'only-on-failure',
 		contextOptions: { reducedMotion: 'reduce' }
 	},

@@ -189,7 +189,7 @@ var variables = []variable{
 	},
 	{
 		name: "MAX_CONNECTIONS", help: "how many connections clients may hold at one time; one address a fourth of them",
-		takes: "a number from 16 to 1000000", fallback: always("10000"),
+		takes: "a number from 16 to 1000000", fallback: always("8192"),
 		set: func(s *Settings, v, _ string) (err error) {
 			s.MaxConnections, err = parseCount(v, 16, 1_000_000)
 			return err
