@@ -43,13 +43,13 @@ type imageTags struct {
 
 // Run lists tags.
 func (cmd *imageTags) Run(ctx context.Context, c *client, o *output) error {
-	var list page[registry.Tag]
-	if err := c.get(ctx, "/api/images/tags?"+url.Values{"repository": {cmd.Repository}}.Encode(), &list); err != nil {
+	list, err := all[registry.Tag](ctx, c, "/api/images/tags?"+url.Values{"repository": {cmd.Repository}}.Encode(), 0)
+	if err != nil {
 		return err
 	}
-	return o.result(list.Items, func() {
-		rows := make([][]string, len(list.Items))
-		for i, t := range list.Items {
+	return o.result(list, func() {
+		rows := make([][]string, len(list))
+		for i, t := range list {
 			rows[i] = []string{t.Name, short(t.Digest), bytesText(t.Size), ago(t.UpdatedAt, time.Now())}
 		}
 		o.table([]string{"tag", "digest", "size", "pushed"}, rows)

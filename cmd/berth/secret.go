@@ -37,9 +37,7 @@ func (cmd *secretList) Run(ctx context.Context, c *client, o *output) error {
 
 // secrets lists those of a context, or all when it is "".
 func secrets(ctx context.Context, c *client, slotContext string) ([]vault.Slot, error) {
-	var list page[vault.Slot]
-	err := c.get(ctx, "/api/secrets?"+url.Values{"context": {slotContext}}.Encode(), &list)
-	return list.Items, err
+	return all[vault.Slot](ctx, c, "/api/secrets?"+url.Values{"context": {slotContext}}.Encode(), 0)
 }
 
 type secretName struct {

@@ -11,8 +11,11 @@ test('a job is added in the settings, run by a click, and says what it wrote', a
 		await page.getByRole('button', { name: 'Add job' }).click();
 		const job = page.getByTestId('jobs').getByRole('listitem').first();
 		await job.getByLabel('Name').fill('tidy');
+		await job.getByLabel('Schedule').fill('30 3 * *');
+		await expect(job.getByTestId('next-runs')).toContainText('it is no schedule');
 		await job.getByLabel('Schedule').fill('30 3 * * *');
 		await job.getByLabel('Time zone').fill('Europe/Berlin');
+		await expect(job.getByTestId('next-runs')).toContainText(/Runs next: .*03:30.*\(Europe\/Berlin\)/);
 		await job.getByLabel('Command').fill('tidy');
 		await sound(page);
 		await picture(page, info, 'jobs-settings');

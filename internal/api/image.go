@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"fmt"
+	"math"
 
 	"berth/internal/registry"
 	"berth/internal/secret"
@@ -24,12 +26,20 @@ func (a *API) removeImage(ctx context.Context, in *RepositoryQuery) (*struct{}, 
 	return nil, a.registry.RemoveRepository(ctx, callerOf(ctx).actor(), in.Repository)
 }
 
-func (a *API) listImageTags(ctx context.Context, in *RepositoryQuery) (*listOutput[registry.Tag], error) {
+type listImageTagsInput struct {
+	RepositoryQuery
+	Page
+}
+
+// listImageTags gives the tag that was put last first.
+func (a *API) listImageTags(ctx context.Context, in *listImageTagsInput) (*listOutput[registry.Tag], error) {
 	found, err := a.registry.Tags(ctx, in.Repository)
 	if err != nil {
 		return nil, err
 	}
-	return list(found, ""), nil
+	return part(found, in.Page, func(t registry.Tag) string {
+		return fmt.Sprintf("%016x %s", math.MaxInt64-t.UpdatedAt.UnixMilli(), t.Name)
+	}), nil
 }
 
 type removeImageTagInput struct {

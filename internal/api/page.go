@@ -1,6 +1,9 @@
 package api
 
 import (
+	"cmp"
+	"slices"
+	"sort"
 	"strconv"
 
 	"berth/internal/fault"
@@ -22,6 +25,19 @@ func (p Page) id() (int64, error) {
 		return 0, fault.Invalid("the cursor is not one that a list gave")
 	}
 	return id, nil
+}
+
+// part gives the part of items that p chooses, of those that are read as a whole.
+// They are ordered by their key, which is the cursor: whatever comes and goes
+// between two parts, none is given twice and none that stays is left out.
+func part[T any](items []T, p Page, key func(T) string) *listOutput[T] {
+	slices.SortFunc(items, func(a, b T) int { return cmp.Compare(key(a), key(b)) })
+	from := sort.Search(len(items), func(i int) bool { return key(items[i]) > p.Cursor })
+	items = items[from:]
+	if len(items) <= p.Limit {
+		return list(items, "")
+	}
+	return list(items[:p.Limit], key(items[p.Limit-1]))
 }
 
 // List is a part of a list.

@@ -31,6 +31,7 @@ func notOfBerth(slotContext string) error {
 
 type listSecretsInput struct {
 	Context string `query:"context" maxLength:"128" doc:"Only those of this context"`
+	Page
 }
 
 func (a *API) listSecrets(ctx context.Context, in *listSecretsInput) (*listOutput[vault.Slot], error) {
@@ -39,7 +40,7 @@ func (a *API) listSecrets(ctx context.Context, in *listSecretsInput) (*listOutpu
 		return nil, err
 	}
 	found = slices.DeleteFunc(found, func(s vault.Slot) bool { return notOfBerth(s.Context) != nil })
-	return list(found, ""), nil
+	return part(found, in.Page, func(s vault.Slot) string { return s.Context + " " + s.Name }), nil
 }
 
 // SlotPath names a slot in a path.

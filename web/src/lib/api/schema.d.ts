@@ -6005,6 +6005,9 @@ export interface operations {
         parameters: {
             query: {
                 repository: string;
+                /** @description What next of the part before said */
+                cursor?: string;
+                limit?: number;
             };
             header?: never;
             path?: never;
@@ -8520,6 +8523,9 @@ export interface operations {
             query?: {
                 /** @description Only those of this context */
                 context?: string;
+                /** @description What next of the part before said */
+                cursor?: string;
+                limit?: number;
             };
             header?: never;
             path?: never;

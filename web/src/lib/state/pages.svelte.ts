@@ -8,6 +8,18 @@ interface Part<T> {
 	next?: string;
 }
 
+/** Every item of a list, part after part: for what is few, and chosen from. */
+export async function every<T>(load: (cursor: string) => Promise<Part<T>>): Promise<T[]> {
+	const all: T[] = [];
+	let cursor = '';
+	do {
+		const part = await load(cursor);
+		all.push(...part.items);
+		cursor = part.next ?? '';
+	} while (cursor);
+	return all;
+}
+
 export interface Pages<T> {
 	query: Query<T[]>;
 	readonly more: boolean;
