@@ -20,7 +20,8 @@ type visits struct {
 	bad      int // answers of 500 and above
 	firstBad time.Time
 	lastBad  time.Time
-	lost     []string // requests without an answer
+	slow     map[string][]time.Time // when answers came that took half a second, by version
+	lost     []string               // requests without an answer
 	requests atomic.Int64
 	byClient map[int]map[string]int // versions that answered, by client
 	stop     func()
@@ -30,7 +31,7 @@ type visits struct {
 // a hundred times a second in all.
 func (b *berth) visit(project string, clients int) *visits {
 	b.t.Helper()
-	v := &visits{byClient: map[int]map[string]int{}}
+	v := &visits{byClient: map[int]map[string]int{}, slow: map[string][]time.Time{}}
 	done := make(chan struct{})
 	var group sync.WaitGroup
 	for n := range clients {
@@ -61,7 +62,9 @@ func (b *berth) visit(project string, clients int) *visits {
 }
 
 func (v *visits) note(client int, transport *http.Transport, request *http.Request) {
+	asked := time.Now()
 	response, err := transport.RoundTrip(request)
+	answered := time.Now()
 	v.requests.Add(1)
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -76,6 +79,9 @@ func (v *visits) note(client int, transport *http.Transport, request *http.Reque
 		if v.firstBad.IsZero() {
 			v.firstBad = v.lastBad
 		}
+	}
+	if version := response.Header.Get("X-App-Version"); answered.Sub(asked) >= 500*time.Millisecond {
+		v.slow[version] = append(v.slow[version], answered)
 	}
 	if v.byClient[client] == nil {
 		v.byClient[client] = map[string]int{}
@@ -133,6 +139,46 @@ func TestGuard_TakesAReleaseBackThatBreaksLate(t *testing.T) {
 			return nil
 		})
 	})
+}
+
+// A release whose answers take much longer after 5 seconds is gone within 5
+// seconds of that.
+func TestGuard_TakesAReleaseBackThatGetsSlow(t *testing.T) {
+	e := anyEngine(t)
+	b := start(t, e)
+	project := projectPrefix(t)
+	b.stage(project, func(s *deploy.StageSpec) {
+		s.Guard = deploy.Guard{Window: deploy.Duration(2 * time.Minute), LatencyFactor: 3}
+	})
+	b.push(project, "quick", image(t, "1"))
+	b.push(project, "slow", image(t, "2", "APP_SLOW_AFTER=5s"))
+	b.live(project, "quick")
+	v := b.visit(project, 40)
+	b.eventually("the release before has answered enough", func() error {
+		if v.requests.Load() < 100 {
+			return fmt.Errorf("%d answers", v.requests.Load())
+		}
+		return nil
+	})
+	d := b.live(project, "slow")
+	b.eventually("the release is taken back", func() error {
+		if d = b.newest(project, "slow"); d.State != deploy.Reverted {
+			return fmt.Errorf("it is %s", d.State)
+		}
+		return nil
+	})
+	b.eventually("the release before answers", func() error { return b.answers(project, "1") })
+	v.stop()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	slow := v.slow["2"]
+	require.NotEmpty(t, slow)
+	took := slow[len(slow)-1].Sub(slow[0])
+	t.Logf("%d requests, slow answers came for %d ms: %s", v.requests.Load(), took.Milliseconds(), d.Error)
+	require.Empty(t, v.lost)
+	require.Less(t, took, 5*time.Second)
+	require.Contains(t, d.Error, "95th percentile")
+	require.Equal(t, deploy.GuardStep, d.FailedStep)
 }
 
 // Clients of a canary keep their release to the end, and a bad one costs only

@@ -53,6 +53,8 @@ func run() int {
 	began := time.Now()
 	failsAfter, err := time.ParseDuration(os.Getenv("APP_FAIL_AFTER"))
 	fails := func() bool { return err == nil && time.Since(began) > failsAfter }
+	slowAfter, notSlow := time.ParseDuration(os.Getenv("APP_SLOW_AFTER"))
+	slows := func() bool { return notSlow == nil && time.Since(began) > slowAfter }
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { answer(w, "") })
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { health(w, held) })
@@ -67,7 +69,7 @@ func run() int {
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	server := &http.Server{Addr: ":8080", Handler: failing(mux, fails), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Addr: ":8080", Handler: slowing(failing(mux, fails), slows), ReadHeaderTimeout: 10 * time.Second}
 	if idle, err := time.ParseDuration(os.Getenv("APP_IDLE_TIMEOUT")); err == nil {
 		server.IdleTimeout = idle
 	}
@@ -98,12 +100,26 @@ func failing(mux http.Handler, now func() bool) http.Handler {
 	})
 }
 
+// slowing takes half a second more for everything but the health check, once it
+// is time to.
+func slowing(next http.Handler, now func() bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/health" && now() {
+			time.Sleep(500 * time.Millisecond)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // command is what the app does when it is told to do one thing.
 func command(name string) int {
 	fmt.Println("version", version, "runs", name, "with", os.Getenv("APP_MODE"))
-	if name == "fail" {
+	switch name {
+	case "fail":
 		fmt.Fprintln(os.Stderr, "fatal: told to fail")
 		return 3
+	case "wait":
+		time.Sleep(time.Hour) // until somebody ends it
 	}
 	return 0
 }

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+)
+
+// TestExamplesForCI_AreWhatTheirReadersTake reads each pipeline as YAML, each of
+// its scripts by a shell, and each call of berth in it by berth.
+func TestExamplesForCI_AreWhatTheirReadersTake(t *testing.T) {
+	pipelines, err := filepath.Glob("../../examples/ci/*.yml")
+	require.NoError(t, err)
+	require.Len(t, pipelines, 3)
+	deployed := 0
+	for _, path := range pipelines {
+		raw, err := os.ReadFile(path)
+		require.NoError(t, err)
+		var pipeline map[string]any
+		require.NoError(t, yaml.Unmarshal(raw, &pipeline), path)
+		scripts := scriptsIn(pipeline)
+		require.NotEmpty(t, scripts, path)
+		for _, script := range scripts {
+			shell := exec.CommandContext(t.Context(), "sh", "-n")
+			shell.Stdin = strings.NewReader(script)
+			said, err := shell.CombinedOutput()
+			require.NoError(t, err, "%s: %s\n%s", path, said, script)
+			for line := range strings.Lines(script) {
+				_, call, found := strings.Cut(strings.TrimSpace(line), "./berth ")
+				if !found {
+					continue
+				}
+				// It is understood, and fails for want of a server.
+				s := runCommand(t.Context(), "", []string{"BERTH_URL=http://127.0.0.1:1", "BERTH_TOKEN=berth_x"}, strings.Fields(call)...)
+				require.Equal(t, exitNotNow, s.code, "%s: berth %s\n%s", path, call, s.err)
+				deployed++
+			}
+			deployed += strings.Count(script, "deploy.sh shop prod")
+		}
+	}
+	require.Equal(t, len(pipelines), deployed, "each deploys")
+}
+
+// scriptsIn gives what a pipeline has run: what stands under run, script and
+// before_script.
+func scriptsIn(v any) (scripts []string) {
+	switch v := v.(type) {
+	case map[string]any:
+		for key, value := range v {
+			switch key {
+			case "run", "script", "before_script":
+				scripts = append(scripts, lines(value)...)
+			default:
+				scripts = append(scripts, scriptsIn(value)...)
+			}
+		}
+	case []any:
+		for _, item := range v {
+			scripts = append(scripts, scriptsIn(item)...)
+		}
+	}
+	return scripts
+}
+
+func lines(v any) []string {
+	if text, ok := v.(string); ok {
+		return []string{text}
+	}
+	var list []string
+	if items, ok := v.([]any); ok {
+		for _, item := range items {
+			list = append(list, lines(item)...)
+		}
+	}
+	return list
+}
