@@ -84,6 +84,23 @@ test('two people change one stage, and the second chooses knowingly', async ({ d
 	await stage.remove();
 });
 
+test('what is typed in a dialog stays when the stage moves on', async ({ dashboard: page }, info) => {
+	const project = unique(info, 'typed');
+	const stage = await makeStage(page, project);
+	await page.goto(stage.path);
+	await page.getByRole('button', { name: 'Deploy', exact: true }).click();
+	const tag = page.getByLabel('Tag or digest');
+	await expect(tag, 'a tag is proposed').not.toHaveValue('');
+	await tag.fill('1');
+	const paused = await page.request.post(`/api${stage.path}/pause`, { data: { reason: 'somebody else' } });
+	expect(paused.ok(), await paused.text()).toBe(true);
+	await expect(page.getByTestId('paused'), 'the page below follows').toBeVisible();
+	await expect(tag).toHaveValue('1');
+	await expect(page.getByRole('button', { name: 'Deploy 1' })).toBeVisible();
+	await page.keyboard.press('Escape');
+	await stage.remove();
+});
+
 test('a secret that somebody else set is not replaced unseen', async ({ dashboard: page }, info) => {
 	const context = unique(info, 'shelf');
 	const set = async (value: string) => expect((await page.request.put(`/api/secrets/${context}/key`, { data: { value } })).status()).toBe(200);

@@ -10,23 +10,29 @@ export class Query<T> {
 	loading = $state(true);
 
 	#load: () => Promise<T>;
-	#ticket = 0;
+	#asked = 0; // how often
+	#shown = 0; // which of them data and error are of
 	#timer: ReturnType<typeof setTimeout> | undefined;
 
 	constructor(load: () => Promise<T>) {
 		this.#load = load;
 	}
 
-	/** Asks again; an older answer never overwrites a newer one. */
+	/**
+	 * Asks again, and waits until what is shown is no older than this call. An
+	 * older answer never overwrites a newer one.
+	 */
 	async refresh(): Promise<void> {
-		const ticket = ++this.#ticket;
+		const mine = ++this.#asked;
 		try {
 			const data = await this.#load();
-			if (ticket !== this.#ticket) return;
+			if (mine < this.#shown) return;
+			this.#shown = mine;
 			this.data = data;
 			this.error = undefined;
 		} catch (e) {
-			if (ticket !== this.#ticket) return;
+			if (mine < this.#shown) return;
+			this.#shown = mine;
 			this.error = e instanceof ApiError ? e : new ApiError(0, { detail: messageOf(e) });
 			// What was there stays readable when only the network is away.
 			if (this.error.notFound || this.error.notAllowed) this.data = undefined;
@@ -49,7 +55,7 @@ export class Query<T> {
 	}
 
 	stop() {
-		this.#ticket++;
+		this.#shown = ++this.#asked; // what is under way is for nobody
 		clearTimeout(this.#timer);
 		this.#timer = undefined;
 	}
