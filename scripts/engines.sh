@@ -4,12 +4,17 @@
 #   engines.sh start [docker|podman|rootless|all] STATE_DIR   start what is not running, print the env lines
 #   engines.sh env   [docker|podman|rootless|all] STATE_DIR   print the env lines of those that answer
 #   engines.sh stop  [docker|podman|rootless|all] STATE_DIR   stop what start has started, with its containers
+#   engines.sh restart [docker|podman|rootless] STATE_DIR     end its process and start it again: Docker's containers end
+#                                                             with it, Podman's do not
 #   engines.sh run-engine STATE_DIR                           find an engine for `berth serve`, else start Podman's
 #                                                             API service; print the socket
 #
+# With --own before the command, Docker is one of STATE_DIR alone, even where
+# the machine's own runs, and is in its way nowhere: for tests that restart it.
+#
 # The engines for tests keep images, containers, networks and configuration
 # under STATE_DIR: nothing of the machine's own Docker or Podman is touched. A
-# Docker that runs already is used as it is. Docker, and Podman as root, need
+# Docker that runs already is used as it is, without --own. Docker, and Podman as root, need
 # root (or sudo); rootless Podman runs as the caller or, called by root, as
 # the user "berth-rootless" that start makes.
 #
@@ -21,8 +26,10 @@ rootless_user=berth-rootless
 # Not under /var/lib: Podman 4 hides that, for want of /var/lib/cni, from
 # whatever sets up the networks of an ordinary user.
 rootless_home=/home/$rootless_user
+own=
 
 main() {
+  if [ "${1:-}" = --own ]; then own=$1; shift; fi
   local command=${1:-} which=all
   case ${2:-} in
     docker | podman | rootless | all) which=$2; shift ;;
@@ -35,8 +42,9 @@ main() {
     start) for e in $engines; do "start_$e"; done; for e in $engines; do print_env "$e"; done ;;
     env) for e in $engines; do print_env "$e"; done ;;
     stop) for e in $engines; do stop_engine "$e"; done ;;
+    restart) for e in $engines; do restart_engine "$e"; print_env "$e"; done ;;
     run-engine) run_engine ;;
-    *) die "unknown command \"$command\"; it takes start, env, stop or run-engine" ;;
+    *) die "unknown command \"$command\"; it takes start, env, stop, restart or run-engine" ;;
   esac
 }
 
@@ -48,11 +56,56 @@ start_docker() {
   with_root start docker && return
   say "starting dockerd"
   mkdir -p "$state/docker"
+  if [ -n "$own" ]; then
+    start_own_docker
+    return
+  fi
   # The socket paths that dockerd and containerd make under --exec-root must
   # stay under the 108 characters of a Unix address.
-  daemon docker dockerd --host "unix://$state/docker.sock" --data-root "$state/docker/data" \
-    --exec-root "$(short docker)" --pidfile "$state/docker/dockerd.pid" --group root
+  daemon docker dockerd $(docker_dirs)
   await docker
+}
+
+docker_dirs() {
+  echo "--host unix://$state/docker.sock --data-root $state/docker/data --exec-root $(short docker)
+    --pidfile $state/docker/dockerd.pid --group root"
+}
+
+# start_own_docker starts a dockerd beside any other one of this machine. All
+# of them share the kernel's rules for packets, and one that starts empties the
+# others' chains: so this one makes none, and its port forwarder alone serves
+# the ports that it publishes. Its bridge and addresses are its own, it reads
+# no daemon.json, and containerd's folder is hidden from it, for otherwise it
+# takes the machine's containerd for its own.
+start_own_docker() {
+  need ip docker
+  local bridge=berthd$(($(mark "$state") % 100000)) hide
+  ip link show "$bridge" >/dev/null 2>&1 || {
+    ip link add "$bridge" type bridge
+    ip address add "$(own_subnet 0 1)/24" dev "$bridge"
+    ip link set "$bridge" up
+  }
+  echo '{}' >"$state/docker/daemon.json"
+  hide='if [ -d /run/containerd ]; then mount -t tmpfs tmpfs /run/containerd; fi; exec dockerd "$@"'
+  daemon docker unshare --mount --propagation slave bash -ec "$hide" own-docker $(docker_dirs) \
+    --config-file "$state/docker/daemon.json" --bridge "$bridge" --default-address-pool "base=$(own_subnet 8 0)/21,size=24" \
+    --iptables=false --ip6tables=false --ip-masq=false --ip-forward=false
+  await docker
+}
+
+# own_subnet gives an address among the 16 networks of 256 addresses that are
+# for this state folder's own Docker: in the network that is its first argument.
+own_subnet() {
+  local mark; mark=$(mark "$state")
+  echo "10.$((224 + mark % 32)).$((mark / 32 % 16 * 16 + $1)).$2"
+}
+
+# own_bridges_away removes what dockerd leaves of its bridges when it ends.
+own_bridges_away() {
+  local bridge
+  for bridge in $(ip -oneline -4 address show to "$(own_subnet 0 0)/20" | awk '{print $2}'); do
+    ip link delete "$bridge"
+  done
 }
 
 start_podman() {
@@ -103,10 +156,9 @@ serve_rootless() {
 }
 
 stop_engine() {
-  local e=$1 pid dir
-  dir=$state; [ "$e" = rootless ] && dir=$(rootless_dir)
-  pid=$(started "$dir/$e.pid") || { rm -f "$dir/$e.pid"; return 0; }
-  [ "$e" = rootless ] || [ -O "$dir/$e.pid" ] || { with_root stop "$e" && return; }
+  local e=$1 dir; dir=$(engine_dir "$e")
+  [ -n "$(processes "$e")" ] || { rm -f "$dir/$e.pid"; return 0; }
+  mine "$e" || { with_root stop "$e" && return; }
   say "stopping $e"
   # Podman's containers live on without its service: they go first.
   case $e in
@@ -115,10 +167,49 @@ stop_engine() {
     rootless) (cd / && as_rootless env XDG_RUNTIME_DIR="$(short rootless)" CONTAINERS_CONF="$dir/containers.conf" \
       podman $(podman_dirs "$dir" "$(short rootless)") rm --all --force --time 0 >/dev/null) || true ;;
   esac
-  kill "$pid"
-  await_end "$pid" || die "$e (process $pid) does not stop"
-  rm -f "$dir/$e.pid"
+  end_engine "$e"
+  [ "$e" != rootless ] || end_pause
+  [ -n "$own" ] || return 0
+  [ "$e" != docker ] || own_bridges_away
+  rm -rf --one-file-system "$(short "$e")"
 }
+
+restart_engine() {
+  mine "$1" || { with_root restart "$1" && return; }
+  end_engine "$1"
+  "start_$1"
+}
+
+# end_engine ends an engine's processes.
+end_engine() {
+  local pid pids; pids=$(processes "$1")
+  kill $pids 2>/dev/null || true # one may take another with it
+  for pid in $pids; do
+    await_end "$pid" || die "$1 (process $pid) does not stop"
+  done
+  rm -f "$(engine_dir "$1")/$1.pid"
+}
+
+# processes prints the ids of an engine's processes: Podman's may be two, as
+# the first one forks another to serve in a user namespace.
+processes() {
+  local dir; dir=$(engine_dir "$1")
+  case $1 in
+    docker) started "$dir/docker.pid" || true ;;
+    *) grep -lsaP "system\x00service\x00--time=0\x00unix://\Q$dir\E/podman.sock\x00" /proc/[0-9]*/cmdline | cut -d/ -f3 || true ;;
+  esac
+}
+
+# end_pause ends the process that holds rootless Podman's user namespace.
+end_pause() {
+  local pid; pid=$(cat "$(short rootless)/tmp/pause.pid" 2>/dev/null) || return 0
+  if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = catatonit ]; then kill "$pid"; fi
+}
+
+# mine says whether the caller may end an engine's processes.
+mine() { [ "$1" = rootless ] || [ -O "$(engine_dir "$1")/$1.pid" ]; }
+
+engine_dir() { if [ "$1" = rootless ]; then rootless_dir; else echo "$state"; fi; }
 
 print_env() {
   local socket name
@@ -130,7 +221,7 @@ print_env() {
 test_socket() {
   case $1 in
     # Docker that runs already, where there is one.
-    docker) if answers /var/run/docker.sock; then echo /var/run/docker.sock; else echo "$state/docker.sock"; fi ;;
+    docker) if [ -z "$own" ] && answers /var/run/docker.sock; then echo /var/run/docker.sock; else echo "$state/docker.sock"; fi ;;
     podman) echo "$state/podman.sock" ;;
     rootless) echo "$(rootless_dir)/podman.sock" ;;
   esac
@@ -293,8 +384,7 @@ started() {
 }
 
 await() {
-  local dir=$state; [ "$1" = rootless ] && dir=$(rootless_dir)
-  await_socket "$dir/$1" "$(test_socket "$1")"
+  await_socket "$(engine_dir "$1")/$1" "$(test_socket "$1")"
   # Called through sudo, the engine is for the one who called.
   if [ "$1" != rootless ] && [ -n "${SUDO_UID:-}" ]; then chown "$SUDO_UID" "$(test_socket "$1")"; fi
 }
@@ -337,8 +427,8 @@ short() {
 # caller is root already.
 with_root() {
   [ "$(id -u)" = 0 ] && return 1
-  command -v sudo >/dev/null || die "$2 needs root and there is no sudo here: run \"$0 $1 $2 $state\" as root"
-  sudo "$0" "$1" "$2" "$state" >/dev/null || die "could not $1 $2 as root"
+  command -v sudo >/dev/null || die "$2 needs root and there is no sudo here: run \"$0 ${own:+$own }$1 $2 $state\" as root"
+  sudo "$0" $own "$1" "$2" "$state" >/dev/null || die "could not $1 $2 as root"
 }
 
 need() {
