@@ -2,6 +2,7 @@ package gateway
 
 import (
 	linked "container/list"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -11,32 +12,117 @@ import (
 	"time"
 )
 
-// clients bounds the connections of clients. A connection too many is answered
-// with 503 and closed, unless an unused one can go in its place; so that
-// nobody keeps others out by holding connections, a network has a share. The
-// server's ConnState tells which are unused.
+// clients bounds the connections of clients, and their requests under way: as
+// many as connections, since one of HTTP/2 brings hundreds. A connection too
+// many is answered with 503 and closed, unless an unused one can go in its
+// place, and a request too many with 503. So that nobody keeps others out, a
+// network has a share of both. The server's ConnState tells which connections
+// are unused.
 type clients struct {
-	most    int            // connections at one time; 0 for any number
+	most    int            // connections at one time, and requests; 0 for any number
 	share   int            // of one network's
 	proxies []netip.Prefix // that have no share: many people come by them
 
 	mu       sync.Mutex
 	open     map[*clientConn]struct{}
-	networks map[string]int
+	conns    crowd
+	requests crowd
 	unused   linked.List // of *clientConn, the longest unused first
 
-	overLimit, overShare, gaveWay atomic.Int64
+	gaveWay                   atomic.Int64
+	connsRefused, reqsRefused refusals
 }
 
-// networkShare is the part of all connections that one network may hold: a
-// fourth.
+// networkShare is the part of all that one network may hold: a fourth.
 const networkShare = 4
+
+// crowd counts what clients hold of one thing.
+type crowd struct {
+	all      int
+	networks map[netip.Prefix]int
+}
+
+func (k *crowd) add(network netip.Prefix) {
+	k.all++
+	k.networks[network]++
+}
+
+func (k *crowd) remove(network netip.Prefix) {
+	k.all--
+	if k.networks[network]--; k.networks[network] == 0 {
+		delete(k.networks, network)
+	}
+}
+
+var (
+	errLimit = errors.New("clients hold as many as there may be")
+	errShare = errors.New("the client's network holds its share")
+)
+
+// refusals counts how often there was no room, and why.
+type refusals struct{ limit, share atomic.Int64 }
+
+func (r *refusals) add(err error) {
+	if errors.Is(err, errShare) {
+		r.share.Add(1)
+	} else {
+		r.limit.Add(1)
+	}
+}
 
 func newClients(most int, proxies []netip.Prefix) *clients {
 	return &clients{
 		most: most, share: max(most/networkShare, 1), proxies: proxies,
-		open: map[*clientConn]struct{}{}, networks: map[string]int{},
+		open:  map[*clientConn]struct{}{},
+		conns: crowd{networks: map[netip.Prefix]int{}}, requests: crowd{networks: map[netip.Prefix]int{}},
 	}
+}
+
+// full says why one more of a network is too many; nil where it is not. c.mu
+// is held.
+func (c *clients) full(k *crowd, network netip.Prefix, address netip.Addr) error {
+	switch {
+	case c.most <= 0:
+		return nil
+	case k.networks[network] >= c.share && !trusts(c.proxies, address):
+		return errShare
+	case k.all >= c.most:
+		return errLimit
+	}
+	return nil
+}
+
+// enter counts a request in, by its client's address, until leave. It fails
+// with errLimit or errShare when there is no room for it.
+func (c *clients) enter(address string) (network netip.Prefix, err error) {
+	client, _ := netip.ParseAddr(address)
+	client = client.Unmap().WithZone("")
+	network = networkOf(client)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.full(&c.requests, network, client); err != nil {
+		c.reqsRefused.add(err)
+		return network, err
+	}
+	c.requests.add(network)
+	return network, nil
+}
+
+func (c *clients) leave(network netip.Prefix) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.requests.remove(network)
+}
+
+// networkOf gives what one client may have addresses of: one of IPv4, a /64 of
+// IPv6.
+func networkOf(address netip.Addr) netip.Prefix {
+	bits := 64
+	if address.Is4() {
+		bits = 32
+	}
+	p, _ := address.Prefix(bits) // the zero Prefix of what is no address
+	return p
 }
 
 // clientConn is one connection of a client's. It stays a TCP connection to
@@ -45,7 +131,7 @@ type clientConn struct {
 	*net.TCPConn
 
 	of      *clients
-	network string
+	network netip.Prefix
 	unused  *linked.Element // guarded by of.mu; nil while it is in use
 }
 
@@ -76,20 +162,19 @@ func (l bounded) Accept() (net.Conn, error) {
 // take counts a connection in; it gives nil when there is no room for it.
 func (c *clients) take(conn *net.TCPConn) *clientConn {
 	address, _ := hopAddress(conn.RemoteAddr().String())
-	taken := &clientConn{TCPConn: conn, of: c, network: network(address.String())}
+	taken := &clientConn{TCPConn: conn, of: c, network: networkOf(address)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.most <= 0:
-	case c.networks[taken.network] >= c.share && !trusts(c.proxies, address):
-		c.overShare.Add(1)
-		return nil
-	case len(c.open) >= c.most && !c.giveWay():
-		c.overLimit.Add(1)
+	err := c.full(&c.conns, taken.network, address)
+	if errors.Is(err, errLimit) && c.giveWay() {
+		err = nil
+	}
+	if err != nil {
+		c.connsRefused.add(err)
 		return nil
 	}
 	c.open[taken] = struct{}{}
-	c.networks[taken.network]++
+	c.conns.add(taken.network)
 	return taken
 }
 
@@ -112,9 +197,7 @@ func (c *clients) forget(k *clientConn) {
 		return
 	}
 	delete(c.open, k)
-	if c.networks[k.network]--; c.networks[k.network] == 0 {
-		delete(c.networks, k.network)
-	}
+	c.conns.remove(k.network)
 	c.use(k)
 }
 
@@ -126,7 +209,9 @@ func (c *clients) use(k *clientConn) {
 	}
 }
 
-// state follows a connection's use; it is the server's ConnState.
+// state follows a connection's use; it is the server's ConnState. One that has
+// not brought the head of its first request yet is unused too: whoever opens
+// connections and says nothing keeps nobody out.
 func (c *clients) state(conn net.Conn, s http.ConnState) {
 	k, ok := conn.(*clientConn)
 	if !ok {
@@ -135,7 +220,7 @@ func (c *clients) state(conn net.Conn, s http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.use(k)
-	if _, there := c.open[k]; there && s == http.StateIdle {
+	if _, there := c.open[k]; there && (s == http.StateIdle || s == http.StateNew) {
 		k.unused = c.unused.PushBack(k)
 	}
 }

@@ -141,6 +141,22 @@ func TestClients_UnusedGiveWayAndBusyStay(t *testing.T) {
 	}
 }
 
+func TestClients_SilentGiveWayToWhoAsks(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MaxConnections = 4 })
+	r.route(routeTo("a.example", "1", addressOf(app(t, func(http.ResponseWriter, *http.Request) {}))))
+	silent := make([]*caller, 4)
+	for i := range silent {
+		silent[i] = r.dialFrom(t, "127.5.0."+string(rune('1'+i)))
+		r.unused(t, i+1)
+	}
+	_, err := io.WriteString(silent[0], "GET / HTTP/1.1\r\nHost: ") // that is not a head yet
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, r.dialFrom(t, "127.5.0.9").ask())
+	_, err = silent[0].in.ReadByte()
+	require.Error(t, err, "the first of them was closed for it")
+	require.Equal(t, http.StatusOK, silent[3].ask(), "the last was not")
+}
+
 func TestClients_ATunnelHoldsItsPlaceUntilItEnds(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxConnections = 4 })
 	r.route(routeTo("a.example", "1", addressOf(app(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -169,22 +185,44 @@ func TestClients_ATunnelHoldsItsPlaceUntilItEnds(t *testing.T) {
 }
 
 func TestRequests_OverWhatAnInstanceMayServeAreRefused(t *testing.T) {
-	hold, begun := make(chan struct{}), make(chan struct{}, 8)
-	h := func(http.ResponseWriter, *http.Request) {
-		begun <- struct{}{}
-		<-hold
-	}
+	h := &held{make(chan struct{}, 4), make(chan struct{})}
 	r := newRig(t, func(c *Config) { c.MaxRequests = 2 })
-	r.route(routeTo("a.example", "1", addressOf(app(t, h)), addressOf(app(t, h))))
+	r.route(routeTo("a.example", "1", addressOf(app(t, h.ServeHTTP)), addressOf(app(t, h.ServeHTTP))))
 	free := routeTo("b.example", "2", addressOf(app(t, func(http.ResponseWriter, *http.Request) {})))
 	free.Stage = "other"
 	r.route(free)
 	r.client.Timeout = 10 * time.Second
-	answers := make(chan int, 4)
-	held := request(t, "http://a.example/")
-	for range 4 {
+	ended := r.wait(h, 4, func(int, *http.Request) {}) // two on each instance
+	res, body := r.get("http://a.example/")
+	require.Equal(t, http.StatusServiceUnavailable, res.StatusCode)
+	require.Equal(t, "2", res.Header.Get("Retry-After"))
+	require.Contains(t, body, "as many requests as it may")
+	res, _ = r.get("http://b.example/")
+	require.Equal(t, http.StatusOK, res.StatusCode, "another stage is not concerned")
+	close(h.hold)
+	require.Equal(t, []int{200, 200, 200, 200}, ended())
+	res, _ = r.get("http://a.example/")
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	require.InDelta(t, 1.0, r.figure(t, "berth_gateway_requests_refused_total", "shop"), 0)
+}
+
+// held is an app whose requests wait until it is told, and say when they began.
+type held struct{ begun, hold chan struct{} }
+
+func (h *held) ServeHTTP(http.ResponseWriter, *http.Request) {
+	h.begun <- struct{}{}
+	<-h.hold
+}
+
+// wait begins n requests, each as edit makes it, and waits until all of them
+// are held. Once hold is closed, ended gives their statuses.
+func (r *rig) wait(h *held, n int, edit func(int, *http.Request)) (ended func() []int) {
+	answers := make(chan int, n)
+	for i := range n {
+		req, _ := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://a.example/", nil)
+		edit(i, req)
 		go func() {
-			res, err := r.client.Do(held.Clone(held.Context()))
+			res, err := r.client.Do(req)
 			if err != nil {
 				answers <- 0
 				return
@@ -193,29 +231,71 @@ func TestRequests_OverWhatAnInstanceMayServeAreRefused(t *testing.T) {
 			answers <- res.StatusCode
 		}()
 	}
-	for range 4 {
-		<-begun // two on each instance
+	for range n {
+		<-h.begun
 	}
-	res, body := r.get("http://a.example/")
-	require.Equal(t, http.StatusServiceUnavailable, res.StatusCode)
-	require.Equal(t, "2", res.Header.Get("Retry-After"))
-	require.Contains(t, body, "as many requests as it may")
-	res, _ = r.get("http://b.example/")
-	require.Equal(t, http.StatusOK, res.StatusCode, "another stage is not concerned")
-	close(hold)
-	for range 4 {
-		require.Equal(t, http.StatusOK, <-answers)
+	return func() (statuses []int) {
+		for range n {
+			statuses = append(statuses, <-answers)
+		}
+		return statuses
 	}
-	res, _ = r.get("http://a.example/")
-	require.Equal(t, http.StatusOK, res.StatusCode)
-	require.InDelta(t, 1.0, r.figure(t, "berth_gateway_requests_refused_total", "shop"), 0)
 }
 
-func request(t *testing.T, url string) *http.Request {
-	t.Helper()
-	req, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), http.MethodGet, url, nil)
+func TestRequests_OneNetworkGetsAFourthHoweverItSendsThem(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MaxConnections = 16 })
+	h := &held{make(chan struct{}, 4), make(chan struct{})}
+	r.route(routeTo("a.example", "1", addressOf(app(t, h.ServeHTTP))))
+	r.useHTTP2()
+	ended := r.wait(h, 4, func(int, *http.Request) {}) // on one connection
+	for _, url := range []string{"http://a.example/", "http://localhost/"} {
+		res, body := r.get(url)
+		require.Equal(t, http.StatusServiceUnavailable, res.StatusCode, url)
+		require.Equal(t, "5", res.Header.Get("Retry-After"))
+		require.Contains(t, body, "one network")
+	}
+	other := r.dialFrom(t, "127.6.0.1")
+	_, err := io.WriteString(other, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	require.NoError(t, err)
-	return req
+	res, err := http.ReadResponse(other.in, nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, res.StatusCode, "another network")
+	close(h.hold)
+	require.Equal(t, []int{200, 200, 200, 200}, ended())
+	res, _ = r.get("http://localhost/")
+	require.Equal(t, http.StatusOK, res.StatusCode, "once they are over")
+	require.InDelta(t, 2.0, r.figure(t, "berth_gateway_clients_refused_total", "share"), 0)
+}
+
+func TestRequests_AreNoMoreThanConnectionsMayBe(t *testing.T) {
+	r := newRig(t, func(c *Config) {
+		c.MaxConnections, c.TrustProxy = 16, []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+	})
+	h := &held{make(chan struct{}, 16), make(chan struct{})}
+	r.route(routeTo("a.example", "1", addressOf(app(t, h.ServeHTTP))))
+	r.useHTTP2()
+	from := func(address string) func(*http.Request) {
+		return func(q *http.Request) { q.Header.Set("X-Forwarded-For", address) }
+	}
+	// A proxy in front brings the requests of five clients.
+	ended := r.wait(h, 15, func(i int, q *http.Request) { from("192.0.2." + string(rune('1'+i/4)))(q) })
+	res, body := r.get("http://a.example/", from("192.0.2.1"))
+	require.Equal(t, http.StatusServiceUnavailable, res.StatusCode)
+	require.Contains(t, body, "one network", "one of them has its share")
+	last := r.wait(h, 1, func(_ int, q *http.Request) { from("192.0.2.5")(q) })
+	res, body = r.get("http://a.example/", from("192.0.2.6"))
+	require.Equal(t, http.StatusServiceUnavailable, res.StatusCode)
+	require.Contains(t, body, "This server answers as many", "there is no more room")
+	close(h.hold)
+	require.NotContains(t, append(ended(), last()...), 503)
+	require.InDelta(t, 1.0, r.figure(t, "berth_gateway_clients_refused_total", "limit"), 0)
+	require.InDelta(t, 1.0, r.figure(t, "berth_gateway_clients_refused_total", "share"), 0)
+	c := r.gateway.clients
+	require.Eventually(t, func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.requests.all == 0 && len(c.requests.networks) == 0
+	}, 10*time.Second, time.Millisecond)
 }
 
 // figure reads a figure of the gateway's by one of its labels.

@@ -13,14 +13,15 @@ type collector struct {
 	clients *clients
 
 	requests, duration, inFlight, bytes, entered, busy *prometheus.Desc
-	connections, turnedAway, gaveWay                   *prometheus.Desc
+	connections, turnedAway, gaveWay, crowded          *prometheus.Desc
 }
 
 // Collector gives, by project and stage: requests by class of status, the
 // histogram of their duration (of a stream: to its beginning), those in
 // flight, the bytes of bodies by direction, decisions on who may enter, and
-// requests refused for want of room; and of the clients' connections how many
-// there are, were turned away, and were closed for others.
+// requests refused for want of room on an instance; and of clients how many
+// connections there are, were turned away, and were closed for others, and how
+// many requests were refused for want of room for clients.
 func (g *Gateway) Collector() prometheus.Collector {
 	stage := []string{"project", "stage"}
 	return &collector{
@@ -33,13 +34,14 @@ func (g *Gateway) Collector() prometheus.Collector {
 		busy:        prometheus.NewDesc("berth_gateway_requests_refused_total", "Requests refused because an instance served as many as it may.", stage, nil),
 		connections: prometheus.NewDesc("berth_gateway_connections", "Connections of clients.", nil, nil),
 		turnedAway:  prometheus.NewDesc("berth_gateway_connections_refused_total", "Connections of clients turned away: over the limit, or over one network's share of it.", []string{"reason"}, nil),
+		crowded:     prometheus.NewDesc("berth_gateway_clients_refused_total", "Requests refused because clients had as many under way as they may: all together, or one network its share.", []string{"reason"}, nil),
 		gaveWay:     prometheus.NewDesc("berth_gateway_connections_reclaimed_total", "Unused connections of clients that were closed because others came.", nil, nil),
 	}
 }
 
 // Describe names the figures.
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.requests, c.duration, c.inFlight, c.bytes, c.entered, c.busy, c.connections, c.turnedAway, c.gaveWay} {
+	for _, d := range []*prometheus.Desc{c.requests, c.duration, c.inFlight, c.bytes, c.entered, c.busy, c.connections, c.turnedAway, c.crowded, c.gaveWay} {
 		to <- d
 	}
 }
@@ -47,8 +49,10 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 // Collect gives the figures.
 func (c *collector) Collect(to chan<- prometheus.Metric) {
 	to <- prometheus.MustNewConstMetric(c.connections, prometheus.GaugeValue, float64(c.clients.held()))
-	to <- prometheus.MustNewConstMetric(c.turnedAway, prometheus.CounterValue, float64(c.clients.overLimit.Load()), "limit")
-	to <- prometheus.MustNewConstMetric(c.turnedAway, prometheus.CounterValue, float64(c.clients.overShare.Load()), "share")
+	for desc, refused := range map[*prometheus.Desc]*refusals{c.turnedAway: &c.clients.connsRefused, c.crowded: &c.clients.reqsRefused} {
+		to <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(refused.limit.Load()), "limit")
+		to <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(refused.share.Load()), "share")
+	}
 	to <- prometheus.MustNewConstMetric(c.gaveWay, prometheus.CounterValue, float64(c.clients.gaveWay.Load()))
 	for _, m := range c.table.allMeters() {
 		now := m.read()

@@ -61,8 +61,9 @@ type Config struct {
 	// MaxBodyBytes bounds a request's body where its route does not; 1 GiB
 	// when zero.
 	MaxBodyBytes int64
-	// MaxConnections bounds the connections of clients at one time, of which one
-	// network, but for TrustProxy, gets a fourth; 0 is any number.
+	// MaxConnections bounds the connections of clients at one time, and their
+	// requests under way; one network, but for TrustProxy, gets a fourth of
+	// either. 0 is any number.
 	MaxConnections int
 	// MaxRequests bounds what one instance serves at one time, streams with it;
 	// 0 is any number.
@@ -165,14 +166,20 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.from, r.Host, origin = originOf(r, g.proxies)
 	host, ok := normalHost(r.Host)
 	x.host, x.id = host, requestID(r)
+	x.grpc = r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
+	x.body.whole.Store(r.ContentLength == 0 || r.Body == http.NoBody)
+	network, err := g.clients.enter(x.from.address)
+	if err != nil {
+		x.finish(r.Context(), err)
+		return
+	}
+	defer g.clients.leave(network)
 	if ok && origin == nil && g.isBase(host) {
 		x.serveBase(r.Context())
 		return
 	}
-	x.grpc = r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
 	x.upgrade = upgradeOf(r)
 	x.claim.cut, x.claim.reenter = x.cut, x.reenter
-	x.body.whole.Store(r.ContentLength == 0 || r.Body == http.NoBody)
 	switch {
 	case origin != nil:
 		x.finish(r.Context(), origin)

@@ -68,6 +68,10 @@ func (x *exchange) pageFor(err error) page {
 		return page{status: http.StatusServiceUnavailable, title: "Unavailable", detail: "The app is not running at the moment. Try again in a little while.", code: fault.NotNow, retry: 30}
 	case errors.Is(err, errBusy):
 		return page{status: http.StatusServiceUnavailable, title: "Busy", detail: "The app serves as many requests as it may at one time. Try again in a moment.", code: fault.NotNow, retry: 2}
+	case errors.Is(err, errLimit):
+		return page{status: http.StatusServiceUnavailable, title: "Busy", detail: "This server answers as many requests as it may at one time. Try again in a moment.", code: fault.NotNow, retry: 5}
+	case errors.Is(err, errShare):
+		return page{status: http.StatusServiceUnavailable, title: "Busy", detail: "As many requests as one network may have at one time come from yours. Try again in a moment.", code: fault.NotNow, retry: 5}
 	case errors.Is(err, errDrained), errors.Is(err, errOneMoment):
 		return page{status: http.StatusServiceUnavailable, title: "Interrupted", detail: "A new version of the app took over while this request was waiting. Try again.", code: fault.NotNow, retry: 1}
 	case errors.Is(err, errEnding):

@@ -188,7 +188,7 @@ var variables = []variable{
 		set: func(s *Settings, v, _ string) (err error) { s.MaxBodyBytes, err = ParseSize(v); return err },
 	},
 	{
-		name: "MAX_CONNECTIONS", help: "how many connections clients may hold at one time; one address a fourth of them",
+		name: "MAX_CONNECTIONS", help: "how many connections clients may hold at one time, and requests have under way; one address a fourth",
 		takes: "a number from 16 to 1000000", fallback: always("8192"),
 		set: func(s *Settings, v, _ string) (err error) {
 			s.MaxConnections, err = parseCount(v, 16, 1_000_000)
