@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -12,33 +13,67 @@ import (
 // TestCrash_WithTheEngineRestarted kills the server in the middle of a
 // deployment, restarts the engine too, and starts the server again; and then
 // restarts the engine under the running server. Docker ends every container
-// when it stops, Podman's run on without its service.
+// when it stops, Podman's run on without its service. The engine is this
+// test's own, and the one beside it notices nothing.
 func TestCrash_WithTheEngineRestarted(t *testing.T) {
 	onEachEngineInTurn(t, func(t *testing.T, e engine) {
-		own := ownEngine(t, e.name)
-		b := start(t, own.engine)
-		project := projectPrefix(t)
-		b.stage(project, nil)
-		b.push(project, "1", image(t, "1"))
-		b.push(project, "2", image(t, "2"))
-		b.live(project, "1")
+		beside := start(t, e)
+		neighbour := projectPrefix(t)
+		beside.stage(neighbour, nil)
+		beside.push(neighbour, "1", image(t, "1"))
+		beside.push(neighbour, "2", image(t, "2"))
+		beside.live(neighbour, "1")
+		rules := beside.rules(neighbour)
 
-		b.stop()
-		b.launch("BERTH_TEST_CRASH_AT=probe:before")
-		b.eventually("the release is back", func() error { return b.answers(project, "1") })
-		b.deploy(project, "2")
-		<-b.ended
-		own.restart()
-		b.launch()
-		done := b.wait(b.newest(project, "2").ID)
-		b.oneLive(project, "1", "2", done)
-		serves := liveVersion(done, "1", "2")
+		t.Run("own", func(t *testing.T) { restartEngine(t, ownEngine(t, e.name)) })
 
-		own.restart()
-		b.eventually("version "+serves+" answers again", func() error { return b.answers(project, serves) })
-		b.eventually("one container is left", func() error { return b.onlyContainer(project) })
-		require.NoError(t, b.answers(project, serves))
+		require.NoError(t, beside.answers(neighbour, "1"))
+		require.Equal(t, rules, beside.rules(neighbour))
+		beside.live(neighbour, "2")
 	})
+}
+
+// rules gives the kernel's rules for packets to the port of a project's only
+// instance; none where the engine makes none, or this user may not read them.
+func (b *berth) rules(project string) (rules []string) {
+	b.t.Helper()
+	c := b.containers(project)
+	require.Len(b.t, c, 1)
+	_, port, err := net.SplitHostPort(c[0].Address)
+	require.NoError(b.t, err)
+	out, _ := exec.Command("iptables-save").Output()
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, "--dport "+port+" ") {
+			rules = append(rules, line)
+		}
+	}
+	return rules
+}
+
+func restartEngine(t *testing.T, own *restartable) {
+	t.Helper()
+	b := start(t, own.engine)
+	project := projectPrefix(t)
+	b.stage(project, nil)
+	b.push(project, "1", image(t, "1"))
+	b.push(project, "2", image(t, "2"))
+	b.live(project, "1")
+
+	b.stop()
+	b.launch("BERTH_TEST_CRASH_AT=probe:before")
+	b.eventually("the release is back", func() error { return b.answers(project, "1") })
+	b.deploy(project, "2")
+	<-b.ended
+	own.restart()
+	b.launch()
+	done := b.wait(b.newest(project, "2").ID)
+	b.oneLive(project, "1", "2", done)
+	serves := liveVersion(done, "1", "2")
+
+	own.restart()
+	b.eventually("version "+serves+" answers again", func() error { return b.answers(project, serves) })
+	b.eventually("one container is left", func() error { return b.onlyContainer(project) })
+	require.NoError(t, b.answers(project, serves))
 }
 
 // restartable is an engine of this test alone.

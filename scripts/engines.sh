@@ -74,37 +74,41 @@ docker_dirs() {
 # start_own_docker starts a dockerd beside any other one of this machine. All
 # of them share the kernel's rules for packets, and one that starts empties the
 # others' chains: so this one makes none, and its port forwarder alone serves
-# the ports that it publishes. Its bridge and addresses are its own, it reads
-# no daemon.json, and containerd's folder is hidden from it, for otherwise it
-# takes the machine's containerd for its own.
+# the ports that it publishes. Its bridge is its own, it reads no daemon.json,
+# and containerd's folder is hidden from it, for otherwise it takes the
+# machine's containerd for its own. It takes no --default-address-pool, with
+# which a dockerd that starts again deletes docker0, whosever it is.
 start_own_docker() {
   need ip docker
-  local bridge=berthd$(($(mark "$state") % 100000)) hide
+  local bridge hide; bridge=$(own_bridge)
   ip link show "$bridge" >/dev/null 2>&1 || {
     ip link add "$bridge" type bridge
-    ip address add "$(own_subnet 0 1)/24" dev "$bridge"
+    ip address add "$(own_address)/24" dev "$bridge"
     ip link set "$bridge" up
   }
   echo '{}' >"$state/docker/daemon.json"
   hide='if [ -d /run/containerd ]; then mount -t tmpfs tmpfs /run/containerd; fi; exec dockerd "$@"'
   daemon docker unshare --mount --propagation slave bash -ec "$hide" own-docker $(docker_dirs) \
-    --config-file "$state/docker/daemon.json" --bridge "$bridge" --default-address-pool "base=$(own_subnet 8 0)/21,size=24" \
+    --config-file "$state/docker/daemon.json" --bridge "$bridge" \
     --iptables=false --ip6tables=false --ip-masq=false --ip-forward=false
   await docker
 }
 
-# own_subnet gives an address among the 16 networks of 256 addresses that are
-# for this state folder's own Docker: in the network that is its first argument.
-own_subnet() {
+own_bridge() { echo "berthd$(($(mark "$state") % 100000))"; }
+
+# own_address is one that no other network of these scripts has.
+own_address() {
   local mark; mark=$(mark "$state")
-  echo "10.$((224 + mark % 32)).$((mark / 32 % 16 * 16 + $1)).$2"
+  echo "10.$((224 + mark % 32)).$((mark / 32 % 256)).1"
 }
 
-# own_bridges_away removes what dockerd leaves of its bridges when it ends.
-own_bridges_away() {
-  local bridge
-  for bridge in $(ip -oneline -4 address show to "$(own_subnet 0 0)/20" | awk '{print $2}'); do
-    ip link delete "$bridge"
+# own_bridges prints the bridges that the state folder's own dockerd leaves
+# behind when it ends: its default one, and those of networks made since.
+own_bridges() {
+  local id
+  own_bridge
+  for id in $(curl --silent --max-time 5 --unix-socket "$state/docker.sock" http://engine/networks | grep -o '"Id":"[0-9a-f]*"' | cut -d'"' -f4); do
+    echo "br-${id:0:12}"
   done
 }
 
@@ -156,7 +160,7 @@ serve_rootless() {
 }
 
 stop_engine() {
-  local e=$1 dir; dir=$(engine_dir "$e")
+  local e=$1 dir bridge bridges=; dir=$(engine_dir "$e")
   [ -n "$(processes "$e")" ] || { rm -f "$dir/$e.pid"; return 0; }
   mine "$e" || { with_root stop "$e" && return; }
   say "stopping $e"
@@ -167,10 +171,11 @@ stop_engine() {
     rootless) (cd / && as_rootless env XDG_RUNTIME_DIR="$(short rootless)" CONTAINERS_CONF="$dir/containers.conf" \
       podman $(podman_dirs "$dir" "$(short rootless)") rm --all --force --time 0 >/dev/null) || true ;;
   esac
+  if [ "$own$e" = --owndocker ]; then bridges=$(own_bridges); fi
   end_engine "$e"
   [ "$e" != rootless ] || end_pause
   [ -n "$own" ] || return 0
-  [ "$e" != docker ] || own_bridges_away
+  for bridge in $bridges; do ip link delete "$bridge" 2>/dev/null || true; done
   rm -rf --one-file-system "$(short "$e")"
 }
 
