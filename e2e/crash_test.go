@@ -136,6 +136,43 @@ func TestCrash_AroundCanaryAndGuard(t *testing.T) {
 	})
 }
 
+// TestCrash_WhileACanaryIsTried kills the server while some clients have the
+// new release, and on the way back from a canary that breaks.
+func TestCrash_WhileACanaryIsTried(t *testing.T) {
+	b := start(t, anyEngine(t))
+	project := projectPrefix(t)
+	b.stage(project, func(s *deploy.StageSpec) {
+		s.StopTimeout = deploy.Duration(2 * time.Second)
+		s.Canary = deploy.CanaryRule{Share: 50, Duration: deploy.Duration(5 * time.Second)}
+	})
+	b.push(project, "0", image(t, "0"))
+	b.push(project, "1", image(t, "1"))
+	b.push(project, "bad", image(t, "bad", "APP_FAIL_AFTER=1ms"))
+	b.live(project, "0")
+	d := b.deploy(project, "1")
+	b.eventually("the canary is watched", func() error {
+		if d = b.newest(project, "1"); len(d.Watches) == 0 || d.Watches[0].State != deploy.Watching {
+			return fmt.Errorf("it is %s", d.State)
+		}
+		return nil
+	})
+	b.kill()
+	b.launch()
+	done := b.wait(d.ID)
+	require.Equal(t, deploy.Live, done.State, done.Error)
+	b.oneLive(project, "0", "1", done)
+
+	b.edit(project, func(s *deploy.StageSpec) { s.Canary.Duration = deploy.Duration(time.Minute) })
+	b.stop()
+	b.launch("BERTH_TEST_CRASH_AT=guard:withdrawn")
+	b.eventually("the old release is back", func() error { return b.answers(project, "1") })
+	b.visit(project, 10)
+	done = b.diesDeploying(project, "bad")
+	require.Equal(t, deploy.Failed, done.State)
+	require.Equal(t, deploy.CanaryStep, done.FailedStep)
+	b.oneLive(project, "1", "bad", done)
+}
+
 // TestReboot restarts nothing of Berth but stops every container
 // behind its back, as a machine that restarts does.
 func TestReboot_BringsEveryLiveReleaseBack(t *testing.T) {
