@@ -9,7 +9,7 @@ LINT := $(TOOLS)/golangci-lint
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 WEB_SOURCES := $(shell find web/src web/static -type f 2>/dev/null) web/package-lock.json web/svelte.config.js web/vite.config.ts web/tsconfig.json
 
-.PHONY: run test check format lint unit layers web-check bench fuzz soak build web clean help
+.PHONY: run test check format lint unit layers web-check bench fuzz perimeter soak build web clean help
 
 help: ## Show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ bench: build ## Trigger-to-live beside the engine's floor, and the gateway besid
 
 fuzz: web ## 15 seconds of new inputs for each fuzz test
 	@scripts/fuzz.sh
+
+perimeter: web ## Attack the built binary as other gateways were, and print what held
+	@scripts/perimeter.sh
 
 soak: build fuzz ## Fuzz, then 100 swaps under constant load on each engine
 	@scripts/soak.sh

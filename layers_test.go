@@ -16,7 +16,7 @@ import (
 // Adding a package means adding it here.
 var layers = []string{
 	"internal/fault internal/secret internal/needs internal/container/containertest/app",
-	"internal/sqlite internal/container internal/settings internal/probe internal/outgoing web",
+	"internal/sqlite internal/container internal/settings internal/probe internal/outgoing internal/selftest web",
 	"internal/event internal/container/docker internal/container/containertest internal/cookie",
 	"internal/identity",
 	"internal/registry internal/vault internal/factor internal/backup internal/notify",

@@ -40,6 +40,7 @@ type berth struct {
 	cmd    *exec.Cmd
 	ended  chan struct{}
 	output *tail
+	whole  io.Writer // is given all of the output, besides; may be nil
 }
 
 // start makes a data folder, starts a server on it, with more of its
@@ -47,10 +48,16 @@ type berth struct {
 // ends, server, containers and images of it are gone.
 func start(t *testing.T, e engine, extra ...string) *berth {
 	t.Helper()
+	return startHeard(t, e, nil, extra...)
+}
+
+// startHeard is start with all of the server's output written to whole.
+func startHeard(t *testing.T, e engine, whole io.Writer, extra ...string) *berth {
+	t.Helper()
 	// Not t.TempDir: a Unix socket's address may have 107 bytes at most.
 	dir, err := os.MkdirTemp("", "berth") //nolint:usetesting // see above
 	require.NoError(t, err)
-	b := &berth{t: t, engine: e, dir: dir, address: freeAddress(t), output: &tail{}}
+	b := &berth{t: t, engine: e, dir: dir, address: freeAddress(t), output: &tail{}, whole: whole}
 	b.local = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", b.socket())
 	}}}
@@ -104,7 +111,11 @@ func (b *berth) spawn(extra ...string) {
 		"BERTH_ADMIN_PASSWORD=" + adminPassword,
 		"BERTH_ACCESS_LOG=off",
 	}, extra...)
-	cmd.Stdout, cmd.Stderr = b.output, b.output
+	var output io.Writer = b.output
+	if b.whole != nil {
+		output = io.MultiWriter(b.output, b.whole)
+	}
+	cmd.Stdout, cmd.Stderr = output, output
 	require.NoError(b.t, cmd.Start())
 	ended := make(chan struct{})
 	b.cmd, b.ended = cmd, ended

@@ -70,6 +70,10 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	server := &http.Server{Addr: ":8080", Handler: slowing(failing(mux, fails), slows), ReadHeaderTimeout: 10 * time.Second}
+	listen := server.ListenAndServe
+	if os.Getenv("APP_REPORT") != "" {
+		listen = func() error { return reportOn(server) }
+	}
 	if idle, err := time.ParseDuration(os.Getenv("APP_IDLE_TIMEOUT")); err == nil {
 		server.IdleTimeout = idle
 	}
@@ -80,7 +84,7 @@ func run() int {
 		defer cancel()
 		_ = server.Shutdown(ending)
 	}()
-	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+	if err := listen(); !errors.Is(err, http.ErrServerClosed) {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

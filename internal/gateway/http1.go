@@ -108,7 +108,7 @@ func (x *exchange) writeRequest(out *bufio.Writer) {
 	}
 	_, _ = out.WriteString(" HTTP/1.1\r\n")
 	writeField(out, "Host", r.Host)
-	x.g.own.eachForwarded(r.Header, func(name string, values []string) {
+	x.eachForwarded(func(name string, values []string) {
 		for _, v := range values {
 			writeField(out, name, v)
 		}
@@ -137,6 +137,21 @@ func (x *exchange) writeRequest(out *bufio.Writer) {
 		writeField(out, "Upgrade", x.upgrade)
 	}
 	_, _ = out.WriteString("\r\n")
+}
+
+// eachForwarded calls f with each field that the app gets as the client sent
+// it. Where the policy counts methods, none of them makes another method of
+// the one that was decided on.
+func (x *exchange) eachForwarded(f func(name string, values []string)) {
+	if !x.route.gate.ByMethod() {
+		x.g.own.eachForwarded(x.r.Header, f)
+		return
+	}
+	x.g.own.eachForwarded(x.r.Header, func(name string, values []string) {
+		if !overrides(name) {
+			f(name, values)
+		}
+	})
 }
 
 // eachSet calls f with each field that the gateway sets itself.

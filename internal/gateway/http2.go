@@ -102,7 +102,7 @@ func (x *exchange) passHTTP2(ofClient context.Context, in *instance) error {
 func (x *exchange) outgoing(ctx context.Context, in *instance, progress func()) *http.Request {
 	r := x.r
 	h := make(http.Header, len(r.Header)+8)
-	x.g.own.eachForwarded(r.Header, func(name string, values []string) { h[name] = values })
+	x.eachForwarded(func(name string, values []string) { h[name] = values })
 	x.eachSet(func(name, value string) { h.Set(name, value) })
 	if hasToken(r.Header["Te"], "trailers") {
 		h.Set("Te", "trailers")

@@ -19,17 +19,32 @@ type own struct {
 	cookies cookie.Rule
 }
 
-// header says that a request header's name is Berth's to set: the identity
-// headers, where a request came from (X-Forwarded-*, Forwarded, X-Real-IP) and
-// its id. An app that reads headers as CGI variables can not tell
-// "X-Berth-User" from "x_berth.user", so names are compared the way such an app
-// reads them: without case, and with each character that is neither letter nor
-// digit the same.
+// header says that a client's request header never reaches an app under this
+// name: the identity headers, what proxies say of a request (X-Forwarded-*,
+// Forwarded, X-Real-IP, its id), what some apps take for another address than
+// the one that was decided on (X-Original-URL, X-Rewrite-URL), what begins an
+// app's own proxy settings under CGI (Proxy), and where a message ends. An app
+// that reads headers as CGI variables can not tell "X-Berth-User" from
+// "x_berth.user", so names are compared the way such an app reads them: without
+// case, and with each character that is neither letter nor digit the same.
 func (o *own) header(name string) bool {
 	switch name[0] | 0x20 {
 	case 'x':
-		if readsAs(name, "x-berth-", true) || readsAs(name, "x-forwarded-", true) ||
-			readsAs(name, "x-real-ip", false) || readsAs(name, "x-request-id", false) {
+		if readsAs(name, "x-berth-", true) || readsAs(name, "x-forwarded-", true) || readsAs(name, "x-forwarded", false) ||
+			readsAs(name, "x-real-ip", false) || readsAs(name, "x-request-id", false) ||
+			readsAs(name, "x-original-", true) || readsAs(name, "x-rewrite-url", false) {
+			return true
+		}
+	case 'c':
+		if readsAs(name, "content-length", false) {
+			return true
+		}
+	case 'p':
+		if readsAs(name, "proxy", false) {
+			return true
+		}
+	case 't':
+		if readsAs(name, "transfer-encoding", false) {
 			return true
 		}
 	case 'f':
@@ -44,6 +59,12 @@ func (o *own) header(name string) bool {
 		}
 	}
 	return o.prefix != "" && readsAs(name, o.prefix, true)
+}
+
+// overrides says that a header has an app take a request for one of another
+// method than it is.
+func overrides(name string) bool {
+	return (name[0]|0x20) == 'x' && (readsAs(name, "x-http-method", true) || readsAs(name, "x-method-override", false))
 }
 
 // remoteHeaders are what other gateways say who comes in. Apps believe them,

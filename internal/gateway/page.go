@@ -55,7 +55,7 @@ func (x *exchange) pageFor(err error) page {
 	case errors.Is(err, errBadOrigin):
 		return page{status: http.StatusBadRequest, title: "Bad request", detail: "The proxy in front of this server does not say clearly where the request comes from, so it was not passed on.", code: fault.BadInput}
 	case errors.Is(err, errBadMethod):
-		return page{status: http.StatusMethodNotAllowed, title: "Not a proxy", detail: "This server does not open connections to others.", code: fault.BadInput}
+		return page{status: http.StatusMethodNotAllowed, title: "Not a proxy", detail: "This server does not open connections to others.", code: fault.BadInput, header: http.Header{"Connection": {"close"}}} // what follows was meant for another
 	case errors.Is(err, errNotHere):
 		return page{status: http.StatusNotFound, title: "Not here", detail: "Addresses under " + ownPath + "/ are Berth's own, and there is nothing at this one.", code: fault.Missing}
 	case errors.Is(err, errNoRoute):

@@ -7,7 +7,8 @@ import (
 
 // A path is forwarded as it came. Apps read paths in different ways: some
 // take an encoded slash for a slash, some a backslash, some merge slashes,
-// some drop what follows a semicolon. So a path is taken only when each of
+// some drop what follows a semicolon, or an encoded "?" or "#", and some drop
+// spaces at a name's end. So a path is taken only when each of
 // these readings leads to the same route, and never when one of them has a
 // dot segment or a control character: what was decided on is then what the
 // app sees, however it reads. See [readings.route].
@@ -32,9 +33,11 @@ func read(u *url.URL) (readings, bool) {
 	plain := u.RawPath == ""
 	for i := range len(path) {
 		switch c := path[i]; {
-		case c < ' ' || c == 0x7f:
+		case c < ' ' || c == 0x7f, overlong(path[i:]):
 			return readings{}, false
-		case c == '\\' || c == ';':
+		case strings.HasPrefix(path[i:], "\xef\xbc"): // where the wide forms of punctuation are
+			plain = false
+		case c == '\\' || c == ';' || c == '#' || c == '?' || c == ' ':
 			plain = false
 		case c == '/' && i+1 < len(path) && (path[i+1] == '/' || path[i+1] == '.'):
 			plain = false
@@ -54,20 +57,38 @@ func read(u *url.URL) (readings, bool) {
 	return r, true
 }
 
-// merge reads path with backslashes as slashes, without path parameters and
-// without empty segments; it says false when there is a dot segment.
+// overlong says that a character is written longer than it has to be, which is
+// no UTF-8 (RFC 3629 section 3); some read it all the same, and a slash in it.
+func overlong(s string) bool {
+	if s[0] < 0xc0 {
+		return false
+	}
+	return s[0] <= 0xc1 || len(s) > 1 && (s[0] == 0xe0 && s[1]&0xe0 == 0x80 || s[0] == 0xf0 && s[1]&0xf0 == 0x80)
+}
+
+// slashed gives the plain forms of what some take for a slash or a dot.
+var slashed = strings.NewReplacer(`\`, "/", "\uff0f", "/", "\uff3c", "/", "\uff0e", ".")
+
+// merge reads path with backslashes and wide forms as slashes, without path parameters, empty
+// segments and spaces around names, up to where a query or a fragment would
+// begin; it says false when there is a dot segment anywhere.
 func merge(path string) (string, bool) {
 	var b strings.Builder
 	b.Grow(len(path))
-	for segment := range strings.SplitSeq(strings.ReplaceAll(path, `\`, "/"), "/") {
-		name, _, _ := strings.Cut(segment, ";")
-		if name == "." || name == ".." {
+	over := false
+	for segment := range strings.SplitSeq(slashed.Replace(path), "/") {
+		name := segment
+		if end := strings.IndexAny(segment, ";?#"); end >= 0 {
+			name = segment[:end]
+		}
+		if name = strings.Trim(name, " "); name == "." || name == ".." {
 			return "", false
 		}
-		if name != "" {
+		if name != "" && !over {
 			b.WriteByte('/')
 			b.WriteString(name)
 		}
+		over = over || strings.ContainsAny(segment, "?#")
 	}
 	if b.Len() == 0 {
 		return "/", true

@@ -12,7 +12,8 @@ import (
 
 // Gate is a policy that is ready to decide. It is never changed.
 type Gate struct {
-	rules []gateRule
+	rules    []gateRule
+	byMethod bool
 }
 
 type gateRule struct {
@@ -29,6 +30,7 @@ func NewGate(p Policy) (*Gate, error) {
 	}
 	g := &Gate{rules: make([]gateRule, len(p.Rules))}
 	for i, r := range p.Rules {
+		g.byMethod = g.byMethod || len(r.Methods) > 0
 		ready := gateRule{Rule: r, patterns: make([]*regexp.Regexp, len(r.Allow.Claims))}
 		for _, network := range r.Networks {
 			prefix, err := parseNetwork(network)
@@ -50,6 +52,9 @@ func NewGate(p Policy) (*Gate, error) {
 	}
 	return g, nil
 }
+
+// ByMethod says whether it counts for the decision which method a request has.
+func (g *Gate) ByMethod() bool { return g != nil && g.byMethod }
 
 // Visit is a request for an app, as far as it counts for who may enter.
 type Visit struct {

@@ -1,0 +1,208 @@
+package selftest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Try is one check under way.
+type Try struct {
+	Target
+	sent     int
+	problems []string
+	partly   []string
+}
+
+// problemsMost is how many problems of one check are told.
+const problemsMost = 10
+
+// Broken notes that something that was sent went through.
+func (t *Try) Broken(sent, got string) {
+	if len(t.problems) < problemsMost {
+		t.problems = append(t.problems, fmt.Sprintf("sent %q, got %q", shortened(sent, 300), shortened(got, 300)))
+	}
+}
+
+// Partly notes that some of a check could not be made.
+func (t *Try) Partly(why string) { t.partly = append(t.partly, why) }
+
+// Sent notes that a message went out by another way than Send.
+func (t *Try) Sent() { t.sent++ }
+
+// Note gives what the server answered to whoever watches.
+func (t *Try) Note(answer []byte) {
+	if t.Saw != nil {
+		t.Saw(answer)
+	}
+}
+
+func shortened(s string, most int) string {
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}
+
+// Answer is one answer of the server.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
+func (a *Answer) String() string {
+	return fmt.Sprintf("%d %s %s", a.Status, a.Header.Get("Location"), shortened(a.Body, 200))
+}
+
+// How long is waited for an answer, and how much of it is read.
+const (
+	dialTimeout   = 10 * time.Second
+	answerTimeout = 2 * time.Second // also what a request costs that waits for more of itself
+	answerMost    = 1 << 20
+	answersMost   = 8 // on one connection
+)
+
+// dial connects to the base host, wherever the request is for. alpn is what
+// TLS is to agree on.
+func (t *Try) dial(ctx context.Context, alpn string) (net.Conn, error) {
+	host, port := t.Base.Hostname(), t.Base.Port()
+	if port == "" {
+		port = map[string]string{"https": "443"}[t.Base.Scheme]
+		if port == "" {
+			port = "80"
+		}
+	}
+	dialer := net.Dialer{Timeout: dialTimeout}
+	if t.Base.Scheme != "https" {
+		return dialer.DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+	}
+	return (&tls.Dialer{NetDialer: &dialer, Config: &tls.Config{ServerName: host, NextProtos: []string{alpn}}}).
+		DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+}
+
+// Send writes a message to a connection of its own, to the byte, and reads
+// the answers until the connection ends or nothing comes any more. No answer
+// at all is none.
+func (t *Try) Send(ctx context.Context, message string) []Answer {
+	t.sent++
+	c, err := t.dial(ctx, "http/1.1")
+	if err != nil {
+		t.Broken(message, "no connection: "+err.Error())
+		return nil
+	}
+	defer func() { _ = c.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })()
+	_ = c.SetWriteDeadline(time.Now().Add(dialTimeout))
+	if _, err := io.WriteString(c, message); err != nil && !closedOnUs(err) {
+		t.Broken(message, err.Error())
+		return nil
+	}
+	var raw bytes.Buffer
+	in := bufio.NewReader(io.TeeReader(io.LimitReader(c, answerMost), &raw))
+	defer func() { t.Note(raw.Bytes()) }()
+	var answers []Answer
+	method, _, _ := strings.Cut(message, " ")
+	for len(answers) < answersMost {
+		_ = c.SetReadDeadline(time.Now().Add(answerTimeout))
+		res, err := http.ReadResponse(in, &http.Request{Method: method})
+		if err != nil {
+			break
+		}
+		body, _ := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		answers = append(answers, Answer{res.StatusCode, res.Header, string(body)})
+		method = http.MethodGet
+	}
+	return answers
+}
+
+// closedOnUs says that the server closed the connection, which is one way to refuse.
+func closedOnUs(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && !op.Timeout()
+}
+
+// request writes a request, with more lines in its head.
+func request(method, host, target string, lines ...string) string {
+	lines = append([]string{method + " " + target + " HTTP/1.1", "Host: " + host}, lines...)
+	if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "Accept: ") }) {
+		lines = append(lines, "Accept: application/json")
+	}
+	if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "Connection: ") }) {
+		lines = append(lines, "Connection: close")
+	}
+	return strings.Join(lines, "\r\n") + "\r\n\r\n"
+}
+
+// Ask sends one request and gives its answer; nil when there is none.
+func (t *Try) Ask(ctx context.Context, method, host, target string, lines ...string) *Answer {
+	answers := t.Send(ctx, request(method, host, target, lines...))
+	if len(answers) == 0 {
+		return nil
+	}
+	return &answers[0]
+}
+
+// base is the base host as a Host header has it; on gives an app's.
+func (t *Try) base() string { return t.Base.Host }
+
+func (t *Try) on(hostname string) string {
+	if port := t.Base.Port(); port != "" {
+		return hostname + ":" + port
+	}
+	return hostname
+}
+
+// refuses says that an answer lets nobody to an app: Berth refused, asks for
+// signing in, or there was no answer.
+func (t *Try) refuses(a *Answer) bool {
+	if a == nil {
+		return true
+	}
+	if a.Header.Get("X-App-Report") != "" || a.Header.Get("X-App-Version") != "" {
+		return false
+	}
+	switch a.Status {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusExpectationFailed,
+		http.StatusMisdirectedRequest, http.StatusRequestHeaderFieldsTooLarge, http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
+		return true
+	case http.StatusNotFound: // Berth's own: no such app
+		return strings.Contains(a.Body, "request_id")
+	case http.StatusFound, http.StatusSeeOther:
+		to, err := url.Parse(a.Header.Get("Location"))
+		return err == nil && to.Host == t.Base.Host && (to.Path == "/auth/enter" || to.Path == "/sign-in")
+	}
+	return false
+}
+
+// refused is refuses for each answer on a connection.
+func (t *Try) refused(message string, answers []Answer) {
+	for i := range answers {
+		if !t.refuses(&answers[i]) {
+			t.Broken(message, answers[i].String())
+		}
+	}
+}
+
+// reported gives what an app was sent; it says false when it was sent nothing.
+func (t *Try) reported(a *Answer) (string, bool) {
+	if a == nil || a.Header.Get("X-App-Report") == "" {
+		return "", false
+	}
+	return a.Body, true
+}
+
+// mark is a text that stands nowhere else.
+func mark() string { return "smuggled-" + strings.ToLower(rand.Text()[:12]) }
