@@ -192,11 +192,18 @@ func (b *berth) cleanUp() {
 	}
 }
 
-// containers lists the containers, running or not, of a project.
-func (b *berth) containers(project string) []container.Container {
+// runtime opens the engine, behind the server's back.
+func (b *berth) runtime() *docker.Engine {
 	b.t.Helper()
 	runtime, err := docker.Open(b.t.Context(), docker.Config{Socket: b.engine.socket})
 	require.NoError(b.t, err)
+	return runtime
+}
+
+// containers lists the containers, running or not, of a project.
+func (b *berth) containers(project string) []container.Container {
+	b.t.Helper()
+	runtime := b.runtime()
 	defer runtime.Close()
 	list, err := runtime.List(b.t.Context(), map[string]string{"berth.project": project})
 	require.NoError(b.t, err)
@@ -288,6 +295,19 @@ func (b *berth) wait(id string) (d deploy.Deployment) {
 			return err
 		}
 		if !d.State.Finished() {
+			return fmt.Errorf("it is %s", d.State)
+		}
+		return nil
+	})
+	return d
+}
+
+// reverted waits until the newest deployment, which must be of tag, is taken
+// back. It is live as long as it is watched.
+func (b *berth) reverted(project, tag string) (d deploy.Deployment) {
+	b.t.Helper()
+	b.eventually("the release is taken back", func() error {
+		if d = b.newest(project, tag); d.State != deploy.Reverted {
 			return fmt.Errorf("it is %s", d.State)
 		}
 		return nil

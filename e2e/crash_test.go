@@ -9,7 +9,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"berth/internal/container/docker"
 	"berth/internal/deploy"
 	"berth/internal/event"
 )
@@ -124,15 +123,8 @@ func TestCrash_AroundCanaryAndGuard(t *testing.T) {
 		b.launch("BERTH_TEST_CRASH_AT=" + bad[e.name])
 		b.eventually("the old release is back", func() error { return b.answers(project, old) })
 		b.visit(project, 10)
-		done := b.diesDeploying(project, "bad")
-		b.eventually("the release is taken back", func() error {
-			// It is live as long as it is watched.
-			if done = b.newest(project, "bad"); done.State != deploy.Reverted {
-				return fmt.Errorf("it is %s", done.State)
-			}
-			return nil
-		})
-		b.oneLive(project, old, "bad", done)
+		b.diesDeploying(project, "bad")
+		b.oneLive(project, old, "bad", b.reverted(project, "bad"))
 	})
 }
 
@@ -250,8 +242,7 @@ func (b *berth) onlyContainer(project string) error {
 // stopContainers stops a project's containers behind the server's back.
 func (b *berth) stopContainers(project string) {
 	b.t.Helper()
-	runtime, err := docker.Open(b.t.Context(), docker.Config{Socket: b.engine.socket})
-	require.NoError(b.t, err)
+	runtime := b.runtime()
 	defer runtime.Close()
 	for _, c := range b.containers(project) {
 		require.NoError(b.t, runtime.Stop(b.t.Context(), c.ID, time.Second))

@@ -61,6 +61,17 @@ func (b *berth) visit(project string, clients int) *visits {
 	return v
 }
 
+// answeredEnough waits until there is something to compare a new release with.
+func (b *berth) answeredEnough(v *visits) {
+	b.t.Helper()
+	b.eventually("the release before has answered enough", func() error {
+		if v.requests.Load() < 100 {
+			return fmt.Errorf("%d answers", v.requests.Load())
+		}
+		return nil
+	})
+}
+
 func (v *visits) note(client int, transport *http.Transport, request *http.Request) {
 	asked := time.Now()
 	response, err := transport.RoundTrip(request)
@@ -102,23 +113,9 @@ func TestGuard_TakesAReleaseBackThatBreaksLate(t *testing.T) {
 		b.push(project, "bad", image(t, "2", "APP_FAIL_AFTER=20s"))
 		b.live(project, "good")
 		v := b.visit(project, 20)
-		b.eventually("the release before has answered enough", func() error {
-			if v.requests.Load() < 100 {
-				return fmt.Errorf("%d answers", v.requests.Load())
-			}
-			return nil
-		})
-		d := b.live(project, "bad")
-		var back deploy.Deployment
-		b.eventually("the release is taken back", func() error {
-			if err := b.try("GET", "/api/deployments/"+d.ID, nil, &back); err != nil {
-				return err
-			}
-			if back.State != deploy.Reverted {
-				return fmt.Errorf("it is %s", back.State)
-			}
-			return nil
-		})
+		b.answeredEnough(v)
+		b.live(project, "bad")
+		back := b.reverted(project, "bad")
 		b.eventually("the release before answers", func() error { return b.answers(project, "1") })
 		time.Sleep(time.Second) // for what would still come
 		v.stop()
@@ -144,8 +141,7 @@ func TestGuard_TakesAReleaseBackThatBreaksLate(t *testing.T) {
 // A release whose answers take much longer after 5 seconds is gone within 5
 // seconds of that.
 func TestGuard_TakesAReleaseBackThatGetsSlow(t *testing.T) {
-	e := anyEngine(t)
-	b := start(t, e)
+	b := start(t, anyEngine(t))
 	project := projectPrefix(t)
 	b.stage(project, func(s *deploy.StageSpec) {
 		s.Guard = deploy.Guard{Window: deploy.Duration(2 * time.Minute), LatencyFactor: 3}
@@ -154,19 +150,9 @@ func TestGuard_TakesAReleaseBackThatGetsSlow(t *testing.T) {
 	b.push(project, "slow", image(t, "2", "APP_SLOW_AFTER=5s"))
 	b.live(project, "quick")
 	v := b.visit(project, 40)
-	b.eventually("the release before has answered enough", func() error {
-		if v.requests.Load() < 100 {
-			return fmt.Errorf("%d answers", v.requests.Load())
-		}
-		return nil
-	})
-	d := b.live(project, "slow")
-	b.eventually("the release is taken back", func() error {
-		if d = b.newest(project, "slow"); d.State != deploy.Reverted {
-			return fmt.Errorf("it is %s", d.State)
-		}
-		return nil
-	})
+	b.answeredEnough(v)
+	b.live(project, "slow")
+	d := b.reverted(project, "slow")
 	b.eventually("the release before answers", func() error { return b.answers(project, "1") })
 	v.stop()
 	v.mu.Lock()

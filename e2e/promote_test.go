@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"berth/internal/container"
-	"berth/internal/container/docker"
 	"berth/internal/deploy"
 	"berth/internal/identity"
 )
@@ -92,8 +91,7 @@ func (b *berth) edit(project string, change func(*deploy.StageSpec)) {
 // uses it.
 func (b *berth) forget(project, version string) {
 	b.t.Helper()
-	runtime, err := docker.Open(b.t.Context(), docker.Config{Socket: b.engine.socket})
-	require.NoError(b.t, err)
+	runtime := b.runtime()
 	defer runtime.Close()
 	var found string
 	b.eventually("no container of "+version+" is left", func() error {

@@ -98,8 +98,7 @@ func TestVolumes_AreSavedAndRestoredByWhoMayLeaveMidway(t *testing.T) {
 // restore.
 func (b *berth) noArchives(project string) error {
 	b.t.Helper()
-	runtime, err := docker.Open(b.t.Context(), docker.Config{Socket: b.engine.socket})
-	require.NoError(b.t, err)
+	runtime := b.runtime()
 	defer runtime.Close()
 	var server string
 	for _, c := range b.containers(project) {

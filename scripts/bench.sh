@@ -6,13 +6,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
 
-state=$PWD/.tools/engines
 scripts/install-engine.sh --all
 packages nginx-light wrk docker-registry
-trap 'scripts/engines.sh stop all "$state" || true' EXIT
-trap 'exit 130' INT TERM
-mkdir -p .tools
-lines=$(scripts/engines.sh start all "$state")
+engines_for_tests all
 say "trigger to live, beside the engine's floor"
 # shellcheck disable=SC2086 # one variable a line
 env $lines go test -tags bench -v -count 1 -timeout 1h -run TestFloor ./e2e

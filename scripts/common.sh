@@ -34,3 +34,16 @@ toolchain() {
   have npm || die "Node is not installed. The dashboard needs Node 20.19 or later with npm: https://nodejs.org/en/download"
   have make || packages make
 }
+
+# engines_for_tests starts those engines (docker, podman, rootless or all) under
+# .tools/engines, stops them when the script ends, and puts the variables that
+# name them to tests into $lines.
+engines_for_tests() {
+  local which=$1 state=$PWD/.tools/engines
+  mkdir -p .tools
+  # shellcheck disable=SC2064 # as they are now
+  trap "scripts/engines.sh stop $which '$state' || true" EXIT
+  trap 'exit 130' INT TERM
+  # shellcheck disable=SC2034 # for the one who called
+  lines=$(scripts/engines.sh start "$which" "$state")
+}

@@ -6,11 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
 
-state=$PWD/.tools/engines
 scripts/install-engine.sh --all
-trap 'scripts/engines.sh stop podman "$state" || true' EXIT
-trap 'exit 130' INT TERM
-mkdir -p .tools
-lines=$(scripts/engines.sh start podman "$state")
+engines_for_tests podman
 # shellcheck disable=SC2086 # one variable a line
 env $lines BERTH_PERIMETER_REPORT=1 go test -v -count 1 -timeout 20m -run '^TestPerimeter$' ./e2e | grep -v '^=== '

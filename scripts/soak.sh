@@ -8,12 +8,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
 
-state=$PWD/.tools/engines
 scripts/install-engine.sh --all
-trap 'scripts/engines.sh stop all "$state" || true' EXIT
-trap 'exit 130' INT TERM
-mkdir -p .tools
-lines=$(scripts/engines.sh start all "$state")
+engines_for_tests all
 say "swapping releases under load; this takes a while"
 # shellcheck disable=SC2086 # one variable a line
 env $lines BERTH_SOAK_SWAPS="${BERTH_SOAK_SWAPS:-100}" go test -v -count 1 -parallel 1 -timeout 3h -run '^(TestSwap|TestGuard|TestCanary)' ./e2e

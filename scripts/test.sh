@@ -5,7 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
 
-state=$PWD/.tools/engines
 counts=$PWD/.tools/counts
 
 main() {
@@ -41,15 +40,13 @@ install() {
 # start_engines names Docker, Podman and rootless Podman to the tests. They
 # keep everything below .tools/engines.
 start_engines() {
-  local line lines
+  local line
   if [ -n "${BERTH_TEST_DOCKER:-}" ] && [ -n "${BERTH_TEST_PODMAN:-}" ] && [ -n "${BERTH_TEST_ROOTLESS:-}" ]; then
     say "using the engines that the environment names"
     return 0
   fi
   say "starting the engines"
-  trap 'scripts/engines.sh stop all "$state" || true' EXIT
-  trap 'exit 130' INT TERM
-  lines=$(scripts/engines.sh start all "$state") || die "an engine does not start; see above"
+  engines_for_tests all || die "an engine does not start; see above"
   while read -r line; do
     case $line in BERTH_TEST_*=*) export "${line?}" ;; esac
   done <<<"$lines"

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"cmp"
-	"slices"
 	"sort"
 	"strconv"
 
@@ -27,11 +25,10 @@ func (p Page) id() (int64, error) {
 	return id, nil
 }
 
-// part gives the part of items that p chooses, of those that are read as a whole.
-// They are ordered by their key, which is the cursor: whatever comes and goes
+// part gives the part of items that p chooses, of those that are read as a whole
+// and in the order of their keys. The key is the cursor: whatever comes and goes
 // between two parts, none is given twice and none that stays is left out.
 func part[T any](items []T, p Page, key func(T) string) *listOutput[T] {
-	slices.SortFunc(items, func(a, b T) int { return cmp.Compare(key(a), key(b)) })
 	from := sort.Search(len(items), func(i int) bool { return key(items[i]) > p.Cursor })
 	items = items[from:]
 	if len(items) <= p.Limit {

@@ -46,9 +46,5 @@ func network(address string) string {
 	if a.Is4() {
 		return a.String()
 	}
-	p, err := a.Prefix(64)
-	if err != nil {
-		return address
-	}
-	return p.String()
+	return networkOf(a).String()
 }

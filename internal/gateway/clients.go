@@ -19,12 +19,11 @@ import (
 // network has a share of both. The server's ConnState tells which connections
 // are unused.
 type clients struct {
-	most    int            // connections at one time, and requests; 0 for any number
+	most    int            // connections at one time, and requests
 	share   int            // of one network's
 	proxies []netip.Prefix // that have no share: many people come by them
 
 	mu       sync.Mutex
-	open     map[*clientConn]struct{}
 	conns    crowd
 	requests crowd
 	unused   linked.List // of *clientConn, the longest unused first
@@ -73,7 +72,6 @@ func (r *refusals) add(err error) {
 func newClients(most int, proxies []netip.Prefix) *clients {
 	return &clients{
 		most: most, share: max(most/networkShare, 1), proxies: proxies,
-		open:  map[*clientConn]struct{}{},
 		conns: crowd{networks: map[netip.Prefix]int{}}, requests: crowd{networks: map[netip.Prefix]int{}},
 	}
 }
@@ -82,8 +80,6 @@ func newClients(most int, proxies []netip.Prefix) *clients {
 // is held.
 func (c *clients) full(k *crowd, network netip.Prefix, address netip.Addr) error {
 	switch {
-	case c.most <= 0:
-		return nil
 	case k.networks[network] >= c.share && !trusts(c.proxies, address):
 		return errShare
 	case k.all >= c.most:
@@ -114,8 +110,8 @@ func (c *clients) leave(network netip.Prefix) {
 	c.requests.remove(network)
 }
 
-// networkOf gives what one client may have addresses of: one of IPv4, a /64 of
-// IPv6.
+// networkOf gives what one client may have addresses of: one of IPv4, the /64 of
+// IPv6 that one subscriber gets (RFC 6177). address is unmapped and has no zone.
 func networkOf(address netip.Addr) netip.Prefix {
 	bits := 64
 	if address.Is4() {
@@ -132,7 +128,10 @@ type clientConn struct {
 
 	of      *clients
 	network netip.Prefix
-	unused  *linked.Element // guarded by of.mu; nil while it is in use
+
+	// Guarded by of.mu.
+	unused *linked.Element // nil while it is in use
+	gone   bool            // out of the count
 }
 
 // bounded is a listener that takes the connections that there is room for.
@@ -173,7 +172,6 @@ func (c *clients) take(conn *net.TCPConn) *clientConn {
 		c.connsRefused.add(err)
 		return nil
 	}
-	c.open[taken] = struct{}{}
 	c.conns.add(taken.network)
 	return taken
 }
@@ -193,10 +191,10 @@ func (c *clients) giveWay() bool {
 
 // forget takes a connection out of the count, once. c.mu is held.
 func (c *clients) forget(k *clientConn) {
-	if _, there := c.open[k]; !there {
+	if k.gone {
 		return
 	}
-	delete(c.open, k)
+	k.gone = true
 	c.conns.remove(k.network)
 	c.use(k)
 }
@@ -220,7 +218,7 @@ func (c *clients) state(conn net.Conn, s http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.use(k)
-	if _, there := c.open[k]; there && (s == http.StateIdle || s == http.StateNew) {
+	if !k.gone && (s == http.StateIdle || s == http.StateNew) {
 		k.unused = c.unused.PushBack(k)
 	}
 }
@@ -229,7 +227,7 @@ func (c *clients) state(conn net.Conn, s http.ConnState) {
 func (c *clients) held() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.open)
+	return c.conns.all
 }
 
 // Close ends the connection; its place is free.

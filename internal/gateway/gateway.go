@@ -138,7 +138,7 @@ func New(c Config) (*Gateway, error) {
 		table: c.Table, base: c.Base, isBase: c.IsBase,
 		baseURL: c.BaseURL, proxies: c.TrustProxy, own: own{prefix: strings.ToLower(teller.prefix), cookies: cookie.For(c.BaseURL)},
 		identity: c.Identity, keys: c.Keys, bearers: bearers, teller: teller, accessLog: c.AccessLog, maxBody: c.MaxBodyBytes,
-		clients: newClients(c.MaxConnections, c.TrustProxy), most: orAny(c.MaxRequests),
+		clients: newClients(orAny(c.MaxConnections), c.TrustProxy), most: orAny(c.MaxRequests),
 		requests: c.ShutdownTimeout, streams: c.StreamShutdownTimeout, stall: clientStall,
 		minutes: newMinutes(c.DB, c.Table, c.Clock), log: c.Log, clock: c.Clock,
 		failures: rate.Sometimes{First: 10, Interval: time.Second},

@@ -69,9 +69,9 @@ func overlong(s string) bool {
 // slashed gives the plain forms of what some take for a slash or a dot.
 var slashed = strings.NewReplacer(`\`, "/", "\uff0f", "/", "\uff3c", "/", "\uff0e", ".")
 
-// merge reads path with backslashes and wide forms as slashes, without path parameters, empty
-// segments and spaces around names, up to where a query or a fragment would
-// begin; it says false when there is a dot segment anywhere.
+// merge reads path with backslashes and wide forms as slashes, without path
+// parameters, empty segments and spaces around names, up to where a query or a
+// fragment would begin; it says false when there is a dot segment anywhere.
 func merge(path string) (string, bool) {
 	var b strings.Builder
 	b.Grow(len(path))

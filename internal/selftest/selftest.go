@@ -103,19 +103,16 @@ func (o Outcome) String() string {
 	return "unknown"
 }
 
-// MarshalText writes the outcome as String has it, in lower case.
-func (o Outcome) MarshalText() ([]byte, error) { return []byte(strings.ToLower(o.String())), nil }
-
 // Result is what became of one check.
 type Result struct {
-	Name       string   `json:"name"`
-	Prevents   string   `json:"prevents"`
-	Advisories []string `json:"advisories"`
-	Outcome    Outcome  `json:"outcome"`
-	Sent       int      `json:"sent"`               // messages
-	Lacks      string   `json:"lacks,omitempty"`    // what was not there
-	Problems   []string `json:"problems,omitempty"` // what was sent and what came back
-	Partly     []string `json:"partly,omitempty"`   // what of it could not be checked
+	Name       string
+	Prevents   string
+	Advisories []string
+	Outcome    Outcome
+	Sent       int      // messages
+	Lacks      string   // what was not there
+	Problems   []string // what was sent and what came back
+	Partly     []string // what of it could not be checked
 }
 
 // Learnt gives the advisories in one line.
@@ -139,9 +136,6 @@ func Run(ctx context.Context, target Target, checks []Check, each func(Result)) 
 
 func run(ctx context.Context, target Target, c Check) Result {
 	r := Result{Name: c.Name, Prevents: c.Prevents, Advisories: c.Advisories}
-	if r.Advisories == nil {
-		r.Advisories = []string{}
-	}
 	if r.Lacks = c.Needs.missing(&target); r.Lacks != "" {
 		return r
 	}

@@ -11,13 +11,12 @@ interface Part<T> {
 /** Every item of a list, part after part: for what is few, and chosen from. */
 export async function every<T>(load: (cursor: string) => Promise<Part<T>>): Promise<T[]> {
 	const all: T[] = [];
-	let cursor = '';
-	do {
+	for (let cursor = ''; ; ) {
 		const part = await load(cursor);
 		all.push(...part.items);
-		cursor = part.next ?? '';
-	} while (cursor);
-	return all;
+		if (!part.next || part.next === cursor) return all;
+		cursor = part.next;
+	}
 }
 
 export interface Pages<T> {

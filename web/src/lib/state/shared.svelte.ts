@@ -2,6 +2,7 @@
 import { getContext, setContext } from 'svelte';
 import { api, must } from '$lib/api/client';
 import type { ProjectStatus, System } from '$lib/api/types';
+import { every } from './pages.svelte';
 import { query, type Query } from './query.svelte';
 
 export interface Shared {
@@ -12,16 +13,7 @@ export interface Shared {
 const key = Symbol('shared');
 const changesProjects = /^(project|stage)\.|^deployment\.state$|^instance\.state$/;
 
-/** All projects: pages of the list are read to the end. */
-async function allProjects(): Promise<ProjectStatus[]> {
-	const all: ProjectStatus[] = [];
-	for (let cursor = ''; ; ) {
-		const page = await must(api.GET('/api/projects', { params: { query: { limit: 200, ...(cursor && { cursor }) } } }));
-		all.push(...(page.items ?? []));
-		if (!page.next || page.next === cursor) return all;
-		cursor = page.next;
-	}
-}
+const allProjects = () => every((cursor) => must(api.GET('/api/projects', { params: { query: { limit: 200, ...(cursor && { cursor }) } } })));
 
 /** To be called by the shell. */
 export function share(): Shared {
