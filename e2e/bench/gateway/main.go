@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 
 	"berth/internal/deploy"
 	"berth/internal/gateway"
+	"berth/internal/identity"
 	"berth/internal/sqlite"
 )
 
@@ -34,9 +36,18 @@ func main() {
 	}
 }
 
-func run(listen, backend string, routes int) (err error) {
+func run(listen, backend string, routes int) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
+	if err != nil {
+		return err
+	}
+	return serve(ctx, l, backend, routes)
+}
+
+// serve runs the gateway on l until ctx ends. Everybody may enter.
+func serve(ctx context.Context, l net.Listener, backend string, routes int) (err error) {
 	dir, err := os.MkdirTemp("", "berth-bench-")
 	if err != nil {
 		return err
@@ -56,7 +67,7 @@ func run(listen, backend string, routes int) (err error) {
 		}
 		err := table.Switch(ctx, deploy.Route{
 			StageID: strconv.Itoa(i), Project: fmt.Sprint("project-", i), Stage: "prod", Hostname: host, Deployment: "d",
-			Instances: []deploy.Endpoint{{Instance: "i", Address: backend}},
+			Instances: []deploy.Endpoint{{Instance: "i", Address: backend}}, Access: identity.Public(),
 		})
 		if err != nil {
 			return err
@@ -64,11 +75,8 @@ func run(listen, backend string, routes int) (err error) {
 	}
 	g, err := gateway.New(gateway.Config{
 		Table: table, DB: db, Base: http.NotFoundHandler(), IsBase: func(host string) bool { return host == "localhost" },
+		BaseURL: &url.URL{Scheme: "http", Host: "localhost"},
 	})
-	if err != nil {
-		return err
-	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
 	if err != nil {
 		return err
 	}
