@@ -57,7 +57,7 @@ func serve(ctx context.Context, l net.Listener, backend string, routes int) (err
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
+	defer func() { err = errors.Join(err, db.Close()) }() //nolint:contextcheck // it ends with ctx, and closes afterwards
 
 	table := gateway.NewTable(gateway.TableConfig{})
 	for i := range routes {
