@@ -197,8 +197,18 @@ func parseLength(s string) (int64, error) {
 	return strconv.ParseInt(s, 10, 64)
 }
 
-// readLine gives a line without its end. It is good until the next read.
+// readLine gives a line without its end, which may lack its CR (RFC 9112
+// section 2.2). It is good until the next read.
 func readLine(r *bufio.Reader) ([]byte, error) {
+	line, err := readRawLine(r)
+	if err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(line[:len(line)-1], []byte{'\r'}), nil
+}
+
+// readRawLine gives a line with its end. It is good until the next read.
+func readRawLine(r *bufio.Reader) ([]byte, error) {
 	line, err := r.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {
 		long := bytes.Clone(line)
@@ -213,10 +223,6 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 			err = io.ErrUnexpectedEOF
 		}
 		return nil, err
-	}
-	line = line[:len(line)-1]
-	if n := len(line); n > 0 && line[n-1] == '\r' {
-		line = line[:n-1]
 	}
 	return line, nil
 }
@@ -257,17 +263,23 @@ func (e *exactly) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readTrailers reads the fields after the last chunk, and calls f for each.
+// readTrailers reads the fields after the last chunk, and calls f for each. A
+// line here ends with CRLF and nothing less: whoever reads a message's end
+// elsewhere takes what follows for another message.
 func readTrailers(r *bufio.Reader, f func(name, value string)) error {
 	for {
-		line, err := readLine(r)
+		line, err := readRawLine(r)
 		if err != nil {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
 			return err
 		}
-		if len(line) == 0 {
+		line, whole := bytes.CutSuffix(line, []byte("\r\n"))
+		switch {
+		case !whole:
+			return badAnswer("end of a trailer's line")
+		case len(line) == 0:
 			return nil
 		}
 		name, value, err := splitField(line)

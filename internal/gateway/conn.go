@@ -17,7 +17,8 @@ const (
 	idleLimit = 4 * time.Second
 	// idleMost is how many unused connections an instance may have.
 	idleMost = 256
-	// answerHeadMost bounds the bytes of an answer's head, 1xx included.
+	// answerHeadMost bounds the bytes of an answer's head, 1xx included, and
+	// those of its trailers.
 	answerHeadMost = 256 << 10
 )
 
@@ -29,7 +30,7 @@ type conn struct {
 	raw    syscall.RawConn
 	in     *bufio.Reader
 	out    *bufio.Writer
-	budget int       // bytes that may still be read while in an answer's head; -1: any
+	budget int       // bytes that may still be read while in an answer's head or trailers; -1: any
 	reused bool      // it has served a request before
 	idleAt time.Time // since when it is unused
 

@@ -237,6 +237,7 @@ func (x *exchange) answerWith(c *conn, a answer) (keep bool, err error) {
 		}
 	}
 	if a.chunked {
+		c.budget = answerHeadMost
 		err := readTrailers(c.in, func(name, value string) {
 			if name == "Set-Cookie" {
 				return
@@ -249,6 +250,7 @@ func (x *exchange) answerWith(c *conn, a answer) (keep bool, err error) {
 		if err != nil {
 			return false, err
 		}
+		c.budget = -1
 	}
 	return !a.close && c.in.Buffered() == 0, nil
 }

@@ -206,6 +206,40 @@ func TestGateway_SendsAGetAgainAfterA408OnAKeptConnection(t *testing.T) {
 	}
 }
 
+func TestGateway_BoundsTrailers(t *testing.T) {
+	r := newRig(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	written := make(chan int, 1)
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer func() { _ = c.Close() }()
+		if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
+			return
+		}
+		_, err = io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+		n := 0
+		for line := "X-Trailer: " + strings.Repeat("y", 1000) + "\r\n"; err == nil; n++ { // until nobody reads it
+			_, err = io.WriteString(c, line)
+		}
+		written <- n
+	}()
+	t.Cleanup(func() { _ = l.Close() })
+	r.route(routeTo("shop.localhost", "d1", l.Addr().String()))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://shop.localhost/", http.NoBody)
+	require.NoError(t, err)
+	res, err := r.client.Do(req)
+	if err == nil {
+		_, err = io.ReadAll(res.Body)
+		_ = res.Body.Close()
+	}
+	require.Error(t, err, "an answer that never ended was called whole")
+	require.Positive(t, <-written)
+}
+
 func TestGateway_PassesAnInstanceOverThatDoesNotAnswerAndTriesItAgain(t *testing.T) {
 	var now atomic.Int64
 	now.Store(time.Now().UnixNano())
