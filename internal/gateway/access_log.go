@@ -40,6 +40,9 @@ func (x *exchange) attrs(more ...any) []any {
 		list = append(list, "project", x.route.Project, "stage", x.route.Stage,
 			"tag", x.route.Reference, "deployment", x.route.Deployment)
 	}
+	if x.asked != nil {
+		list = append(list, "asked_by", x.asked.String())
+	}
 	if who := x.visitor.subject; who != nil && who.Person.Username != "" {
 		list = append(list, "person", who.Person.Username)
 	}

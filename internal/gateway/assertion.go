@@ -41,7 +41,7 @@ type asserted struct {
 // request: it is bound to the method, the host and the path that the app gets.
 func (a *assertions) assertion(g *Gateway, x *exchange, s *identity.Subject) string {
 	key, now := g.keys.signing(), g.clock()
-	to := assertedTo{key.id, x.route.StageID, x.route.Access.Audience, x.r.Method, x.host, x.route.targetPath(x.r.URL)}
+	to := assertedTo{key.id, x.route.StageID, x.route.Access.Audience, x.r.Method, x.host, x.appPath()}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if one, ok := a.made[to]; ok && now.Sub(one.at) < assertionServes && !now.Before(one.at) {

@@ -9,11 +9,12 @@ import (
 
 // collector gives the meters to Prometheus.
 type collector struct {
-	table   *Table
-	clients *clients
+	table     *Table
+	clients   *clients
+	questions *questions
 
 	requests, duration, inFlight, bytes, entered, busy *prometheus.Desc
-	connections, turnedAway, gaveWay, crowded          *prometheus.Desc
+	connections, turnedAway, gaveWay, crowded, asked   *prometheus.Desc
 }
 
 // Collector gives, by project and stage: requests by class of status, the
@@ -21,11 +22,12 @@ type collector struct {
 // flight, the bytes of bodies by direction, decisions on who may enter, and
 // requests refused for want of room on an instance; and of clients how many
 // connections there are, were turned away, and were closed for others, and how
-// many requests were refused for want of room for clients.
+// many requests were refused for want of room for clients; and the questions of
+// other proxies who may enter.
 func (g *Gateway) Collector() prometheus.Collector {
 	stage := []string{"project", "stage"}
 	return &collector{
-		table: g.table, clients: g.clients,
+		table: g.table, clients: g.clients, questions: &g.questions,
 		requests:    prometheus.NewDesc("berth_gateway_requests_total", "Requests answered, by class of status.", append(stage, "code"), nil),
 		duration:    prometheus.NewDesc("berth_gateway_request_duration_seconds", "Time from a request's arrival to the end of its answer; of a stream to its beginning.", stage, nil),
 		inFlight:    prometheus.NewDesc("berth_gateway_requests_in_flight", "Requests and streams being served.", stage, nil),
@@ -35,13 +37,14 @@ func (g *Gateway) Collector() prometheus.Collector {
 		connections: prometheus.NewDesc("berth_gateway_connections", "Connections of clients.", nil, nil),
 		turnedAway:  prometheus.NewDesc("berth_gateway_connections_refused_total", "Connections of clients turned away: over the limit, or over one network's share of it.", []string{"reason"}, nil),
 		crowded:     prometheus.NewDesc("berth_gateway_clients_refused_total", "Requests refused because clients had as many under way as they may: all together, or one network its share.", []string{"reason"}, nil),
+		asked:       prometheus.NewDesc("berth_authz_decisions_total", "Questions of other proxies who may enter, by how they were answered.", []string{"dialect", "outcome"}, nil),
 		gaveWay:     prometheus.NewDesc("berth_gateway_connections_reclaimed_total", "Unused connections of clients that were closed because others came.", nil, nil),
 	}
 }
 
 // Describe names the figures.
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.requests, c.duration, c.inFlight, c.bytes, c.entered, c.busy, c.connections, c.turnedAway, c.crowded, c.gaveWay} {
+	for _, d := range []*prometheus.Desc{c.requests, c.duration, c.inFlight, c.bytes, c.entered, c.busy, c.connections, c.turnedAway, c.crowded, c.gaveWay, c.asked} {
 		to <- d
 	}
 }
@@ -54,6 +57,13 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(refused.share.Load()), "share")
 	}
 	to <- prometheus.MustNewConstMetric(c.gaveWay, prometheus.CounterValue, float64(c.clients.gaveWay.Load()))
+	for d := range c.questions {
+		for how := range c.questions[d] {
+			if n := c.questions[d][how].Load(); n > 0 {
+				to <- prometheus.MustNewConstMetric(c.asked, prometheus.CounterValue, float64(n), dialect(d).String(), outcome(how).String())
+			}
+		}
+	}
 	for _, m := range c.table.allMeters() {
 		now := m.read()
 		for class := 1; class < len(now.classes); class++ {

@@ -42,8 +42,9 @@ func (x *exchange) enter(ctx context.Context, to *route) error {
 	for range 3 {
 		who := x.g.visitorOf(ctx, x.r, x.host, to)
 		verdict := to.gate.Enter(who.subject, x.visit(to))
+		x.decision = decisionOf(verdict)
 		if !verdict.Allowed {
-			x.shard.decided(decisionOf(verdict))
+			x.shard.decided(x.decision)
 			switch {
 			case verdict.Why == identity.WhyAmbiguous:
 				return errBadTarget
@@ -59,7 +60,7 @@ func (x *exchange) enter(ctx context.Context, to *route) error {
 		if !x.watch(who) {
 			continue // it ended just now
 		}
-		x.shard.decided(decisionOf(verdict))
+		x.shard.decided(x.decision)
 		x.mu.Lock()
 		x.gate, x.visitor = to.gate, who
 		x.mu.Unlock()

@@ -16,6 +16,7 @@ type exchange struct {
 	g       *Gateway
 	w       http.ResponseWriter
 	r       *http.Request
+	method  string // as it came
 	control *http.ResponseController
 	started time.Time
 	id      string
@@ -28,6 +29,9 @@ type exchange struct {
 	upgrade string // the protocol asked for
 	grpc    bool
 	retried bool // the first attempt got no answer, so kept connections are not to be trusted
+
+	asked    *dialect // by which another proxy asks, of a request of its client's
+	decision decision // on who may enter
 
 	gate    *identity.Gate // that let it in
 	visitor visitor        // whom it let in

@@ -100,6 +100,7 @@ type Gateway struct {
 	minutes   *minutes
 	log       *slog.Logger
 	clock     func() time.Time
+	questions questions      // of other proxies
 	failures  rate.Sometimes // keeps a broken app from filling the log
 }
 
@@ -161,7 +162,8 @@ var (
 
 // ServeHTTP takes one request from its arrival to its end.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{g: g, w: w, r: r, started: time.Now(), control: http.NewResponseController(w)}
+	x := &exchange{g: g, w: w, r: r, method: r.Method, started: time.Now(), control: http.NewResponseController(w)}
+	connected := r.Host
 	var origin error
 	x.from, r.Host, origin = originOf(r, g.proxies)
 	host, ok := normalHost(r.Host)
@@ -174,6 +176,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer g.clients.leave(network)
+	if d, asks := dialectOf(r.URL); asks {
+		x.serveQuestion(r.Context(), d, connected, origin)
+		return
+	}
 	if ok && origin == nil && g.isBase(host) {
 		x.serveBase(r.Context())
 		return

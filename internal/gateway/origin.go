@@ -34,10 +34,7 @@ func originOf(r *http.Request, proxies []netip.Prefix) (o origin, host string, e
 	if r.TLS != nil {
 		o.proto = "https"
 	}
-	if len(proxies) == 0 {
-		return o, r.Host, nil
-	}
-	if peer, ok := hopAddress(o.address); !ok || !trusts(proxies, peer) {
+	if !fromProxy(r, proxies) {
 		return o, r.Host, nil
 	}
 	said, err := forwardedOf(r.Header, proxies)
@@ -54,6 +51,15 @@ func originOf(r *http.Request, proxies []netip.Prefix) (o origin, host string, e
 		return o, said.host, nil
 	}
 	return o, r.Host, nil
+}
+
+// fromProxy says whether a request's connection comes from one of proxies.
+func fromProxy(r *http.Request, proxies []netip.Prefix) bool {
+	if len(proxies) == 0 {
+		return false
+	}
+	peer, ok := hopAddress(r.RemoteAddr)
+	return ok && trusts(proxies, peer)
 }
 
 func trusts(proxies []netip.Prefix, address netip.Addr) bool {
@@ -102,6 +108,9 @@ func forwardedOf(h http.Header, proxies []netip.Prefix) (said forwarded, err err
 	}
 	switch said.proto = strings.ToLower(said.proto); said.proto {
 	case "", "http", "https":
+		return said, nil
+	case "ws", "wss": // Traefik's, of a request for a WebSocket
+		said.proto = strings.Replace(said.proto, "ws", "http", 1)
 		return said, nil
 	}
 	return said, errBadOrigin

@@ -56,6 +56,7 @@ func TestOriginOf_TakesTheLastAddressThatIsNoProxy(t *testing.T) {
 		"another spelling":          {http.Header{"X_forwarded_for": {"203.0.113.7"}}, "127.0.0.1", "", ""},
 
 		"proto and host":        {http.Header{"X-Forwarded-For": {"203.0.113.7"}, "X-Forwarded-Proto": {"HTTPS"}, "X-Forwarded-Host": {"shop.test:443"}}, "203.0.113.7", "https", "shop.test:443"},
+		"a WebSocket's proto":   {http.Header{"X-Forwarded-For": {"203.0.113.7"}, "X-Forwarded-Proto": {"wss"}}, "203.0.113.7", "https", "app.test"},
 		"the client's host":     {http.Header{"X-Forwarded-For": {"198.51.100.1, 203.0.113.7, 10.0.0.2"}, "X-Forwarded-Host": {"evil.test, shop.test, inner.test"}}, "203.0.113.7", "", "shop.test"},
 		"the nearest's host":    {http.Header{"X-Forwarded-For": {"203.0.113.7"}, "X-Forwarded-Host": {"evil.test, shop.test"}}, "203.0.113.7", "", "shop.test"},
 		"a proto that is none":  {http.Header{"X-Forwarded-For": {"203.0.113.7"}, "X-Forwarded-Proto": {"gopher"}}, "", "", ""},

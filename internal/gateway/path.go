@@ -158,12 +158,24 @@ func underOwn(path string) bool {
 		(len(path) == len(ownPath) || path[len(ownPath)] == '/')
 }
 
+// appPath gives the escaped path that the app gets: of another proxy all of it.
+func (x *exchange) appPath() string {
+	if x.asked != nil {
+		return escaped(x.r.URL)
+	}
+	return x.route.targetPath(x.r.URL)
+}
+
+func escaped(u *url.URL) string {
+	if path := u.EscapedPath(); path != "" {
+		return path
+	}
+	return "/"
+}
+
 // targetPath gives the escaped path that the app gets.
 func (r *route) targetPath(u *url.URL) string {
-	escaped := u.EscapedPath()
-	if escaped == "" {
-		escaped = "/"
-	}
+	escaped := escaped(u)
 	if !r.StripPrefix || r.PathPrefix == "/" {
 		return escaped
 	}

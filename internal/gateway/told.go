@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"slices"
 	"strings"
 
 	"berth/internal/identity"
@@ -99,6 +101,34 @@ func (t *teller) fieldsOf(s *identity.Subject) (fields []field) {
 		}
 	}
 	return fields
+}
+
+// untold gives the names of those headers that tell apps who comes which are
+// not in h, spelled as apps may read them.
+func (t *teller) untold(h http.Header) (names []string) {
+	for _, name := range t.names() {
+		if _, said := h[http.CanonicalHeaderKey(name)]; !said {
+			names = append(names, strings.ToLower(name))
+		}
+		names = append(names, strings.ToLower(strings.ReplaceAll(name, "-", "_")))
+	}
+	for _, name := range []string{"Cookie", "Authorization"} {
+		if h[name] == nil {
+			names = append(names, strings.ToLower(name))
+		}
+	}
+	return names
+}
+
+// names gives all headers that tell apps who comes, set or not.
+func (t *teller) names() (names []string) {
+	for _, prefix := range slices.Compact([]string{t.prefix, defaultPrefix}) {
+		for _, name := range []string{"User", "Email", "Groups", "Claims", "Provider", "External-Id", "Context", "Assertion"} {
+			names = append(names, prefix+name)
+		}
+	}
+	names = append(names, "Remote-User", "Remote-Email", "Remote-Name", "Remote-Groups")
+	return append(names, "X-Forwarded-User", "X-Forwarded-Preferred-Username", "X-Forwarded-Email", "X-Forwarded-Groups")
 }
 
 func providerOf(s *identity.Subject) string {
