@@ -200,7 +200,7 @@ func (r *gateRule) fits(v Visit, path string, fold bool) bool {
 // under says whether path is prefix or below it.
 func under(prefix, path string, fold bool) bool {
 	if prefix == "/" {
-		return true
+		return strings.HasPrefix(path, "/") // and nothing that is no path
 	}
 	if len(path) < len(prefix) || len(path) > len(prefix) && path[len(prefix)] != '/' {
 		return false
