@@ -9,6 +9,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,6 +60,10 @@ type Config struct {
 	Notifier *notify.Notifier
 	Manifest *manifest.Service
 	SignIn   *signin.Service
+	// AdminsFrom says where the list of those who administer comes from; the
+	// vault alone when nil.
+	AdminsFrom func() AdminsFrom
+	Contact    string // whom those are told to ask who may not
 
 	BaseURL *url.URL
 	// Disks gives the disks that Berth depends on, the data folder's first; that
@@ -89,6 +94,9 @@ type API struct {
 	notifier *notify.Notifier
 	manifest *manifest.Service
 	signin   *signin.Service
+
+	adminsFrom func() AdminsFrom
+	contact    string
 
 	baseURL  *url.URL
 	disks    func(context.Context) []Disk
@@ -131,10 +139,13 @@ func New(c Config) (*API, error) {
 	if c.Web == nil {
 		c.Web = http.NotFoundHandler()
 	}
+	if c.AdminsFrom == nil {
+		c.AdminsFrom = func() AdminsFrom { return AdminsFrom{} }
+	}
 	a := &API{
 		identity: c.Identity, factors: c.Factors, deploy: c.Deploy, registry: c.Registry, resolver: c.Resolver, watcher: c.Watcher, webhooks: c.Webhooks,
 		vault: c.Vault, gateway: c.Gateway, runtime: c.Runtime, events: c.Events, notifier: c.Notifier,
-		manifest: c.Manifest, signin: c.SignIn,
+		manifest: c.Manifest, signin: c.SignIn, adminsFrom: c.AdminsFrom, contact: cmp.Or(c.Contact, defaultContact),
 		baseURL: c.BaseURL, disks: c.Disks, version: c.Version, settings: c.Settings,
 		gatherer: c.Gatherer, web: c.Web, clock: c.Clock, log: c.Log,
 		cookies: cookie.For(c.BaseURL), started: c.Clock(),
@@ -191,8 +202,9 @@ func (a *API) newBase() http.Handler {
 	mux.Handle("/v2/", a.registry.Handler())
 	mux.Handle("/auth/{provider}/", a.signin.Handler(signInEdge{a}))
 	mux.HandleFunc(enterPath, a.handOver)
+	mux.HandleFunc("POST "+leavePath, a.leave)
 	mux.HandleFunc("GET /.well-known/jwks.json", a.webKeys)
-	mux.Handle("/", a.web)
+	mux.Handle("/", a.pages(a.web))
 	return a.recovered(a.sameSite(mux))
 }
 

@@ -118,6 +118,9 @@ func (a *API) routes() []route {
 		on(a, "GET /api/people/{username}/identities", administer, "list-person-identities", "List how providers know a person", a.listPersonIdentities),
 		on(a, "DELETE /api/people/{username}/identities/{id}", administer, "unlink-person-identity", "Unlink a person's identity; the last way in stays", a.unlinkPersonIdentity),
 
+		on(a, "GET /api/administrators", administer, "get-administrators", "Say who administers, and why", a.getAdministrators),
+		on(a, "PUT /api/administrators", administer, "set-administrators", "Say who administers, by the secret berth/ADMINS", a.setAdministrators),
+
 		// Whoever may say who enters a stage may see which groups there are.
 		on(a, "GET /api/groups", read, "list-groups", "List the groups that Berth keeps", a.listGroups),
 		on(a, "POST /api/groups", administer, "create-group", "Make a group", a.createGroup),

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"berth/internal/fault"
+	"berth/internal/identity"
 	"berth/internal/notify"
 	"berth/internal/registry"
 	"berth/internal/secret"
@@ -49,6 +50,15 @@ type SlotPath struct {
 	Name    string `path:"name" maxLength:"128"`
 }
 
+// maySetSlot keeps the list of those who administer to them.
+func maySetSlot(ctx context.Context, in SlotPath) error {
+	if !vault.IsAdmins(in.Context, in.Name) {
+		return nil
+	}
+	subject := callerOf(ctx).who()
+	return identity.Decide(&subject, identity.ActionAdminister, identity.On{})
+}
+
 type setSecretInput struct {
 	SlotPath
 	Body struct {
@@ -61,6 +71,9 @@ func (a *API) setSecret(ctx context.Context, in *setSecretInput) (*output[vault.
 	if err := notOfBerth(in.Context); err != nil {
 		return nil, err
 	}
+	if err := maySetSlot(ctx, in.SlotPath); err != nil {
+		return nil, err
+	}
 	slot, err := a.vault.Replace(ctx, callerOf(ctx).actor(), in.Context, in.Name, in.Body.Version, in.Body.Value)
 	if err != nil {
 		return nil, err
@@ -70,6 +83,9 @@ func (a *API) setSecret(ctx context.Context, in *setSecretInput) (*output[vault.
 
 func (a *API) removeSecret(ctx context.Context, in *SlotPath) (*struct{}, error) {
 	if err := notOfBerth(in.Context); err != nil {
+		return nil, err
+	}
+	if err := maySetSlot(ctx, *in); err != nil {
 		return nil, err
 	}
 	return nil, a.vault.Remove(ctx, callerOf(ctx).actor(), in.Context, in.Name)

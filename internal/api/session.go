@@ -20,14 +20,17 @@ type SessionInfo struct {
 	// Provider is where the session began.
 	Provider string `json:"provider,omitempty" doc:"Where the session began: local, or a provider's slug"`
 
+	// Contact is whom to ask about what one may not.
+	Contact string `json:"contact" doc:"Whom to ask about what one may not"`
+
 	Methods         []identity.Method `json:"methods,omitempty" doc:"How the session was proved"`
 	AuthenticatedAt time.Time         `json:"authenticated_at,omitzero" doc:"When that was last"`
 	PasskeyAt       time.Time         `json:"passkey_at,omitzero" doc:"When it was last by a passkey, if ever"`
 }
 
-func infoOf(s identity.Subject) SessionInfo {
+func (a *API) infoOf(s identity.Subject) SessionInfo {
 	return SessionInfo{
-		Person: s.Person, Via: s.Via, Scope: s.Scope, Bounds: s.Bounds, Provider: s.Provider,
+		Person: s.Person, Via: s.Via, Scope: s.Scope, Bounds: s.Bounds, Provider: s.Provider, Contact: a.contact,
 		Methods: s.Methods, AuthenticatedAt: s.AuthenticatedAt, PasskeyAt: s.PasskeyAt,
 	}
 }
@@ -72,7 +75,7 @@ func (a *API) signIn(ctx context.Context, in *signInInput) (*entered, error) {
 }
 
 func (a *API) getSession(ctx context.Context, _ *struct{}) (*output[SessionInfo], error) {
-	return answer(infoOf(callerOf(ctx).who())), nil
+	return answer(a.infoOf(callerOf(ctx).who())), nil
 }
 
 type signedOut struct {

@@ -173,7 +173,7 @@ func (c *checks) variables(s StageSpec) {
 		c.when(plain, field, "the variable is in env too")
 		c.when(!slotForm.MatchString(ref.Context), field+".context", "it names a context of slots, such as %q", "shop")
 		// Else whoever may edit a stage could read the passwords of registry accounts, which only administrators set.
-		c.when(vault.Inner(ref.Context), field+".context", "these slots are for Berth alone")
+		c.when(vault.Own(ref.Context, ref.Name), field+".context", "these slots are for Berth alone")
 		c.when(!slotForm.MatchString(ref.Name), field+".name", "it names a slot, such as %q", "database-password")
 	}
 }

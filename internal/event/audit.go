@@ -47,6 +47,7 @@ var nouns = map[string]Category{
 	"person":           People,
 	"identity":         People,
 	"group":            Groups,
+	"administrators":   People,
 	"token":            Tokens,
 	"secret":           Secrets,
 	"vault":            Secrets,

@@ -217,11 +217,11 @@ func (x *exchange) deny(no *refusal) page {
 	}
 	p := page{
 		status: http.StatusForbidden, title: "No access", code: fault.Denied,
-		detail: "You may not see this. Ask an administrator of this server if you think you should.",
+		detail: "You may not see this. Ask " + x.g.contact + " if you think you should.",
 	}
 	if subject != nil && subject.Via == identity.ViaSession {
-		p.detail = fmt.Sprintf("You are signed in as %s, who may not see %s. Ask an administrator of this server if you think you should.",
-			nameOf(subject), x.host+x.path.path)
+		p.detail = fmt.Sprintf("You are signed in as %s, and may not see %s. Ask %s if you think you should.",
+			Known(subject), x.host+x.path.path, x.g.contact)
 		p.links = []link{{"Sign out, or sign in as somebody else", ownPath + "/sign-out"}}
 	}
 	return p

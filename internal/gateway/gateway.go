@@ -12,6 +12,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -41,6 +42,9 @@ type Config struct {
 	// BaseURL is where the base host is reached: apps' hosts have its scheme and
 	// port.
 	BaseURL *url.URL
+	// Contact is whom those are told to ask who may not; an administrator when
+	// empty.
+	Contact string
 	// TrustProxy are the proxies whose word about where a request came from
 	// counts; nobody's when empty.
 	TrustProxy []netip.Prefix
@@ -84,6 +88,7 @@ type Gateway struct {
 	base      http.Handler
 	isBase    func(host string) bool
 	baseURL   *url.URL
+	contact   string
 	proxies   []netip.Prefix
 	own       own
 	identity  *identity.Service
@@ -137,7 +142,7 @@ func New(c Config) (*Gateway, error) {
 	}
 	return &Gateway{
 		table: c.Table, base: c.Base, isBase: c.IsBase,
-		baseURL: c.BaseURL, proxies: c.TrustProxy, own: own{prefix: strings.ToLower(teller.prefix), cookies: cookie.For(c.BaseURL)},
+		baseURL: c.BaseURL, contact: cmp.Or(c.Contact, "an administrator of this server"), proxies: c.TrustProxy, own: own{prefix: strings.ToLower(teller.prefix), cookies: cookie.For(c.BaseURL)},
 		identity: c.Identity, keys: c.Keys, bearers: bearers, teller: teller, accessLog: c.AccessLog, maxBody: c.MaxBodyBytes,
 		clients: newClients(orAny(c.MaxConnections), c.TrustProxy), most: orAny(c.MaxRequests),
 		requests: c.ShutdownTimeout, streams: c.StreamShutdownTimeout, stall: clientStall,

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"crypto/sha256"
 	_ "embed" // the page and its style
 	"encoding/base64"
@@ -29,7 +28,8 @@ type page struct {
 
 	header http.Header // besides
 	links  []link      // where to go from here
-	button string      // what a form that is sent to the same address says; none when empty
+	button string      // what a form says; none when empty
+	action string      // where it is sent to; to the same address when empty
 }
 
 // link leads on from a page.
@@ -149,12 +149,7 @@ func (x *exchange) show(p page) {
 		if p.refresh {
 			h.Set("Refresh", strconv.Itoa(p.retry))
 		}
-		var b bytes.Buffer
-		_ = pageTemplate.Execute(&b, map[string]any{
-			"Title": p.title, "Status": p.status, "Detail": p.detail, "RequestID": x.id, "Links": p.links, "Button": p.button,
-			"Style": template.CSS(pageCSS), //nolint:gosec // our own file
-		})
-		text = b.Bytes()
+		text = p.html(x.id)
 	} else {
 		h.Set("Content-Type", "application/problem+json")
 		text, _ = json.Marshal(map[string]any{

@@ -27,17 +27,19 @@ const (
 
 // Identity is a person as a provider knows them.
 type Identity struct {
-	ID           string    `json:"id"`
-	PersonID     string    `json:"-"`
-	Provider     string    `json:"provider"`
-	Issuer       string    `json:"issuer"`
-	ExternalID   string    `json:"external_id"`
-	Username     string    `json:"username"` // there
-	Email        string    `json:"email"`    // there
-	Groups       []string  `json:"groups"`   // as policies name them
-	CreatedAt    time.Time `json:"created_at"`
-	LastSignInAt time.Time `json:"last_sign_in_at,omitzero"`
-	SyncedAt     time.Time `json:"synced_at"` // when the provider last told of groups and claims
+	ID         string `json:"id"`
+	PersonID   string `json:"-"`
+	Provider   string `json:"provider"`
+	Issuer     string `json:"issuer"`
+	ExternalID string `json:"external_id"`
+	Username   string `json:"username"` // there
+	Email      string `json:"email"`    // there
+	// EmailVerified says whether the provider vouches for the address.
+	EmailVerified bool      `json:"email_verified"`
+	Groups        []string  `json:"groups"` // as policies name them
+	CreatedAt     time.Time `json:"created_at"`
+	LastSignInAt  time.Time `json:"last_sign_in_at,omitzero"`
+	SyncedAt      time.Time `json:"synced_at"` // when the provider last told of groups and claims
 
 	claims map[string]any
 }
@@ -52,8 +54,10 @@ type External struct {
 	Username    string
 	DisplayName string
 	Email       string
-	Groups      []string // as policies name them
-	Claims      map[string]any
+	// EmailVerified says whether the provider vouches for the address.
+	EmailVerified bool
+	Groups        []string // as policies name them
+	Claims        map[string]any
 	// Administrator says whether the provider makes them one; nil when it does
 	// not speak of that.
 	Administrator *bool
@@ -153,7 +157,10 @@ func (s *Service) addIdentity(ctx context.Context, tx *sqlite.Tx, p Person, ext 
 	if err := insertIdentity(ctx, tx, one); err != nil {
 		return Identity{}, err
 	}
-	return one, s.record(ctx, tx, IdentityLinked, p.Username, one.about(p))
+	if err := s.record(ctx, tx, IdentityLinked, p.Username, one.about(p)); err != nil {
+		return Identity{}, err
+	}
+	return one, s.reckon(ctx, tx)
 }
 
 // told takes over what a provider tells.
@@ -164,6 +171,7 @@ func (i *Identity) told(ext External) {
 	if ext.Email != "" {
 		i.Email = shortened(ext.Email, 255)
 	}
+	i.EmailVerified = ext.Email != "" && ext.EmailVerified
 	i.Groups = slices.Clone(ext.Groups)
 	slices.Sort(i.Groups)
 	i.Groups = slices.Compact(i.Groups)
@@ -197,7 +205,13 @@ func (s *Service) sync(ctx context.Context, tx *sqlite.Tx, one Identity, p Perso
 			s.watches.drop(gone)
 		}
 	})
-	return s.syncRole(ctx, tx, p, ext)
+	if err := s.syncRole(ctx, tx, p, ext); err != nil {
+		return err
+	}
+	if before.Username == one.Username && before.Email == one.Email && before.EmailVerified == one.EmailVerified {
+		return nil
+	}
+	return s.reckon(ctx, tx)
 }
 
 func sameClaims(a, b map[string]any) bool {
@@ -214,7 +228,8 @@ func canonical(claims map[string]any) (decoded any) {
 	return decoded
 }
 
-// syncRole gives somebody the role that the provider says. Who has a password
+// syncRole gives somebody the role that the provider says, which counts where
+// no list says who administers. Who has a password
 // here keeps the one that they were given here: no provider takes from Berth
 // its last administrator, nor makes one of an account that is not its own.
 func (s *Service) syncRole(ctx context.Context, tx *sqlite.Tx, p Person, ext External) error {
@@ -223,8 +238,15 @@ func (s *Service) syncRole(ctx context.Context, tx *sqlite.Tx, p Person, ext Ext
 		return err
 	}
 	after := p
-	if after.Role = roleOf(ext, p.Role); after.Role == p.Role {
+	if after.GivenRole = roleOf(ext, p.GivenRole); after.GivenRole == p.GivenRole {
 		return nil
+	}
+	listed, err := hasList(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if !listed {
+		after.Role = after.GivenRole
 	}
 	after.Version++
 	after.UpdatedAt = s.now()
@@ -345,7 +367,10 @@ func (s *Service) Unlink(ctx context.Context, actor Subject, personID, id string
 		if err := deleteIdentity(ctx, tx, id); err != nil {
 			return err
 		}
-		return s.record(ctx, tx, IdentityUnlinked, actor.Person.Username, list[at].about(p))
+		if err := s.record(ctx, tx, IdentityUnlinked, actor.Person.Username, list[at].about(p)); err != nil {
+			return err
+		}
+		return s.reckon(ctx, tx)
 	})
 }
 

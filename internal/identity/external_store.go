@@ -11,7 +11,7 @@ import (
 )
 
 const identityColumns = `identities.id, identities.person_id, identities.provider, identities.issuer, identities.external_id,
-		identities.username, identities.email, identities.groups, identities.claims,
+		identities.username, identities.email, identities.email_verified, identities.groups, identities.claims,
 		identities.created_at, identities.last_sign_in_at, identities.synced_at`
 
 func scanIdentity(r sqlite.Row) (Identity, error) {
@@ -20,7 +20,7 @@ func scanIdentity(r sqlite.Row) (Identity, error) {
 	var created, synced int64
 	var last sql.NullInt64
 	err := r.Scan(&one.ID, &one.PersonID, &one.Provider, &one.Issuer, &one.ExternalID,
-		&one.Username, &one.Email, &groups, &claims, &created, &last, &synced)
+		&one.Username, &one.Email, &one.EmailVerified, &groups, &claims, &created, &last, &synced)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -69,9 +69,9 @@ func insertIdentity(ctx context.Context, tx *sqlite.Tx, one Identity) error {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `
-		INSERT INTO identities (id, person_id, provider, issuer, external_id, username, email, groups, claims, created_at, synced_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		one.ID, one.PersonID, one.Provider, one.Issuer, one.ExternalID, one.Username, one.Email, groups, claims,
+		INSERT INTO identities (id, person_id, provider, issuer, external_id, username, email, email_verified, groups, claims, created_at, synced_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		one.ID, one.PersonID, one.Provider, one.Issuer, one.ExternalID, one.Username, one.Email, one.EmailVerified, groups, claims,
 		sqlite.Millis(one.CreatedAt), sqlite.Millis(one.SyncedAt))
 	return err
 }
@@ -84,8 +84,8 @@ func updateIdentity(ctx context.Context, tx *sqlite.Tx, one Identity) error {
 	last := sql.NullInt64{Int64: sqlite.Millis(one.LastSignInAt), Valid: !one.LastSignInAt.IsZero()}
 	_, err = tx.ExecContext(ctx, `
 		UPDATE identities
-		SET username = ?, email = ?, groups = ?, claims = ?, last_sign_in_at = ?, synced_at = ?
-		WHERE id = ?`, one.Username, one.Email, groups, claims, last, sqlite.Millis(one.SyncedAt), one.ID)
+		SET username = ?, email = ?, email_verified = ?, groups = ?, claims = ?, last_sign_in_at = ?, synced_at = ?
+		WHERE id = ?`, one.Username, one.Email, one.EmailVerified, groups, claims, last, sqlite.Millis(one.SyncedAt), one.ID)
 	return err
 }
 

@@ -33,8 +33,11 @@ type Person struct {
 	Username    string `json:"username"`
 	DisplayName string `json:"display_name"`
 	Email       string `json:"email"`
-	Role        Role   `json:"role"`
-	Disabled    bool   `json:"disabled"`
+	// Role is what they are now, GivenRole what they were made here or by their
+	// provider: another one only where a list says who administers.
+	Role      Role `json:"role"`
+	GivenRole Role `json:"given_role"`
+	Disabled  bool `json:"disabled"`
 	// SecondFactor says whether they have one: a passkey, or codes from an app.
 	SecondFactor bool      `json:"second_factor"`
 	CreatedAt    time.Time `json:"created_at"`
@@ -46,7 +49,7 @@ type Person struct {
 type PersonEdit struct {
 	DisplayName *string `json:"display_name,omitempty"`
 	Email       *string `json:"email,omitempty"`
-	Role        *Role   `json:"role,omitempty"`
+	Role        *Role   `json:"role,omitempty"` // the given one
 	Disabled    *bool   `json:"disabled,omitempty"`
 }
 
@@ -100,7 +103,9 @@ func (s *Service) CreatePerson(ctx context.Context, actor string, p Person, pass
 	return p, nil
 }
 
-// UpdatePerson changes somebody, when nobody else has since version. Taking
+// UpdatePerson changes somebody, when nobody else has since version. The role
+// is the given one: where a list says who administers it counts for the account
+// that administers whatever the list says. Taking
 // the administrator's role or the account away empties every cache at once;
 // an account that is disabled loses its sessions and API tokens for good. The
 // last administrator who can sign in stays one.
@@ -113,14 +118,20 @@ func (s *Service) UpdatePerson(ctx context.Context, actor, username string, vers
 		if before.Version != version {
 			return fault.Conflict("%s was changed meanwhile: load it again", before.Username)
 		}
-		after = edit.of(before)
+		listed, err := hasList(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if after = edit.of(before); !listed {
+			after.Role = after.GivenRole
+		}
 		if err := checkPerson(&after); err != nil {
 			return err
 		}
 		if after == before {
 			return nil
 		}
-		if after.Role != RoleAdministrator || after.Disabled {
+		if after.GivenRole != RoleAdministrator || after.Disabled {
 			if err := keepAnAdministrator(ctx, tx, before); err != nil {
 				return err
 			}
@@ -131,7 +142,14 @@ func (s *Service) UpdatePerson(ctx context.Context, actor, username string, vers
 			return err
 		}
 		s.forget(tx, before.ID)
-		return s.recordEdit(ctx, tx, actor, before, after)
+		if err := s.recordEdit(ctx, tx, actor, before, after); err != nil {
+			return err
+		}
+		if err := s.reckon(ctx, tx); err != nil {
+			return err
+		}
+		after, _, err = personByID(ctx, tx, after.ID)
+		return err
 	})
 	if err != nil {
 		return Person{}, err
@@ -180,6 +198,9 @@ func (s *Service) RemovePerson(ctx context.Context, actor, username string) erro
 			return err
 		}
 		s.forget(tx, p.ID)
+		if err := s.reckon(ctx, tx); err != nil {
+			return err
+		}
 		return s.record(ctx, tx, PersonRemoved, actor, aboutPerson{ID: p.ID, Username: p.Username})
 	})
 }
@@ -207,10 +228,12 @@ func (s *Service) Unknown(ctx context.Context, tx *sqlite.Tx, usernames []string
 
 // aboutPerson is the data of events about people.
 type aboutPerson struct {
-	ID       string   `json:"id"`
-	Username string   `json:"username"`
-	Role     Role     `json:"role,omitempty"`
-	Changed  []string `json:"changed,omitempty"`
+	ID       string `json:"id"`
+	Username string `json:"username"`
+	Role     Role   `json:"role,omitempty"`
+	// GivenRole is the one that they were given while a list says who administers.
+	GivenRole Role     `json:"given_role,omitempty"`
+	Changed   []string `json:"changed,omitempty"`
 }
 
 func (s *Service) checkNewPerson(ctx context.Context, p *Person, password secret.Text) (hash []byte, err error) {
@@ -227,16 +250,30 @@ func (s *Service) checkNewPerson(ctx context.Context, p *Person, password secret
 }
 
 func (s *Service) addPerson(ctx context.Context, tx *sqlite.Tx, actor string, p *Person, hash []byte) error {
+	listed, err := hasList(ctx, tx)
+	if err != nil {
+		return err
+	}
 	now := s.now()
 	p.ID, p.Version, p.CreatedAt, p.UpdatedAt = sqlite.NewID(now), 1, now, now
-	err := insertPerson(ctx, tx, *p, hash)
+	if p.GivenRole = p.Role; listed {
+		p.Role = RoleMember
+	}
+	err = insertPerson(ctx, tx, *p, hash)
 	if sqlite.IsUnique(err) {
 		return fault.Conflict("the username %q is taken", p.Username)
 	}
 	if err != nil {
 		return err
 	}
-	return s.record(ctx, tx, PersonCreated, actor, aboutPerson{ID: p.ID, Username: p.Username, Role: p.Role})
+	if err := s.record(ctx, tx, PersonCreated, actor, aboutPerson{ID: p.ID, Username: p.Username, Role: p.Role}); err != nil {
+		return err
+	}
+	if err := s.reckon(ctx, tx); err != nil {
+		return err
+	}
+	*p, _, err = personByID(ctx, tx, p.ID)
+	return err
 }
 
 // recordEdit writes what a change came to, and what it takes away.
@@ -251,6 +288,9 @@ func (s *Service) recordEdit(ctx context.Context, tx *sqlite.Tx, actor string, b
 	if before.Role != after.Role {
 		about.Changed = append(about.Changed, "role")
 		about.Role = after.Role
+	} else if before.GivenRole != after.GivenRole {
+		about.Changed = append(about.Changed, "given_role")
+		about.GivenRole = after.GivenRole
 	}
 	if len(about.Changed) > 0 {
 		if err := s.record(ctx, tx, PersonUpdated, actor, about); err != nil {
@@ -297,13 +337,16 @@ func (s *Service) storePassword(ctx context.Context, tx *sqlite.Tx, actor string
 		return err
 	}
 	s.forget(tx, p.ID)
+	if err := s.reckon(ctx, tx); err != nil {
+		return err
+	}
 	return s.record(ctx, tx, PasswordChanged, actor, aboutPerson{ID: p.ID, Username: p.Username})
 }
 
 // keepAnAdministrator refuses what would leave nobody to administer: p is
 // about to go, or to be less.
 func keepAnAdministrator(ctx context.Context, tx *sqlite.Tx, p Person) error {
-	if p.Role != RoleAdministrator || p.Disabled {
+	if p.GivenRole != RoleAdministrator || p.Disabled {
 		return nil
 	}
 	others, err := countAdministrators(ctx, tx, p.ID)
@@ -324,7 +367,7 @@ func (e PersonEdit) of(p Person) Person {
 		p.Email = *e.Email
 	}
 	if e.Role != nil {
-		p.Role = *e.Role
+		p.GivenRole = *e.Role
 	}
 	if e.Disabled != nil {
 		p.Disabled = *e.Disabled
@@ -358,7 +401,7 @@ func checkPerson(p *Person) error {
 			add("email", "is no e-mail address")
 		}
 	}
-	if p.Role != RoleAdministrator && p.Role != RoleMember {
+	if p.Role != RoleAdministrator && p.Role != RoleMember || p.GivenRole != "" && p.GivenRole != RoleAdministrator && p.GivenRole != RoleMember {
 		add("role", "is administrator or member")
 	}
 	return fault.InvalidFields(wrong)

@@ -10,7 +10,7 @@ import (
 	"berth/internal/sqlite"
 )
 
-const personColumns = `people.id, people.username, people.display_name, people.email, people.role,
+const personColumns = `people.id, people.username, people.display_name, people.email, people.role, people.given_role,
 		people.second_factor, people.disabled_at, people.created_at, people.updated_at, people.version`
 
 // personRow is where a person's columns are read into.
@@ -21,7 +21,7 @@ type personRow struct {
 }
 
 func (r *personRow) into() []any {
-	return []any{&r.ID, &r.Username, &r.DisplayName, &r.Email, &r.Role, &r.SecondFactor, &r.disabled, &r.created, &r.updated, &r.Version}
+	return []any{&r.ID, &r.Username, &r.DisplayName, &r.Email, &r.Role, &r.GivenRole, &r.SecondFactor, &r.disabled, &r.created, &r.updated, &r.Version}
 }
 
 func (r *personRow) person() Person {
@@ -81,21 +81,22 @@ func anyPerson(ctx context.Context, tx *sqlite.Tx) (anybody bool, err error) {
 	return anybody, err
 }
 
-// countAdministrators counts those who can sign in, without one of them.
+// countAdministrators counts those who were made one here and can sign in,
+// without one of them: some of these administers whatever a list says.
 func countAdministrators(ctx context.Context, tx *sqlite.Tx, without string) (n int, err error) {
 	err = tx.QueryRowContext(ctx, `
 		SELECT COUNT(*)
 		FROM people
-		WHERE role = ? AND disabled_at IS NULL AND password_hash IS NOT NULL AND id <> ?`,
+		WHERE given_role = ? AND disabled_at IS NULL AND password_hash IS NOT NULL AND id <> ?`,
 		string(RoleAdministrator), without).Scan(&n)
 	return n, err
 }
 
 func insertPerson(ctx context.Context, tx *sqlite.Tx, p Person, hash []byte) error {
 	_, err := tx.ExecContext(ctx, `
-		INSERT INTO people (id, username, display_name, email, role, password_hash, disabled_at, created_at, updated_at, version)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		p.ID, p.Username, p.DisplayName, p.Email, string(p.Role), hash,
+		INSERT INTO people (id, username, display_name, email, role, given_role, password_hash, disabled_at, created_at, updated_at, version)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		p.ID, p.Username, p.DisplayName, p.Email, string(p.Role), string(p.GivenRole), hash,
 		disabledAt(p), sqlite.Millis(p.CreatedAt), sqlite.Millis(p.UpdatedAt), p.Version)
 	return err
 }
@@ -103,10 +104,10 @@ func insertPerson(ctx context.Context, tx *sqlite.Tx, p Person, hash []byte) err
 func updatePerson(ctx context.Context, tx *sqlite.Tx, p Person) error {
 	_, err := tx.ExecContext(ctx, `
 		UPDATE people
-		SET display_name = ?, email = ?, role = ?, updated_at = ?, version = ?,
+		SET display_name = ?, email = ?, role = ?, given_role = ?, updated_at = ?, version = ?,
 			disabled_at = CASE WHEN ? IS NULL THEN NULL ELSE COALESCE(disabled_at, ?) END
 		WHERE id = ?`,
-		p.DisplayName, p.Email, string(p.Role), sqlite.Millis(p.UpdatedAt), p.Version,
+		p.DisplayName, p.Email, string(p.Role), string(p.GivenRole), sqlite.Millis(p.UpdatedAt), p.Version,
 		disabledAt(p), disabledAt(p), p.ID)
 	return err
 }

@@ -158,7 +158,7 @@ func (s *Service) wanted(ctx context.Context, r Request) (Wanted, source, error)
 		doc.Projects[name] = p
 	}
 	for _, slot := range doc.slots() {
-		if vault.Inner(slot.Context) {
+		if vault.Own(slot.Context, slot.Name) {
 			wrong = append(wrong, from.flaws(slot.steps(), "", fault.Invalid("these secrets are set with what they belong to"))...)
 		}
 	}
@@ -188,7 +188,7 @@ func (s *Service) password(ctx context.Context, w Wanted, from source, host stri
 		return nil
 	}
 	slot := Slot{p.Context, p.Name}
-	if vault.Inner(slot.Context) {
+	if vault.Own(slot.Context, slot.Name) {
 		return from.flaws(append(at, "password"), "", fault.Invalid("these secrets are for what they belong to alone"))
 	}
 	value := w.Values[slot]

@@ -197,7 +197,7 @@ func (s *Service) state(ctx context.Context) (have State, err error) {
 	slots, err := s.vault.List(ctx, "")
 	have.Slots, have.Values = map[Slot]int64{}, Values{}
 	for _, slot := range slots {
-		if !vault.Inner(slot.Context) {
+		if !vault.Own(slot.Context, slot.Name) {
 			have.Slots[Slot{slot.Context, slot.Name}] = slot.Version
 		}
 	}

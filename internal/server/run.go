@@ -48,6 +48,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	keepers.run("notifications", func() error { return s.notifier.Run(keeping) })
 	keepers.run("webhooks", func() error { return s.webhooks.Run(keeping) })
 	keepers.run("disk", func() error { return s.watchDisk(keeping) })
+	keepers.run("administrators", func() error { return s.watchAdmins(keeping) })
 	keepers.run("retention", func() error { return s.prune(keeping) })
 
 	servers := &crew{fail: fail}

@@ -81,6 +81,7 @@ type Server struct {
 	internalHandler http.Handler
 	localHandler    http.Handler
 
+	admins  admins
 	stop    window
 	closers []func() error // in the order they were opened
 }
@@ -109,6 +110,7 @@ func New(ctx context.Context, c Config) (_ *Server, err error) {
 		{"build the serving part", s.buildServing},
 		{"seed", s.seed},
 		{"make the administrator", s.makeAdministrator},
+		{"take the list of administrators", s.takeAdmins},
 	} {
 		if err := step.do(ctx); err != nil {
 			return nil, fmt.Errorf("%s: %w", step.doing, err)
@@ -246,7 +248,7 @@ func (s *Server) newGateway(table *gateway.Table) (*gateway.Gateway, error) {
 		// The API shows the gateway's charts, and the gateway leads to the
 		// API: the one knot in the house, tied here.
 		Base:    http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.base.ServeHTTP(w, r) }),
-		BaseURL: s.settings.BaseURL, TrustProxy: s.settings.TrustProxy,
+		BaseURL: s.settings.BaseURL, Contact: s.settings.AdminContact, TrustProxy: s.settings.TrustProxy,
 		Identity: s.identity, Keys: s.keys, Issuers: outgoing.Client{Timeout: 10 * time.Second, MaxAnswer: 1 << 20}.New(), HeaderPrefix: s.settings.HeaderPrefix, HeaderFamilies: families(s.settings.HeaderFamilies),
 		AccessLog:    gateway.AccessLogMode(s.settings.AccessLog),
 		MaxBodyBytes: orUnlimited(s.settings.MaxBodyBytes), ShutdownTimeout: s.stop.left,
@@ -282,7 +284,7 @@ func (s *Server) buildServing(context.Context) error {
 	s.api, err = api.New(api.Config{ //nolint:contextcheck // nothing is served yet: requests bring their own
 		Identity: s.identity, Factors: s.factors, Deploy: s.deploy, Registry: s.registry, Resolver: s.resolver, Watcher: s.watcher, Webhooks: s.webhooks, Vault: s.vault,
 		Gateway: s.gateway, Runtime: s.engine, Events: s.events, Notifier: s.notifier,
-		Manifest: s.manifest, SignIn: s.signin,
+		Manifest: s.manifest, SignIn: s.signin, AdminsFrom: s.adminsFrom, Contact: s.settings.AdminContact,
 		BaseURL: s.settings.BaseURL, DataDir: s.settings.DataDir, Version: s.version, Settings: s.settings.Describe(),
 		Gatherer: gatherer(s.version, s.gateway.Collector(), s.deploy.Collector(), s.notifier.Collector(), s.watcher.Collector(), s.webhooks.Collector(), s.signin.Collector(),
 			newDiskCollector(s.disks)),

@@ -38,6 +38,10 @@ type Settings struct {
 	Engine         string   // "auto" or a socket address
 	BindPaths      []string // of the host, that stages may mount
 	AdminPassword  secret.Text
+	// Admins are those who administer; where it is empty, a slot or everybody's
+	// own role says so.
+	Admins       []Admin
+	AdminContact string // whom those are told to ask who may not
 	// SecondFactor is who must have one: nobody, administrators or everybody.
 	SecondFactor    string
 	SessionIdle     time.Duration
@@ -71,6 +75,7 @@ type Settings struct {
 	Providers []Provider
 
 	values         map[string]Value
+	files          map[string]string // of variables that were given as one
 	providerValues []Value
 }
 
@@ -103,7 +108,7 @@ func Load(environ []string, dir string) (*Settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Settings{values: map[string]Value{}}
+	s := &Settings{values: map[string]Value{}, files: map[string]string{}}
 	var wrong []error
 	for _, v := range variables {
 		given, err := sources.lookup(v.name)
@@ -122,6 +127,9 @@ func Load(environ []string, dir string) (*Settings, error) {
 			continue
 		}
 		s.values[v.name] = v.describe(given)
+		if given.file != "" {
+			s.files[v.name] = given.file
+		}
 	}
 	wrong = append(wrong, s.findProviders(sources)...)
 	wrong = append(wrong, s.checkTogether()...)

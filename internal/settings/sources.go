@@ -40,7 +40,10 @@ type sources struct {
 }
 
 // found is a value and where it was found.
-type found struct{ value, source string }
+type found struct {
+	value, source string
+	file          string // the source's path, where it is a file of its own
+}
 
 func readSources(environ []string, dir string) (sources, error) {
 	environment := source{name: "environment", values: map[string]string{}}
@@ -86,13 +89,13 @@ func (s sources) lookup(name string) (found, error) {
 		case value != "" && file != "":
 			return found{}, fmt.Errorf("BERTH_%s: both it and BERTH_%s_FILE are set in %s; keep one", name, name, from.name)
 		case value != "":
-			return found{value, from.name}, nil
+			return found{value: value, source: from.name}, nil
 		case file != "":
 			value, err := readValue(absolute(file, s.dir))
 			if err != nil {
 				return found{}, fmt.Errorf("BERTH_%s_FILE: %w", name, err)
 			}
-			return found{value, file}, nil
+			return found{value: value, source: file, file: absolute(file, s.dir)}, nil
 		}
 	}
 	return found{}, nil

@@ -101,6 +101,16 @@ var variables = []variable{
 		set: func(s *Settings, v, _ string) (err error) { s.AdminPassword, err = parsePassword(v); return err },
 	},
 	{
+		name: "ADMINS", help: "who administers, and nobody else does; without it the secret ADMINS in the context berth says so, and where there is none, everybody's role",
+		takes: takesAdmins, fallback: always(""),
+		set: func(s *Settings, v, _ string) (err error) { s.Admins, err = ParseAdmins(v); return err },
+	},
+	{
+		name: "ADMIN_CONTACT", help: "whom those are told to ask who may not do what they want to",
+		takes: "a few words, such as ops@example.org", fallback: always("an administrator of this Berth"),
+		set: func(s *Settings, v, _ string) (err error) { s.AdminContact, err = parseContact(v); return err },
+	},
+	{
 		name: "SECOND_FACTOR", help: "who must have a second factor, a passkey or codes from an app, to sign in with",
 		takes: "nobody, administrators or everybody", fallback: always("nobody"),
 		set: func(s *Settings, v, _ string) error {

@@ -144,6 +144,9 @@ func (p Provider) external(a answer) identity.External {
 		Provider: p.Slug, Issuer: p.PinnedIssuer, ExternalID: a.externalID, UpstreamSID: a.sessionID,
 		Username: a.claims.text(p.Claims.Username), DisplayName: a.claims.text(p.Claims.Name), Email: a.claims.text(p.Claims.Email),
 		Claims: a.claims.about(p.Claims), Create: p.Create,
+		// email_verified speaks of email, and of no other claim that an address
+		// may be read from (OpenID Connect Core section 5.1).
+		EmailVerified: p.Claims.Email == "email" && a.claims.verified(),
 	}
 	for _, group := range a.claims.list(p.Claims.Groups) {
 		ext.Groups = append(ext.Groups, p.Prefix()+group)

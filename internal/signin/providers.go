@@ -8,6 +8,7 @@ import (
 	"berth/internal/event"
 	"berth/internal/fault"
 	"berth/internal/secret"
+	"berth/internal/settings"
 	"berth/internal/sqlite"
 )
 
@@ -33,6 +34,25 @@ func (s *Service) Providers(ctx context.Context) (list []Provider, err error) {
 		return err
 	})
 	return list, err
+}
+
+// KnowsProviders says which entry of a list of those who administer names a
+// provider that is not set up; nil when none does.
+func (s *Service) KnowsProviders(ctx context.Context, tx *sqlite.Tx, list []settings.Admin) error {
+	known := map[string]bool{settings.LocalProvider: true}
+	found, err := selectProviders(ctx, tx)
+	if err != nil {
+		return err
+	}
+	for _, p := range found {
+		known[p.Slug] = true
+	}
+	for _, one := range list {
+		if !known[one.Provider] {
+			return fmt.Errorf("has %q, and there is no provider named %q", one.String(), one.Provider)
+		}
+	}
+	return nil
 }
 
 // Provider gives the one of a slug; a fault of kind Missing when there is none.

@@ -54,6 +54,7 @@ type Vault struct {
 	log    *slog.Logger
 	sealer sealer
 	clock  func() time.Time
+	guards map[[2]string]Guard
 }
 
 // ErrWrongKey is in the chain of the error that refuses a key which is not the
@@ -76,7 +77,7 @@ func New(c Config) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Vault{db: c.DB, events: c.Events, log: c.Log, sealer: sealer, clock: c.Clock}
+	v := &Vault{db: c.DB, events: c.Events, log: c.Log, sealer: sealer, clock: c.Clock, guards: map[[2]string]Guard{}}
 	if err := v.checkKey(context.Background()); err != nil {
 		return nil, err
 	}
@@ -121,6 +122,9 @@ func (v *Vault) put(ctx context.Context, tx *sqlite.Tx, actor, slotContext, name
 	}
 	if seen != nil && *seen != before.Version {
 		return Slot{}, fault.Conflict("the secret %q in %q was set or removed meanwhile; look at it again", name, slotContext)
+	}
+	if err := v.guard(ctx, tx, actor, slotContext, name, value); err != nil {
+		return Slot{}, err
 	}
 	now := v.now()
 	slot := Slot{Context: slotContext, Name: name, Version: before.Version + 1, CreatedAt: before.CreatedAt, UpdatedAt: now}
@@ -168,6 +172,9 @@ func (v *Vault) RemoveIn(ctx context.Context, tx *sqlite.Tx, actor, slotContext,
 	if err != nil {
 		return err
 	}
+	if err := v.guard(ctx, tx, actor, slotContext, name, secret.Text{}); err != nil {
+		return err
+	}
 	if err := deleteSlot(ctx, tx, slotContext, name); err != nil {
 		return err
 	}
@@ -211,6 +218,38 @@ type about struct {
 // and their events are those of what they belong to.
 func Inner(slotContext string) bool {
 	return slotContext == "registry" || strings.HasPrefix(slotContext, "berth/")
+}
+
+// Own says whether a slot is for Berth alone: those of [Inner] contexts, and
+// the list of those who administer, which administrators set as they set any.
+// No stage may use it, and no document of the configuration holds it.
+func Own(slotContext, name string) bool {
+	return Inner(slotContext) || IsAdmins(slotContext, name)
+}
+
+// AdminsContext and AdminsName are the slot of the list of those who administer.
+const (
+	AdminsContext = "berth"
+	AdminsName    = "ADMINS"
+)
+
+// IsAdmins says whether a slot is the list of those who administer.
+func IsAdmins(slotContext, name string) bool {
+	return slotContext == AdminsContext && name == AdminsName
+}
+
+// Guard is asked, in the transaction, before a slot is set or, with an empty
+// value, removed. An error refuses it: the slot stays as it is.
+type Guard func(ctx context.Context, tx *sqlite.Tx, actor string, value secret.Text) error
+
+// Guard has g asked for one slot. It is for before anything is served.
+func (v *Vault) Guard(slotContext, name string, g Guard) { v.guards[[2]string{slotContext, name}] = g }
+
+func (v *Vault) guard(ctx context.Context, tx *sqlite.Tx, actor, slotContext, name string, value secret.Text) error {
+	if g := v.guards[[2]string{slotContext, name}]; g != nil {
+		return g(ctx, tx, actor, value)
+	}
+	return nil
 }
 
 func (v *Vault) record(ctx context.Context, tx *sqlite.Tx, kind event.Kind, actor string, slot Slot) error {

@@ -164,7 +164,9 @@ export function say(fact: Fact, within = ''): Said {
 		case 'person.created':
 			return said(person === fact.actor ? 'made the first account' : `added ${person}`, UserRound);
 		case 'person.updated':
-			return said(`changed ${person}`, UserRound);
+			return said(text(d, 'role') ? `${person} ${text(d, 'role') === 'administrator' ? 'administers now' : 'administers no more'}` : `changed ${person}`, UserRound, text(d, 'role') ? { who: '' } : {});
+		case 'administrators.changed':
+			return said('changed who administers', UserRound, { href: '/system/sign-in', detail: listChange(d) });
 		case 'person.disabled':
 			return said(`disabled ${person}`, UserRound, { tone: 'bad' });
 		case 'person.enabled':

@@ -348,6 +348,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/administrators": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say who administers, and why */
+        get: operations["get-administrators"];
+        /** Say who administers, by the secret berth/ADMINS */
+        put: operations["set-administrators"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/audit": {
         parameters: {
             query?: never;
@@ -2248,6 +2266,58 @@ export interface components {
              */
             why: string;
         };
+        AdminEntry: {
+            /** Format: date-time */
+            bound_at?: string;
+            /** @example github:alice */
+            entry: string;
+            /** @description What it is bound to; of an account of Berth's own its id */
+            external_id?: string;
+            issuer?: string;
+            /**
+             * @description administers; waits for somebody whom it fits; unclear as it fits several; other as whom it is bound to has another name by now, or is gone; no_provider as there is none of that name
+             * @enum {string}
+             */
+            state: "administers" | "waits" | "unclear" | "other" | "no_provider";
+            /** @description Whose it is */
+            username?: string;
+        };
+        Administrator: {
+            disabled?: boolean;
+            display_name?: string;
+            username: string;
+            /**
+             * @description Entries of the list, "break glass", or "role" where there is no list
+             * @example [
+             *       "github:alice"
+             *     ]
+             */
+            why: string[];
+        };
+        Administrators: {
+            /** @description Administers whatever a list says: the oldest account with a password that was made an administrator here */
+            break_glass?: string;
+            /** @description Whom those are told to ask who may not */
+            contact: string;
+            /** @description The list, in its order; empty where everybody's own role counts */
+            entries: components["schemas"]["AdminEntry"][];
+            /** @description Of the settings: what has BERTH_ADMINS */
+            from?: string;
+            /** @description All who administer, by username */
+            people: components["schemas"]["Administrator"][];
+            /** @description Why the last change of the list does not count; the one before does */
+            problem?: string;
+            /**
+             * @description What says so: BERTH_ADMINS, the secret berth/ADMINS, or everybody's own role
+             * @enum {string}
+             */
+            source: "settings" | "slot" | "none";
+            /**
+             * Format: int64
+             * @description Of the secret; 0 when there is none
+             */
+            version: number;
+        };
         AfterTask: {
             command?: string[];
             entrypoint?: string[];
@@ -2688,6 +2758,7 @@ export interface components {
             /** Format: date-time */
             created_at: string;
             email: string;
+            email_verified: boolean;
             external_id: string;
             groups: string[];
             id: string;
@@ -3212,6 +3283,8 @@ export interface components {
             disabled: boolean;
             display_name: string;
             email: string;
+            /** @enum {string} */
+            given_role: "administrator" | "member";
             id: string;
             /** @enum {string} */
             role: "administrator" | "member";
@@ -3647,6 +3720,8 @@ export interface components {
             authenticated_at?: string;
             /** @description What the API token is held to, where it is */
             bounds?: components["schemas"]["Bounds"];
+            /** @description Whom to ask about what one may not */
+            contact: string;
             /** @description How the session was proved */
             methods?: ("password" | "totp" | "recovery" | "passkey" | "provider" | "mfa")[];
             /**
@@ -3664,6 +3739,21 @@ export interface components {
             scope?: "read" | "deploy" | "admin";
             /** @enum {string} */
             via: "session" | "token" | "password" | "local";
+        };
+        SetAdministratorsInputBody: {
+            /**
+             * @description provider:name, provider:address@example.org or provider:#id, with local for accounts of Berth's own; none leaves it to everybody's own role
+             * @example [
+             *       "local:carol",
+             *       "github:alice"
+             *     ]
+             */
+            entries: string[];
+            /**
+             * Format: int64
+             * @description The version that was seen; 409 when it has moved. Without it, whatever is there is replaced.
+             */
+            version?: number;
         };
         SetPasswordInputBody: {
             password: string;
@@ -4906,6 +4996,68 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ListEvent"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-administrators": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Administrators"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "set-administrators": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetAdministratorsInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Administrators"];
                 };
             };
             /** @description Error */
