@@ -44,6 +44,9 @@ func (d *door) asking(by dialect, method, target string, edit ...func(*http.Requ
 	host, path, _ := strings.Cut(strings.TrimPrefix(target, "http://"), "/")
 	path = "/" + path
 	address := "http://localhost/api/authz/" + by.String()
+	if _, query, has := strings.Cut(path, "?"); has && by == caddy {
+		address += "?" + query // as Caddy's rewrite leaves it
+	}
 	if by == envoy {
 		address = "http://" + host + "/api/authz/envoy" + path
 	}
@@ -343,7 +346,15 @@ func TestAuthz_RefusesWhatIsNotClear(t *testing.T) {
 			assert.Equal(t, http.StatusBadRequest, got.StatusCode, "%s: %s", by, name)
 		}
 	}
+}
+
+func TestAuthz_LogsWhatSomebodyHasToPutRight(t *testing.T) {
+	d := newDoor(t, trustLoopback)
+	q := d.asking(nginx, "GET", "http://app.test/x?secret=yes")
+	q.Header.Del("X-Original-Method")
+	d.answerTo(q)
 	require.Contains(t, d.log.String(), "X-Original-Method is missing")
+	require.NotContains(t, d.log.String(), "secret")
 }
 
 func TestAuthz_KnowsNoOtherHostsAndNoneOfBerthsOwnAddresses(t *testing.T) {

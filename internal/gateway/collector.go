@@ -57,9 +57,9 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(refused.share.Load()), "share")
 	}
 	to <- prometheus.MustNewConstMetric(c.gaveWay, prometheus.CounterValue, float64(c.clients.gaveWay.Load()))
-	for d := range c.questions {
-		for how := range c.questions[d] {
-			if n := c.questions[d][how].Load(); n > 0 {
+	for d := range c.questions.counts {
+		for how := range c.questions.counts[d] {
+			if n := c.questions.counts[d][how].Load(); n > 0 {
 				to <- prometheus.MustNewConstMetric(c.asked, prometheus.CounterValue, float64(n), dialect(d).String(), outcome(how).String())
 			}
 		}

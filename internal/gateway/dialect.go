@@ -84,7 +84,8 @@ func (d dialect) question(r *http.Request, host string) (q question, err error) 
 	if len(h["X-Forwarded-For"])+len(h["Forwarded"])+len(h["X-Real-Ip"]) == 0 {
 		return q, unclear("X-Forwarded-For is missing") // or the client would have the proxy's address
 	}
-	if d != envoy && (r.URL.Path != authzPath+d.String() || r.URL.RawQuery != "") {
+	// Caddy puts its client's query behind the address it asks at.
+	if d != envoy && (r.URL.Path != authzPath+d.String() || r.URL.RawQuery != "" && d != caddy) {
 		return q, unclear("the address has more than " + authzPath + d.String())
 	}
 	if d != envoy && r.Method != http.MethodGet && r.Method != http.MethodHead {

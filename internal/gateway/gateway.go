@@ -147,7 +147,8 @@ func New(c Config) (*Gateway, error) {
 		clients: newClients(orAny(c.MaxConnections), c.TrustProxy), most: orAny(c.MaxRequests),
 		requests: c.ShutdownTimeout, streams: c.StreamShutdownTimeout, stall: clientStall,
 		minutes: newMinutes(c.DB, c.Table, c.Clock), log: c.Log, clock: c.Clock,
-		failures: rate.Sometimes{First: 10, Interval: time.Second},
+		questions: questions{warns: rate.Sometimes{First: 10, Interval: time.Second}},
+		failures:  rate.Sometimes{First: 10, Interval: time.Second},
 	}, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+
+	"golang.org/x/time/rate"
 )
 
 // outcome is how a question of another proxy's was answered: by a decision, or
@@ -52,8 +54,11 @@ func outcomeOf(err error) outcome {
 	return outcome(turnedAway)
 }
 
-// questions counts how other proxies were answered.
-type questions [dialects][outcomes]atomic.Int64
+// questions are those of other proxies, as they were answered.
+type questions struct {
+	counts [dialects][outcomes]atomic.Int64
+	warns  rate.Sometimes // keeps a proxy that is set up wrong from filling the log
+}
 
 // countQuestion counts an answer, and logs what somebody has to put right.
 func (x *exchange) countQuestion(ctx context.Context, d dialect, err error) {
@@ -61,14 +66,14 @@ func (x *exchange) countQuestion(ctx context.Context, d dialect, err error) {
 	if err == nil {
 		how = outcome(x.decision)
 	}
-	x.g.questions[d][how].Add(1)
+	x.g.questions.counts[d][how].Add(1)
 	switch {
 	case how == fromNoProxy, how == leftUnclear:
-		x.g.failures.Do(func() {
+		x.g.questions.warns.Do(func() {
 			x.g.log.WarnContext(ctx, "a proxy's question who may enter was refused", x.attrs("why", err.Error(), "address", x.from.address)...)
 		})
 	case errors.Is(err, errNotAsked):
-		x.g.failures.Do(func() {
+		x.g.questions.warns.Do(func() {
 			x.g.log.WarnContext(ctx, "a proxy's question who may enter was not answered", x.attrs("error", err)...)
 		})
 	}
