@@ -54,7 +54,7 @@ test('a person is added, limited, given a password and removed', async ({ dashbo
 	await member.getByRole('button', { name: 'Not now' }).click();
 	await expect(member.getByRole('heading', { name: 'Projects', level: 1 })).toBeVisible();
 	await member.goto('/people');
-	await expect(member.getByText('Only administrators see people')).toBeVisible();
+	await expect(member.getByRole('heading', { name: 'For administrators' })).toBeVisible();
 	await sound(member);
 	expect((await member.request.get('/api/people')).status()).toBe(403);
 

@@ -29,6 +29,7 @@ type Administrators struct {
 	From       string          `json:"from,omitempty" doc:"Of the settings: what has BERTH_ADMINS"`
 	Problem    string          `json:"problem,omitempty" doc:"Why the last change of the list does not count; the one before does"`
 	Version    int64           `json:"version" doc:"Of the secret; 0 when there is none"`
+	ChangedAt  time.Time       `json:"changed_at,omitzero" doc:"When the secret was set"`
 	Contact    string          `json:"contact" doc:"Whom those are told to ask who may not"`
 	BreakGlass string          `json:"break_glass,omitempty" doc:"Administers whatever a list says: the oldest account with a password that was made an administrator here"`
 	Entries    []AdminEntry    `json:"entries" doc:"The list, in its order; empty where everybody's own role counts"`
@@ -76,9 +77,11 @@ func (a *API) administrators(ctx context.Context) (out Administrators, err error
 	}
 	from := a.adminsFrom()
 	out = Administrators{Source: "none", From: from.Settings, Problem: from.Problem, Contact: a.contact, BreakGlass: all.BreakGlass, Entries: []AdminEntry{}, People: []Administrator{}}
-	if out.Version, err = a.adminsVersion(ctx); err != nil {
+	slot, err := a.adminsSlot(ctx)
+	if err != nil {
 		return out, err
 	}
+	out.Version, out.ChangedAt = slot.Version, slot.UpdatedAt
 	if len(all.Listed) > 0 {
 		out.Source = "slot"
 	}
@@ -107,18 +110,18 @@ func (a *API) administrators(ctx context.Context) (out Administrators, err error
 	return out, nil
 }
 
-// adminsVersion gives the version of the list's slot; 0 when there is none.
-func (a *API) adminsVersion(ctx context.Context) (int64, error) {
+// adminsSlot finds the list's slot; of version 0 when there is none.
+func (a *API) adminsSlot(ctx context.Context) (vault.Slot, error) {
 	slots, err := a.vault.List(ctx, vault.AdminsContext)
 	if err != nil {
-		return 0, err
+		return vault.Slot{}, err
 	}
 	for _, s := range slots {
 		if s.Name == vault.AdminsName {
-			return s.Version, nil
+			return s, nil
 		}
 	}
-	return 0, nil
+	return vault.Slot{}, nil
 }
 
 type setAdministratorsInput struct {
@@ -156,12 +159,12 @@ func (a *API) storeAdministrators(ctx context.Context, list []string, seen *int6
 		return renamed(err, "value", "entries")
 	}
 	if seen != nil {
-		switch now, err := a.adminsVersion(ctx); {
+		switch now, err := a.adminsSlot(ctx); {
 		case err != nil:
 			return err
-		case now != *seen:
+		case now.Version != *seen:
 			return fault.Conflict("the list was changed meanwhile; look at it again")
-		case now == 0:
+		case now.Version == 0:
 			return nil
 		}
 	}

@@ -40,7 +40,9 @@ type Departure struct {
 	// Subject is who is signed in there; required to link and to test.
 	Subject  *identity.Subject
 	ReturnTo string // a path on the base host; what is none is ignored
-	Origin   identity.Origin
+	// Another has the provider ask who it is, whoever is signed in there.
+	Another bool
+	Origin  identity.Origin
 }
 
 // flowLives is how long somebody may take to sign in at a provider.
@@ -115,7 +117,7 @@ func (s *Service) Begin(ctx context.Context, slug string, d Departure) (to strin
 	}
 	state := newSecret()
 	f.browser = digestOf(browser.Reveal())
-	if to, err = s.authorize(ctx, c, browser, state, d.Purpose); err != nil {
+	if to, err = s.authorize(ctx, c, browser, state, d); err != nil {
 		return "", secret.Text{}, err
 	}
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
@@ -150,7 +152,7 @@ func (s *Service) mayBegin(d Departure) error {
 
 // authorize makes the address at the provider, and pushes what is in it where
 // the provider takes that (RFC 9126).
-func (s *Service) authorize(ctx context.Context, c *connection, browser secret.Text, state string, purpose Purpose) (string, error) {
+func (s *Service) authorize(ctx context.Context, c *connection, browser secret.Text, state string, d Departure) (string, error) {
 	config, err := s.config(ctx, c)
 	if err != nil {
 		return "", err
@@ -158,10 +160,15 @@ func (s *Service) authorize(ctx context.Context, c *connection, browser secret.T
 	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(derive(browser, state, "verifier"))}
 	if c.oidc != nil {
 		options = append(options, oidc.Nonce(derive(browser, state, "nonce")))
-		if purpose == ToLink {
+		switch {
+		case d.Purpose == ToLink:
 			// OpenID Connect Core section 3.1.2.1: ask again, however recent.
 			options = append(options, oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "0"))
+		case d.Another:
+			options = append(options, oauth2.SetAuthURLParam("prompt", "login"))
 		}
+	} else if d.Another {
+		options = append(options, oauth2.SetAuthURLParam("prompt", "select_account")) // GitHub's own word for it
 	}
 	to := config.AuthCodeURL(state, options...)
 	if c.meta.PushURL == "" {

@@ -57,7 +57,7 @@ type handler struct {
 func (h *handler) start(w http.ResponseWriter, r *http.Request) {
 	provider, to := r.PathValue("provider"), r.URL.Query().Get("to")
 	place, browser, err := h.service.Begin(r.Context(), provider, Departure{
-		Purpose: ToSignIn, Browser: h.service.ReadBrowser(r), ReturnTo: to, Origin: h.edge.Origin(r),
+		Purpose: ToSignIn, Browser: h.service.ReadBrowser(r), ReturnTo: to, Another: r.URL.Query().Has("other"), Origin: h.edge.Origin(r),
 	})
 	if err != nil {
 		h.fail(w, r, ToSignIn, provider, ReturnPath(to), err)

@@ -164,9 +164,11 @@ export function say(fact: Fact, within = ''): Said {
 		case 'person.created':
 			return said(person === fact.actor ? 'made the first account' : `added ${person}`, UserRound);
 		case 'person.updated':
-			return said(text(d, 'role') ? `${person} ${text(d, 'role') === 'administrator' ? 'administers now' : 'administers no more'}` : `changed ${person}`, UserRound, text(d, 'role') ? { who: '' } : {});
+			// By Berth itself where a list, or a provider, says so.
+			if (text(d, 'role') && fact.actor === 'berth') return said(`${person} ${text(d, 'role') === 'administrator' ? 'administers now' : 'administers no more'}`, UserRound, { who: '' });
+			return said(`changed ${person}`, UserRound);
 		case 'administrators.changed':
-			return said('changed who administers', UserRound, { href: '/system/sign-in', detail: listChange(d) });
+			return said('changed who administers', UserRound, { href: '/system/sign-in', detail: addedAndRemoved(d) });
 		case 'person.disabled':
 			return said(`disabled ${person}`, UserRound, { tone: 'bad' });
 		case 'person.enabled':
@@ -237,6 +239,11 @@ export function say(fact: Fact, within = ''): Said {
 function cameAndLeft(data: unknown): string {
 	const { came, left } = (data ?? {}) as { came?: string[]; left?: string[] };
 	return [came?.length && `${came.join(', ')} came`, left?.length && `${left.join(', ')} left`].filter(Boolean).join('; ');
+}
+
+function addedAndRemoved(data: unknown): string {
+	const { added, removed } = (data ?? {}) as { added?: string[]; removed?: string[] };
+	return [added?.length && `added ${added.join(', ')}`, removed?.length && `removed ${removed.join(', ')}`].filter(Boolean).join('; ');
 }
 
 /** Only asking and canceling are somebody's doing; the rest happens to the image. */

@@ -2297,6 +2297,11 @@ export interface components {
         Administrators: {
             /** @description Administers whatever a list says: the oldest account with a password that was made an administrator here */
             break_glass?: string;
+            /**
+             * Format: date-time
+             * @description When the secret was set
+             */
+            changed_at?: string;
             /** @description Whom those are told to ask who may not */
             contact: string;
             /** @description The list, in its order; empty where everybody's own role counts */

@@ -6,6 +6,8 @@ class Session {
 	person = $state.raw<Person>();
 	/** Where the session began: "local", or a provider. */
 	provider = $state('local');
+	/** Whom to ask about what one may not. */
+	contact = $state('');
 
 	get administrator(): boolean {
 		return this.person?.role === 'administrator';
@@ -17,6 +19,7 @@ class Session {
 			const found = await must(api.GET('/api/session'));
 			this.person = found.person;
 			this.provider = found.provider || 'local';
+			this.contact = found.contact;
 		} catch (e) {
 			if (!(e instanceof ApiError) || e.status !== 401) throw e;
 			this.person = undefined;
