@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -99,6 +101,8 @@ func (d *door) answerTo(q *http.Request) *http.Response {
 	d.t.Helper()
 	res, err := d.client.Do(q)
 	require.NoError(d.t, err)
+	_, err = io.Copy(io.Discard, res.Body)
+	require.NoError(d.t, err, "an answer is as long as it says")
 	require.NoError(d.t, res.Body.Close())
 	return res
 }
@@ -154,7 +158,11 @@ func TestAuthz_DecidesAsTheGatewayDoes(t *testing.T) {
 		"/public/../admin", "/public/%2e%2e/admin", "/public/..;/admin", "/public//../admin", "/public//admin", "/public%2f..%2fadmin",
 		"/public%2f", "/public;/x", "/public\\admin", "/%61dmin", "/public/%00", "/public?next=/admin", "/a%20b", "/public%3f/admin",
 	} {
-		for _, host := range []string{"app.test", "APP.test", "app.test.", "app.test:8443"} {
+		hosts := []string{"app.test"}
+		if path == "/admin" {
+			hosts = append(hosts, "APP.test", "app.test.", "app.test:8443")
+		}
+		for _, host := range hosts {
 			for _, method := range []string{"GET", "HEAD", "POST", "PUT"} {
 				for who, proves := range whos {
 					for how, sends := range asks {
@@ -271,6 +279,17 @@ func TestAuthz_TellsTheAppWhatTheGatewayTells(t *testing.T) {
 	gone := strings.Split(got.Header.Get("X-Envoy-Auth-Headers-To-Remove"), ",")
 	require.Contains(t, gone, "authorization")
 	require.Contains(t, gone, "cookie")
+}
+
+// Another proxy does not strip what Berth's own gateway would.
+func TestAuthz_AssertsTheWholePath(t *testing.T) {
+	d := newDoor(t, trustLoopback)
+	r := d.routeFor("app.test", authzPolicy(), func(http.ResponseWriter, *http.Request) {})
+	r.PathPrefix, r.StripPrefix = "/shop", true
+	d.route(r)
+	got := d.ask(caddy, "GET", "http://app.test/shop/x", with("Cookie", d.cookieFor(d.signIn("ana", identity.RoleMember), "app.test")))
+	sum := sha256.Sum256([]byte("/shop/x"))
+	require.Equal(t, base64.RawURLEncoding.EncodeToString(sum[:]), claimsIn(t, got.Header.Get("X-Berth-Assertion")).PathHash)
 }
 
 func TestAuthz_AnswersOnlyProxiesThatAreNamed(t *testing.T) {
@@ -443,4 +462,45 @@ func TestAuthz_CountsByDialectAndOutcome(t *testing.T) {
 	require.Equal(t, map[string]float64{
 		"caddy sign_in": 1, "envoy unclear": 1, "envoy unknown_host": 1, "nginx public": 1, "traefik refused": 1,
 	}, counted)
+}
+
+// FuzzDialect has a proxy ask about any path: whatever is let in leads to what is
+// for everybody, in each way to read it.
+func FuzzDialect(f *testing.F) {
+	for _, target := range []string{"/public", "/public/../admin", "/public%2f..%2fadmin", "/public/..;/admin", "//admin", "/public?/admin", "/public#/admin", "/PUBLIC", "/public/\\admin", "*", "/%", "/public/\xc0\xae\xc0\xae/"} {
+		for d := range dialects {
+			f.Add(d, "GET", "app.test", target)
+		}
+	}
+	gate, err := identity.NewGate(identity.Policy{Rules: []identity.Rule{{Paths: []string{"/public"}, Methods: []string{"GET"}, Allow: identity.Who{Public: true}}}})
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, d int, method, host, target string) {
+		by := dialect(((d % dialects) + dialects) % dialects)
+		r := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: authzPath + by.String()}, Header: http.Header{
+			"X-Forwarded-For": {"192.0.2.7"}, "X-Forwarded-Method": {method}, "X-Forwarded-Host": {host}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Uri": {target},
+			"X-Original-Method": {method}, "X-Original-Url": {"https://" + host + target},
+		}}
+		if by == envoy {
+			r.Method, r.RequestURI = method, authzPath+"envoy"+target
+		}
+		q, err := by.question(r, host)
+		if err != nil {
+			return
+		}
+		path, ok := read(q.target)
+		if !ok || !gate.Enter(nil, identity.Visit{Method: q.method, Path: path.path, Others: path.others()}).Allowed {
+			return
+		}
+		require.Equal(t, "GET", q.method)
+		require.Equal(t, method, q.method)
+		if by == traefik || by == caddy || by == envoy {
+			again, err := url.ParseRequestURI(target)
+			require.NoError(t, err)
+			require.Equal(t, again, q.target)
+			require.Equal(t, host, q.host)
+		}
+		for _, reading := range append(path.others(), path.path) {
+			require.True(t, reading == "/public" || strings.HasPrefix(reading, "/public/"), reading)
+		}
+	})
 }

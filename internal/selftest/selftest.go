@@ -162,7 +162,7 @@ func run(ctx context.Context, target Target, c Check) Result {
 // Checks are those that do no harm to a server that people use.
 func Checks() []Check {
 	return []Check{
-		identityHeaders, identityTrailers, connectionHeader, forwardedHeaders, healthAgents,
+		identityHeaders, identityTrailers, connectionHeader, forwardedHeaders, forwardAuthForgery, healthAgents,
 		pathConfusion, pathAtBase, hostConfusion, requestSmuggling, http2Spellings,
 		openRedirects, forgedCookies, forgedTokens, closedAPI, crossSite, framing, reflection,
 	}
