@@ -1,17 +1,9 @@
-import type { Browser, Page } from '@playwright/test';
+import type { Browser } from '@playwright/test';
 import { expect, picture, sound, test, unique } from './berth.ts';
-import { client, startProvider } from './provider.ts';
+import { client, signInThere, startProvider } from './provider.ts';
 
 const port = Number(process.env.BERTH_TEST_PROVIDER_PORT);
 const base = process.env.BERTH_URL ?? 'http://localhost:8080';
-
-/** Signs in on the provider's own pages, which ask who it is and then whether Berth may know. */
-async function signInThere(page: Page, who: string) {
-	await page.getByPlaceholder('Enter any login').fill(who);
-	await page.getByPlaceholder('and password').fill('anything');
-	await page.getByRole('button', { name: 'Sign-in' }).click();
-	await page.getByRole('button', { name: 'Continue' }).click();
-}
 
 /** The browser of somebody who has not signed in. */
 async function stranger(browser: Browser) {

@@ -1,6 +1,7 @@
 /** A real OpenID provider, oidc-provider, on this machine, which is where the server is too. */
 import http from 'node:http';
 import { generateKeyPairSync } from 'node:crypto';
+import type { Page } from '@playwright/test';
 import Provider from 'oidc-provider';
 
 export const client = { id: 'berth', secret: 'a secret of the client' };
@@ -23,6 +24,7 @@ export async function startProvider(port: number, redirect: string, logout: stri
 	const issuer = `http://localhost:${port}`;
 	const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
 	const told: string[] = [];
+	let toldAt = 0;
 	const provider = new Provider(issuer, {
 		jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), kid: 'key', use: 'sig', alg: 'RS256' }] },
 		clients: [
@@ -54,16 +56,30 @@ export async function startProvider(port: number, redirect: string, logout: stri
 			claims: () => ({ sub, preferred_username: sub, name: sub.toUpperCase(), email: `${sub}@example.org`, email_verified: true, groups: ['crew'] })
 		})
 	});
-	provider.on('backchannel.success', () => told.push('taken'));
+	provider.on('backchannel.success', () => {
+		told.push('taken');
+		toldAt = Date.now();
+	});
 	provider.on('backchannel.error', (_: unknown, e: Error) => told.push(`refused: ${e.message}`));
 	const server = http.createServer(provider.callback());
 	await new Promise<void>((listening) => server.listen(port, '127.0.0.1', listening));
 	return {
 		issuer,
+		/** What came of telling Berth of sign-outs. */
 		told,
+		/** When Berth took the last of them. */
+		toldAt: () => toldAt,
 		close: () => {
 			server.close();
 			server.closeAllConnections();
 		}
 	};
+}
+
+/** Signs in on the provider's own pages, which ask who it is and then whether Berth may know. */
+export async function signInThere(page: Page, who: string) {
+	await page.getByPlaceholder('Enter any login').fill(who);
+	await page.getByPlaceholder('and password').fill('anything');
+	await page.getByRole('button', { name: 'Sign-in' }).click();
+	await page.getByRole('button', { name: 'Continue' }).click();
 }
