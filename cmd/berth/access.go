@@ -114,6 +114,11 @@ func asksIn(r identity.Rule) string {
 
 type accessSet struct {
 	stageName
+	policyFlags
+}
+
+// policyFlags say who may enter.
+type policyFlags struct {
 	Who    string   `arg:"" optional:"" enum:",public,signed-in,administrators,nobody" default:"" help:"public, signed-in, administrators or nobody."`
 	Person []string `placeholder:"USERNAME" help:"Let this person in. Repeatable."`
 	Group  []string `placeholder:"GROUP" help:"Let this group in. Repeatable."`
@@ -147,10 +152,15 @@ func (cmd *accessSet) Run(ctx context.Context, c *client, o *output, p *process)
 	return o.result(policyOf(s.Spec), func() { o.policy(policyOf(s.Spec)) })
 }
 
-func (cmd *accessSet) policy(p *process) (policy identity.Policy, err error) {
+// none says that nothing was said.
+func (cmd *policyFlags) none() bool {
+	return cmd.Who == "" && cmd.File == "" && len(cmd.Person) == 0 && len(cmd.Group) == 0
+}
+
+func (cmd *policyFlags) policy(p *process) (policy identity.Policy, err error) {
 	named := len(cmd.Person) > 0 || len(cmd.Group) > 0
 	switch {
-	case cmd.File != "" && (cmd.Who != "" || named), cmd.Who != "" && named, cmd.File == "" && cmd.Who == "" && !named:
+	case cmd.File != "" && (cmd.Who != "" || named), cmd.Who != "" && named, cmd.none():
 		return policy, fault.Invalid("say who: one of public, signed-in, administrators and nobody, or --person and --group, or --file")
 	case cmd.Who != "":
 		return accessNamed(cmd.Who), nil
@@ -237,7 +247,11 @@ func (o *output) explanation(e api.AccessExplanation) {
 	case "stronger", "fresher":
 		verdict += ", and led to prove more"
 	}
-	rows := [][2]string{{"who", who}, {"stage", e.Project + "/" + e.Stage}, {"verdict", verdict}, {"why", e.Why}}
+	where := [2]string{"stage", e.Project + "/" + e.Stage}
+	if e.Route != "" {
+		where = [2]string{"route", e.Route}
+	}
+	rows := [][2]string{{"who", who}, where, {"verdict", verdict}, {"why", e.Why}}
 	if e.Rule > 0 {
 		r := e.Rules[e.Rule-1]
 		rows = append(rows, [2]string{"rule " + strconv.Itoa(e.Rule), strings.TrimSpace(fitsIn(r) + ": " + allowsIn(r) + " " + asksIn(r))})

@@ -55,6 +55,7 @@ type cli struct {
 	Account  accountCommand  `cmd:"" group:"access" help:"Your account: who you are, password, sessions."`
 	Token    tokenCommand    `cmd:"" group:"access" help:"API tokens: list, create, remove."`
 	People   peopleCommand   `cmd:"" group:"access" help:"People: list, add, edit, password, sessions, remove."`
+	Route    routeCommand    `cmd:"" aliases:"routes" group:"access" help:"Sign-in in front of what Berth does not run: list, show, add, edit, access, remove."`
 	Access   accessCommand   `cmd:"" group:"access" help:"Who may enter a stage: show, set."`
 	Group    groupCommand    `cmd:"" group:"access" help:"Groups of people: list, add, edit, remove."`
 	Provider providerCommand `cmd:"" aliases:"providers" group:"access" help:"Where people sign in, besides with a password: list, show, add, edit, check, remove."`

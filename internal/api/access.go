@@ -97,11 +97,12 @@ type AccessExplanation struct {
 	As         string           `json:"as,omitempty" doc:"Username; absent for nobody"`
 	Provider   string           `json:"provider,omitempty" doc:"Where they would have signed in"`
 	Groups     []string         `json:"groups"`
-	Project    string           `json:"project"`
-	Stage      string           `json:"stage"`
+	Project    string           `json:"project,omitempty"`
+	Stage      string           `json:"stage,omitempty"`
+	Route      string           `json:"route,omitempty" doc:"The route that no stage makes; project and stage are absent then"`
 	Hostname   string           `json:"hostname"`
 	PathPrefix string           `json:"path_prefix"`
-	Rules      []identity.Rule  `json:"rules" doc:"The stage's, in their order"`
+	Rules      []identity.Rule  `json:"rules" doc:"The policy's, in their order"`
 	Method     string           `json:"method"`
 	Path       string           `json:"path" doc:"What the app is asked for"`
 	Headers    []gateway.Header `json:"headers" doc:"By which the app is told who comes; none for who is not let in"`
@@ -154,6 +155,9 @@ func (a *API) explainAccess(ctx context.Context, in *explainAccessInput) (*outpu
 	out := AccessExplanation{
 		Groups: []string{}, Project: r.Project, Stage: r.Stage, Hostname: r.Hostname, PathPrefix: r.PathPrefix, Rules: notNull(r.Access.Rules),
 		Method: sight.Visit.Method, Path: sight.Path, Headers: []gateway.Header{},
+	}
+	if r.Fixed != nil {
+		out.Route = r.Fixed.Name
 	}
 	if b.As == "" {
 		out.AccessVerdict = verdictOf(gate.Enter(nil, sight.Visit))

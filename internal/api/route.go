@@ -132,6 +132,14 @@ func (a *API) routes() []route {
 		on(a, "POST /api/access/preview", edit, "preview-access", "Say who could see what a policy guards, without saving it", a.previewAccess),
 		on(a, "POST /api/access/explain", read, "explain-access", "Say which rule decides on a request and why, and how it would look to the app", a.explainAccess),
 
+		// What Berth does not run. It reaches whatever address a route names.
+		on(a, "GET /api/routes", read, "list-routes", "List the routes that no stage makes", a.listRoutes),
+		on(a, "POST /api/routes", administer, "create-route", "Add a route to a fixed address, or to none where another proxy forwards", a.createRoute),
+		on(a, "GET /api/routes/{route}", read, "get-route", "Show a route", a.getRoute),
+		on(a, "PUT /api/routes/{route}", administer, "update-route", "Change a route, at once", a.updateRoute),
+		on(a, "DELETE /api/routes/{route}", administer, "remove-route", "Remove a route, and cut what goes through it", a.removeRoute),
+		on(a, "GET /api/routes/{route}/metrics", read, "get-route-metrics", "Show what passed through a route, by the minute", a.routeMetrics),
+
 		on(a, "GET /api/projects", read.at(itsOwn), "list-projects", "List projects with the state of their stages", a.listProjects),
 		on(a, "POST /api/projects", edit, "create-project", "Add a project", a.createProject),
 		on(a, "GET /api/projects/{project}", read.at(itsOwn), "get-project", "Show a project with the state of its stages", a.getProject),
@@ -280,7 +288,7 @@ func newOperation(pattern, id, summary string) huma.Operation {
 	switch id {
 	case "start-deployment", "redeploy", "roll-back", "poll-source", "receive-webhook", "replay-delivery", "promote", "approve-deployment", "run-job":
 		o.DefaultStatus = http.StatusAccepted
-	case "create-person", "create-group", "create-project", "create-stage", "create-token", "create-webhook", "create-channel", "create-provider":
+	case "create-person", "create-group", "create-project", "create-stage", "create-token", "create-webhook", "create-channel", "create-provider", "create-route":
 		o.DefaultStatus = http.StatusCreated
 	case "plan-manifest", "apply-manifest":
 		o.MaxBodyBytes = maxManifestBytes

@@ -23,8 +23,8 @@ func (s StageSpec) access() identity.Policy {
 
 // namesPeople says when a policy names somebody who is not there: whoever got
 // that name later would have what was meant for another.
-func (s *Service) namesPeople(ctx context.Context, tx *sqlite.Tx, found *checks, spec StageSpec) error {
-	names := spec.access().People()
+func (s *Service) namesPeople(ctx context.Context, tx *sqlite.Tx, found *checks, access identity.Policy) error {
+	names := access.People()
 	if s.people == nil || len(names) == 0 {
 		return nil
 	}
@@ -32,7 +32,7 @@ func (s *Service) namesPeople(ctx context.Context, tx *sqlite.Tx, found *checks,
 	if err != nil || len(unknown) == 0 {
 		return err
 	}
-	for i, r := range spec.Access.Rules {
+	for i, r := range access.Rules {
 		for n, name := range r.Allow.People {
 			found.when(slices.Contains(unknown, name), fmt.Sprintf("spec.access.rules[%d].allow.people[%d]", i, n), "nobody is named %q", name)
 		}
@@ -43,6 +43,9 @@ func (s *Service) namesPeople(ctx context.Context, tx *sqlite.Tx, found *checks,
 // ForgetPerson takes somebody who is about to be removed out of every policy,
 // in tx: whoever gets the name later inherits nothing.
 func (s *Service) ForgetPerson(ctx context.Context, tx *sqlite.Tx, actor, username string) error {
+	if err := s.forgetPersonFixed(ctx, tx, actor, username); err != nil {
+		return err
+	}
 	stages, err := allStages(ctx, tx)
 	if err != nil {
 		return err
@@ -69,6 +72,7 @@ func (s *Service) ForgetPerson(ctx context.Context, tx *sqlite.Tx, actor, userna
 
 // accessData is the data of access.changed: who could enter, and who can.
 type accessData struct {
+	Route    string          `json:"route,omitempty"` // that no stage makes
 	Hostname string          `json:"hostname"`
 	From     identity.Policy `json:"from"`
 	To       identity.Policy `json:"to"`
@@ -78,17 +82,21 @@ type accessData struct {
 // audit asks who could enter when, and a policy is short.
 func (s *Service) emitAccess(ctx context.Context, tx *sqlite.Tx, actor string, st stage, before identity.Policy) error {
 	after := st.Spec.access()
-	was, err := json.Marshal(before)
-	if err != nil {
-		return err
-	}
-	is, err := json.Marshal(after)
-	if err != nil || bytes.Equal(was, is) {
+	if same, err := samePolicy(before, after); err != nil || same {
 		return err
 	}
 	tx.OnCommit(func() { s.rerouteLater(st.ID) })
 	return s.events.Append(ctx, tx, event.Event{Kind: eventAccessChanged, Actor: actor, Project: st.Project, Stage: st.Name},
-		accessData{st.Spec.Hostname, before, after})
+		accessData{Hostname: st.Spec.Hostname, From: before, To: after})
+}
+
+func samePolicy(a, b identity.Policy) (bool, error) {
+	was, err := json.Marshal(a)
+	if err != nil {
+		return false, err
+	}
+	is, err := json.Marshal(b)
+	return bytes.Equal(was, is), err
 }
 
 // rerouteLater has a stage's route say who may enter now.

@@ -16,6 +16,9 @@ const (
 	eventStageCreated   event.Kind = "stage.created"
 	eventStageUpdated   event.Kind = "stage.updated"
 	eventStageRemoved   event.Kind = "stage.removed"
+	eventRouteCreated   event.Kind = "route.created"  // data: routeData
+	eventRouteUpdated   event.Kind = "route.updated"  // data: routeData
+	eventRouteRemoved   event.Kind = "route.removed"  // data: routeData
 	eventAccessChanged  event.Kind = "access.changed" // data: accessData
 	eventDeployment     event.Kind = "deployment.state"
 	eventStep           event.Kind = "deployment.step"

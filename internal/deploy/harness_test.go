@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"net/http" //nolint:depguard // what stands for the gateway in these tests speaks HTTP
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -102,6 +103,7 @@ type options struct {
 	beat     time.Duration
 	measure  time.Duration
 	people   deploy.People
+	own      func(netip.AddrPort) bool
 	clock    func() time.Time
 	keep     deploy.KeepRule
 	diskFull func(context.Context) error
@@ -116,7 +118,7 @@ func (w *world) start(o options) *berth {
 	config := deploy.Config{
 		DB: w.db, Events: w.events, Runtime: mortal{w.engine, b.alive}, Router: b.router, Meter: w.meter, Images: w.images, Secrets: w.secrets,
 		LogDir: w.logDir, ReservedHosts: []string{"berth.test"}, ShutdownTimeout: orElse(o.shutdown, 10*time.Second),
-		Beat: o.beat, Measure: o.measure, People: o.people, Clock: o.clock, Keep: o.keep, DiskFull: o.diskFull, Log: testLog(w.t),
+		Beat: o.beat, Measure: o.measure, People: o.people, Own: o.own, Clock: o.clock, Keep: o.keep, DiskFull: o.diskFull, Log: testLog(w.t),
 	}
 	if o.hook != nil {
 		config.Hook = func(_ context.Context, deployment string, step deploy.StepName, when string) {

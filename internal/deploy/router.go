@@ -21,14 +21,14 @@ type Router interface {
 	// have ended; past a budget it cuts what is left of that sort. It says
 	// how many it cut, and closes idle connections to those instances.
 	Drain(ctx context.Context, deployment string, requests, streams time.Duration) (cut int, err error)
-	// Remove takes a stage's route away.
+	// Remove takes a stage's route away, or a fixed one.
 	Remove(ctx context.Context, stageID string) error
 }
 
 // Route is where a stage's requests go. With no Instances the route answers
 // 503 and says that the app is starting (Deployment set) or unavailable.
 type Route struct {
-	StageID        string
+	StageID        string // or the id of a fixed route
 	Project        string
 	Stage          string
 	Hostname       string // lower case, without port
@@ -52,11 +52,28 @@ type Route struct {
 	// Maintenance, when set, is answered to every request, with 503; none
 	// reaches an instance.
 	Maintenance *Maintenance
+	// Fixed, when set, makes it a route that no stage makes; it has no Project,
+	// Stage and Deployment then. Whoever is served when it is removed is cut,
+	// and streams are when it goes elsewhere.
+	Fixed *Fixed
+}
+
+// Fixed is what only routes have that no stage makes. With no Instances
+// another proxy serves what they are about, and the route only says who may
+// enter.
+type Fixed struct {
+	Name   string
+	Target string // its scheme, host and port, as links may spell it
+	Host   string // the Host header that the target gets; the client's when empty
 }
 
 // Endpoint is one instance that requests may go to.
 type Endpoint struct {
 	Instance  string // its id
 	Container string // the engine's id
-	Address   string // "127.0.0.1:port"
+	Address   string // "127.0.0.1:port"; of a fixed route also a name
+	TLSName   string // whose certificate it must show; no TLS when empty
+	// Guarded has the address looked at when it is connected to: it must be
+	// none that gives out a machine's credentials, and not Berth itself.
+	Guarded bool
 }

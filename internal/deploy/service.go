@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -65,6 +66,9 @@ type Config struct {
 	BaseURL *url.URL
 	// ReservedHosts are Berth's own: no stage may have them.
 	ReservedHosts []string
+	// Own says that Berth itself listens at an address: no fixed route may lead
+	// there. Nothing is its own when nil.
+	Own func(netip.AddrPort) bool
 	// HostPaths are those that stages may mount; none when empty.
 	HostPaths HostPaths
 	// ShutdownTimeout is what running deployments get when Run's context
@@ -111,6 +115,7 @@ type Service struct {
 	journalFor time.Duration
 	base       url.URL
 	reserved   map[string]bool
+	own        func(netip.AddrPort) bool
 	hostPaths  HostPaths
 	shutdown   time.Duration
 	clock      func() time.Time
@@ -134,6 +139,7 @@ type Service struct {
 	restarts   restarts
 	canaries   canaries
 	watches    watches
+	announced  announced
 	picking    sync.RWMutex // held for reading while a deployment chooses its image, for writing while one is removed
 	archives   archives
 	retiring   chan struct{} // holds one: the times to stop changed
@@ -166,7 +172,7 @@ func New(c Config) (*Service, error) {
 		shelf: c.Shelf, diskFull: c.DiskFull,
 		keepRule:   KeepRule{orElse(c.Keep.Releases, keepReleases), orElse(c.Keep.For, keepFor)},
 		journalFor: orElse(c.Journal, 365*24*time.Hour),
-		base:       url.URL{Scheme: "http"}, reserved: map[string]bool{}, hostPaths: c.HostPaths, shutdown: orElse(c.ShutdownTimeout, 30*time.Second),
+		base:       url.URL{Scheme: "http"}, reserved: map[string]bool{}, own: c.Own, hostPaths: c.HostPaths, shutdown: orElse(c.ShutdownTimeout, 30*time.Second),
 		clock: c.Clock, log: c.Log, hook: c.Hook, prober: probe.New(),
 		engine:   engineState{turns: make(chan struct{}, engineAtATime)},
 		outcomes: newOutcomes(),
@@ -214,7 +220,7 @@ func (s *Service) Ready() <-chan struct{} { return s.ready }
 // ShutdownTimeout to end, past which they are left to be resumed. It may be
 // called once.
 func (s *Service) Run(ctx context.Context) error {
-	if err := s.announceRoutes(ctx); err != nil {
+	if err := errors.Join(s.announceRoutes(ctx), s.announceFixed(ctx)); err != nil {
 		return err
 	}
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))

@@ -31,10 +31,10 @@ func (s *Service) CheckStage(ctx context.Context, project, name string, spec Sta
 		if err := found.source(ctx, tx, project, name, spec.PromoteFrom); err != nil {
 			return err
 		}
-		if err := s.namesPeople(ctx, tx, &found, spec); err != nil {
+		if err := s.namesPeople(ctx, tx, &found, spec.access()); err != nil {
 			return err
 		}
-		return found.address(ctx, tx, spec, st.ID)
+		return found.address(ctx, tx, spec.Hostname, spec.PathPrefix, st.ID)
 	})
 	if err != nil {
 		return spec, err
@@ -42,11 +42,11 @@ func (s *Service) CheckStage(ctx context.Context, project, name string, spec Sta
 	return spec, fault.InvalidFields(found)
 }
 
-// address says when another stage has the address already.
-func (c *checks) address(ctx context.Context, tx *sqlite.Tx, spec StageSpec, stageID string) error {
-	by, err := addressTaken(ctx, tx, spec.Hostname, spec.PathPrefix, stageID)
+// address says when another stage or fixed route has the address already.
+func (c *checks) address(ctx context.Context, tx *sqlite.Tx, hostname, prefix, except string) error {
+	by, err := addressTaken(ctx, tx, hostname, prefix, except)
 	if by != "" {
-		c.add("spec.hostname", "%s is the address of %s", spec.Hostname+spec.PathPrefix, by)
+		c.add("spec.hostname", "%s is the address of %s", hostname+prefix, by)
 	}
 	return err
 }
@@ -111,13 +111,13 @@ func (s *Service) CreateStageIn(ctx context.Context, tx *sqlite.Tx, actor, proje
 		return Stage{}, errors.Join(err, unless(err != nil, fault.Conflict("there is a stage named %q in project %q already", name, project)))
 	}
 	found.binds(nil, spec.Mounts, allow)
-	if err := found.address(ctx, tx, spec, ""); err != nil {
+	if err := found.address(ctx, tx, spec.Hostname, spec.PathPrefix, ""); err != nil {
 		return Stage{}, err
 	}
 	if err := found.source(ctx, tx, project, name, spec.PromoteFrom); err != nil {
 		return Stage{}, err
 	}
-	if err := s.namesPeople(ctx, tx, &found, spec); err != nil {
+	if err := s.namesPeople(ctx, tx, &found, spec.access()); err != nil {
 		return Stage{}, err
 	}
 	if err := fault.InvalidFields(found); err != nil {
@@ -161,13 +161,13 @@ func (s *Service) UpdateStageIn(ctx context.Context, tx *sqlite.Tx, actor, proje
 		return Stage{}, err
 	}
 	found.binds(st.Spec.Mounts, spec.Mounts, allow)
-	if err := found.address(ctx, tx, spec, st.ID); err != nil {
+	if err := found.address(ctx, tx, spec.Hostname, spec.PathPrefix, st.ID); err != nil {
 		return Stage{}, err
 	}
 	if err := found.source(ctx, tx, project, name, spec.PromoteFrom); err != nil {
 		return Stage{}, err
 	}
-	if err := s.namesPeople(ctx, tx, &found, spec); err != nil {
+	if err := s.namesPeople(ctx, tx, &found, spec.access()); err != nil {
 		return Stage{}, err
 	}
 	if err := fault.InvalidFields(found); err != nil {

@@ -167,13 +167,17 @@ func liveStages(ctx context.Context, tx *sqlite.Tx) ([]stage, error) {
 		ORDER BY s.id`)
 }
 
-// addressTaken names the stage that has an address, saved or live, other than
-// the stage of that id; "" when none has.
+// addressTaken names the stage that has an address, saved or live, or the fixed
+// route, other than what has that id; "" when none has.
 func addressTaken(ctx context.Context, tx *sqlite.Tx, hostname, prefix, except string) (by string, err error) {
 	err = tx.QueryRowContext(ctx, `
 		SELECT p.name || '/' || s.name`+stageFrom+`
 		WHERE s.id <> ? AND ((s.hostname = ? AND s.path_prefix = ?) OR (s.live_hostname = ? AND s.live_path_prefix = ?))
-		LIMIT 1`, except, hostname, prefix, hostname, prefix).Scan(&by)
+		UNION ALL
+		SELECT 'the route ' || r.name
+		FROM fixed_routes r
+		WHERE r.id <> ? AND r.hostname = ? AND r.path_prefix = ?
+		LIMIT 1`, except, hostname, prefix, hostname, prefix, except, hostname, prefix).Scan(&by)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil
 	}

@@ -36,7 +36,11 @@ func (x *exchange) logAccess(ctx context.Context, path string, took time.Duratio
 // attrs puts before more what a log line about the request says of it.
 func (x *exchange) attrs(more ...any) []any {
 	list := []any{"request_id", x.id}
-	if x.route != nil {
+	switch {
+	case x.route == nil:
+	case x.route.Fixed != nil:
+		list = append(list, "route", x.route.Fixed.Name)
+	default:
 		list = append(list, "project", x.route.Project, "stage", x.route.Stage,
 			"tag", x.route.Reference, "deployment", x.route.Deployment)
 	}

@@ -17,7 +17,7 @@ type collector struct {
 	connections, turnedAway, gaveWay, crowded, asked   *prometheus.Desc
 }
 
-// Collector gives, by project and stage: requests by class of status, the
+// Collector gives, by project and stage, or route where no stage makes it: requests by class of status, the
 // histogram of their duration (of a stream: to its beginning), those in
 // flight, the bytes of bodies by direction, decisions on who may enter, and
 // requests refused for want of room on an instance; and of clients how many
@@ -25,7 +25,7 @@ type collector struct {
 // many requests were refused for want of room for clients; and the questions of
 // other proxies who may enter.
 func (g *Gateway) Collector() prometheus.Collector {
-	stage := []string{"project", "stage"}
+	stage := []string{"project", "stage", "route"}
 	return &collector{
 		table: g.table, clients: g.clients, questions: &g.questions,
 		requests:    prometheus.NewDesc("berth_gateway_requests_total", "Requests answered, by class of status.", append(stage, "code"), nil),
@@ -68,12 +68,12 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		now := m.read()
 		for class := 1; class < len(now.classes); class++ {
 			if n := now.classes[class]; n > 0 {
-				to <- prometheus.MustNewConstMetric(c.requests, prometheus.CounterValue, float64(n), m.project, m.stage, fmt.Sprintf("%dxx", class))
+				to <- prometheus.MustNewConstMetric(c.requests, prometheus.CounterValue, float64(n), m.project, m.stage, m.name, fmt.Sprintf("%dxx", class))
 			}
 		}
 		for d, n := range now.entered {
 			if n > 0 {
-				to <- prometheus.MustNewConstMetric(c.entered, prometheus.CounterValue, float64(n), m.project, m.stage, decision(d).String())
+				to <- prometheus.MustNewConstMetric(c.entered, prometheus.CounterValue, float64(n), m.project, m.stage, m.name, decision(d).String())
 			}
 		}
 		cumulative, so := make(map[float64]uint64, len(bounds)), uint64(0)
@@ -83,12 +83,12 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 				cumulative[bound.Seconds()] = so
 			}
 		}
-		to <- prometheus.MustNewConstHistogram(c.duration, so+uint64(now.latency[len(bounds)]), now.took.Seconds(), cumulative, m.project, m.stage) //nolint:gosec // as above
-		to <- prometheus.MustNewConstMetric(c.inFlight, prometheus.GaugeValue, float64(now.inFlight), m.project, m.stage)
-		to <- prometheus.MustNewConstMetric(c.bytes, prometheus.CounterValue, float64(now.in), m.project, m.stage, "in")
-		to <- prometheus.MustNewConstMetric(c.bytes, prometheus.CounterValue, float64(now.out), m.project, m.stage, "out")
+		to <- prometheus.MustNewConstHistogram(c.duration, so+uint64(now.latency[len(bounds)]), now.took.Seconds(), cumulative, m.project, m.stage, m.name) //nolint:gosec // as above
+		to <- prometheus.MustNewConstMetric(c.inFlight, prometheus.GaugeValue, float64(now.inFlight), m.project, m.stage, m.name)
+		to <- prometheus.MustNewConstMetric(c.bytes, prometheus.CounterValue, float64(now.in), m.project, m.stage, m.name, "in")
+		to <- prometheus.MustNewConstMetric(c.bytes, prometheus.CounterValue, float64(now.out), m.project, m.stage, m.name, "out")
 		if n := m.refused.Load(); n > 0 {
-			to <- prometheus.MustNewConstMetric(c.busy, prometheus.CounterValue, float64(n), m.project, m.stage)
+			to <- prometheus.MustNewConstMetric(c.busy, prometheus.CounterValue, float64(n), m.project, m.stage, m.name)
 		}
 	}
 }

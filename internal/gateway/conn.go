@@ -3,11 +3,14 @@ package gateway
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
 	"syscall"
 	"time"
+
+	"berth/internal/deploy"
 )
 
 const (
@@ -81,7 +84,8 @@ func (c *conn) quiet() bool {
 // pool keeps the unused HTTP/1.1 connections to one instance, and makes new ones.
 type pool struct {
 	address string
-	dialer  net.Dialer
+	dialer  *net.Dialer
+	tls     *tls.Config // nil: none is spoken
 
 	mu     sync.Mutex
 	unused []*conn // the last used at the end
@@ -89,10 +93,14 @@ type pool struct {
 	sweep  *time.Timer // runs while there are unused ones
 }
 
-func newPool(address string) *pool {
-	// Keep-alive probes would cost three system calls for each connection to
-	// an app on this machine, and find nothing that a reset does not tell.
-	return &pool{address: address, dialer: net.Dialer{Timeout: dialTimeout, KeepAlive: -1}}
+func newPool(to deploy.Endpoint, by *edge) *pool {
+	p := &pool{address: to.Address, tls: by.tlsTo(to)}
+	if p.dialer = by.guarded(to); p.dialer == nil {
+		// Keep-alive probes would cost three system calls for each connection to
+		// an app on this machine, and find nothing that a reset does not tell.
+		p.dialer = &net.Dialer{Timeout: dialTimeout, KeepAlive: -1}
+	}
+	return p
 }
 
 // take gives the connection that was used last and is still quiet; nil when
@@ -126,9 +134,14 @@ func (p *pool) dial(ctx context.Context) (*conn, error) {
 	if c.raw, err = nc.(*net.TCPConn).SyscallConn(); err != nil {
 		return nil, errors.Join(err, nc.Close())
 	}
+	if p.tls != nil {
+		if c.Conn, err = secure(ctx, nc, p.tls); err != nil {
+			return nil, err
+		}
+	}
 	c.in, c.out = readers.Get().(*bufio.Reader), writers.Get().(*bufio.Writer)
 	c.in.Reset(c)
-	c.out.Reset(nc)
+	c.out.Reset(c.Conn)
 	c.look = func(fd uintptr) {
 		var b [1]byte
 		if _, _, c.seen = syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT); c.seen == nil {

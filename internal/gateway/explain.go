@@ -40,7 +40,7 @@ func (g *Gateway) Sight(method string, u *url.URL) (s Sight, err error) {
 	found, ok := g.table.current.Load().route(host, path)
 	switch {
 	case !ok:
-		return wrong("the path %s can be read in ways that lead to different stages, so the gateway refuses it", u.EscapedPath())
+		return wrong("the path %s can be read in ways that lead to different apps, so the gateway refuses it", u.EscapedPath())
 	case found == nil:
 		return Sight{}, fault.NotFound("nothing is served at %s%s", host, path.path)
 	}
@@ -70,7 +70,7 @@ func (g *Gateway) Tells(s Sight, subject *identity.Subject) []Header {
 	for _, f := range g.teller.fieldsOf(subject) {
 		list = append(list, Header{Name: f.name, Value: f.value})
 	}
-	list = append(list, Header{Name: g.teller.context, Value: s.Route.Project + "/" + s.Route.Stage})
+	list = append(list, Header{Name: g.teller.context, Value: contextOf(s.Route)})
 	if g.keys != nil && s.Route.Access.Audience != "" {
 		list = append(list, Header{Name: g.teller.prefix + "Assertion", PerRequest: true})
 	}

@@ -14,6 +14,7 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"math"
@@ -106,6 +107,7 @@ type Gateway struct {
 	log       *slog.Logger
 	clock     func() time.Time
 	questions questions      // of other proxies
+	loopMark  string         // this gateway's own, in loopHeader
 	failures  rate.Sometimes // keeps a broken app from filling the log
 }
 
@@ -148,6 +150,7 @@ func New(c Config) (*Gateway, error) {
 		requests: c.ShutdownTimeout, streams: c.StreamShutdownTimeout, stall: clientStall,
 		minutes: newMinutes(c.DB, c.Table, c.Clock), log: c.Log, clock: c.Clock,
 		questions: questions{warns: rate.Sometimes{First: 10, Interval: time.Second}},
+		loopMark:  "berth-" + rand.Text(),
 		failures:  rate.Sometimes{First: 10, Interval: time.Second},
 	}, nil
 }
@@ -228,8 +231,14 @@ func (x *exchange) serve(ctx context.Context) error {
 	}
 	x.route = found
 	x.shard = found.meter.begin()
+	if found.Fixed != nil && x.wentRound() {
+		return errLoop
+	}
 	if err := x.enter(ctx, found); err != nil {
 		return err
+	}
+	if found.elsewhere() {
+		return errElsewhere
 	}
 	if found.Maintenance != nil {
 		return errAtWork

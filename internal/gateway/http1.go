@@ -107,7 +107,7 @@ func (x *exchange) writeRequest(out *bufio.Writer) {
 		_, _ = out.WriteString(r.URL.RawQuery)
 	}
 	_, _ = out.WriteString(" HTTP/1.1\r\n")
-	writeField(out, "Host", r.Host)
+	writeField(out, "Host", x.hostSent())
 	x.eachForwarded(func(name string, values []string) {
 		for _, v := range values {
 			writeField(out, name, v)
@@ -166,6 +166,9 @@ func (x *exchange) eachSet(f func(name, value string)) {
 	if x.route.StripPrefix && x.route.PathPrefix != "/" {
 		f("X-Forwarded-Prefix", x.route.PathPrefix)
 	}
+	if x.route.Fixed != nil {
+		f(loopHeader, x.g.loopMark)
+	}
 }
 
 func (x *exchange) trailerNames() string {
@@ -223,6 +226,7 @@ func (x *exchange) readFinal(c *conn, onHead func(status int)) (keep bool, err e
 // answerWith passes the final answer on.
 func (x *exchange) answerWith(c *conn, a answer) (keep bool, err error) {
 	h := x.w.Header()
+	x.comeHome(h)
 	if strings.HasPrefix(h.Get("Content-Type"), "text/event-stream") && !x.becomeStream() {
 		clear(h)
 		return false, errOneMoment

@@ -38,10 +38,8 @@ type claim struct {
 	stream  bool
 }
 
-func newInstance(e deploy.Endpoint, deployment string, p deploy.Protocol, t *tally) *instance {
-	in := &instance{Endpoint: e, deployment: deployment, protocol: p, tally: t, claims: map[*claim]struct{}{}}
-	in.upstream = newUpstream(e.Address, p)
-	return in
+func newInstance(e deploy.Endpoint, deployment string, p deploy.Protocol, to upstream, t *tally) *instance {
+	return &instance{Endpoint: e, deployment: deployment, protocol: p, upstream: to, tally: t, claims: map[*claim]struct{}{}}
 }
 
 var (

@@ -5,14 +5,17 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
+
+	"berth/internal/deploy"
 )
 
-// meter counts what passes through one stage's route. Its counters only grow.
+// meter counts what passes through one route. Its counters only grow.
 //
 // They are kept in shards that are padded to cache lines of their own, and
 // each request picks one at random, so that cores do not wait for each other.
 type meter struct {
 	stageID, project, stage string
+	name                    string // of a fixed route
 
 	turn    atomic.Uint32 // where the balancer begins
 	refused atomic.Int64  // for want of room on an instance
@@ -39,8 +42,17 @@ var shardCount = func() int {
 	return n
 }()
 
-func newMeter(stageID, project, stage string) *meter {
-	return &meter{stageID: stageID, project: project, stage: stage, shards: make([]meterShard, shardCount)}
+func newMeter(r deploy.Route) *meter {
+	m := &meter{stageID: r.StageID, project: r.Project, stage: r.Stage, shards: make([]meterShard, shardCount)}
+	if r.Fixed != nil {
+		m.name = r.Fixed.Name
+	}
+	return m
+}
+
+// isOf says that the meter has a route's names.
+func (m *meter) isOf(r deploy.Route) bool {
+	return m.project == r.Project && m.stage == r.Stage && (r.Fixed == nil || m.name == r.Fixed.Name)
 }
 
 // begin counts a request in flight, and gives the shard that end must get.

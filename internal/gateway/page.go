@@ -60,6 +60,10 @@ func (x *exchange) pageFor(err error) page {
 		return page{status: http.StatusNotFound, title: "Not here", detail: "Addresses under " + ownPath + "/ are Berth's own, and there is nothing at this one.", code: fault.Missing}
 	case errors.Is(err, errNoRoute):
 		return page{status: http.StatusNotFound, title: "No such app", detail: "Nothing runs at this address. Check its spelling, or ask whoever runs this server.", code: fault.Missing}
+	case errors.Is(err, errElsewhere):
+		return page{status: http.StatusNotFound, title: "Not here", detail: "Another server answers at this address; this one only says who may enter. Ask whoever runs it.", code: fault.Missing}
+	case errors.Is(err, errLoop):
+		return page{status: http.StatusLoopDetected, title: "Going round", detail: "This address leads back to itself, so the request was not passed on. Ask whoever runs this server.", code: fault.NotNow}
 	case errors.Is(err, errAtWork):
 		return maintenancePage(*x.route.Maintenance)
 	case errors.Is(err, errNoInstance) && x.route.starting():

@@ -3,12 +3,14 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
 	"maps"
 	"net"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -25,6 +27,11 @@ import (
 type TableConfig struct {
 	Clock func() time.Time // time.Now when nil
 	Log   *slog.Logger     // nothing is logged when nil
+	// Own says that Berth itself listens at an address: no fixed route gets
+	// there, whatever name it goes by. Nothing is its own when nil.
+	Own func(netip.AddrPort) bool
+	// Roots are whose certificates targets may have; the system's when nil.
+	Roots *x509.CertPool
 }
 
 // Table says where a request goes: a copy-on-write table of hostnames and
@@ -38,6 +45,7 @@ type TableConfig struct {
 type Table struct {
 	clock func() time.Time
 	log   *slog.Logger
+	edge  edge
 
 	current atomic.Pointer[snapshot]
 
@@ -80,9 +88,9 @@ func NewTable(c TableConfig) *Table {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	t := &Table{
-		clock: c.Clock, log: c.Log,
+		clock: c.Clock, log: c.Log, edge: edge{own: c.Own, roots: c.Roots},
 		stages: map[string]*route{}, instances: map[string][]*instance{}, meters: map[string]*meter{},
-		tallies: map[string]*tally{}, unrouted: newMeter("", "", ""),
+		tallies: map[string]*tally{}, unrouted: newMeter(deploy.Route{}),
 	}
 	t.current.Store(&snapshot{})
 	return t
@@ -101,7 +109,7 @@ func (t *Table) Switch(ctx context.Context, r deploy.Route) error {
 
 	for _, other := range t.current.Load().hosts[r.Hostname] {
 		if other.StageID != r.StageID && other.PathPrefix == r.PathPrefix {
-			return fault.Conflict("%s%s already goes to stage %s of project %s", r.Hostname, r.PathPrefix, other.Stage, other.Project)
+			return fault.Conflict("%s%s already goes to %s", r.Hostname, r.PathPrefix, other.what())
 		}
 	}
 	old := t.stages[r.StageID]
@@ -114,6 +122,9 @@ func (t *Table) Switch(ctx context.Context, r deploy.Route) error {
 		now.canary.gate, now.canary.issuers = now.gate, now.issuers
 	}
 	t.replace(old, now)
+	if old != nil && old.Fixed != nil {
+		old.cut(now, true)
+	}
 	if old != nil && old.gate != now.gate {
 		for _, instances := range t.instances {
 			for _, in := range instances {
@@ -132,6 +143,9 @@ func (t *Table) Switch(ctx context.Context, r deploy.Route) error {
 	if r.Maintenance != nil {
 		about = append(about, "maintenance", true)
 	}
+	if r.Fixed != nil {
+		about = []any{"route", r.Fixed.Name, "hostname", r.Hostname, "path_prefix", r.PathPrefix, "target", r.Fixed.Target}
+	}
 	t.log.InfoContext(ctx, "route switched", about...)
 	return nil
 }
@@ -139,7 +153,7 @@ func (t *Table) Switch(ctx context.Context, r deploy.Route) error {
 // routeTo makes the line of the table for r, with those of old's instances
 // that are the same. t.mu is held.
 func (t *Table) routeTo(old *route, r deploy.Route) *route {
-	now := &route{Route: r, context: r.Project + "/" + r.Stage, meter: t.meterOf(r), tally: t.tallyOf(r.Deployment)}
+	now := &route{Route: r, context: contextOf(r), meter: t.meterOf(r), tally: t.tallyOf(r.Deployment)}
 	for _, e := range r.Instances {
 		now.instances = append(now.instances, t.instanceFor(old, r, e))
 	}
@@ -162,7 +176,8 @@ func (r *route) compile(old *route) (err error) {
 	return nil
 }
 
-// Remove takes a stage's route away. Requests under way go on; Drain ends them.
+// Remove takes a route away. Requests under way to a stage go on, and Drain
+// ends them; those to a fixed address end at once.
 func (t *Table) Remove(ctx context.Context, stageID string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -172,6 +187,11 @@ func (t *Table) Remove(ctx context.Context, stageID string) error {
 	}
 	t.replace(old, nil)
 	delete(t.stages, stageID)
+	if old.Fixed != nil {
+		old.cut(nil, false)
+		t.log.InfoContext(ctx, "route removed", "route", old.Fixed.Name, "hostname", old.Hostname)
+		return nil
+	}
 	t.log.InfoContext(ctx, "route removed", "project", old.Project, "stage", old.Stage, "hostname", old.Hostname)
 	return nil
 }
@@ -261,7 +281,7 @@ func (t *Table) instanceFor(old *route, r deploy.Route, e deploy.Endpoint) *inst
 			return in
 		}
 	}
-	in := newInstance(e, r.Deployment, r.Protocol, t.tallyOf(r.Deployment))
+	in := newInstance(e, r.Deployment, r.Protocol, newUpstream(e, r.Protocol, &t.edge), t.tallyOf(r.Deployment))
 	t.forget(r.Deployment, (*instance).idle)
 	t.instances[r.Deployment] = append(t.instances[r.Deployment], in)
 	return in
@@ -277,8 +297,8 @@ func (t *Table) forget(deployment string, gone func(*instance) bool) {
 
 func (t *Table) meterOf(r deploy.Route) *meter {
 	m := t.meters[r.StageID]
-	if m == nil || m.project != r.Project || m.stage != r.Stage {
-		m = newMeter(r.StageID, r.Project, r.Stage)
+	if m == nil || !m.isOf(r) {
+		m = newMeter(r)
 		t.meters[r.StageID] = m
 	}
 	return m

@@ -13,11 +13,11 @@ type upstream struct {
 	http2 *http.Transport
 }
 
-func newUpstream(address string, p deploy.Protocol) upstream {
+func newUpstream(to deploy.Endpoint, p deploy.Protocol, by *edge) upstream {
 	if p == deploy.H2C {
-		return upstream{http2: newHTTP2(address)}
+		return upstream{http2: newHTTP2(to.Address)}
 	}
-	return upstream{http1: newPool(address)}
+	return upstream{http1: newPool(to, by)}
 }
 
 // close closes the connections not in use now, and the others after their use.

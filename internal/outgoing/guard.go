@@ -54,20 +54,31 @@ func NewDialer(inside bool) *net.Dialer {
 			if err != nil {
 				return fmt.Errorf("%s %w", place, ErrForbiddenPlace)
 			}
-			for _, p := range never {
-				if p.Contains(to.Addr().Unmap()) {
-					return fmt.Errorf("%s %w: it gives out credentials", to.Addr(), ErrForbiddenPlace)
-				}
+			if err := Look(to.Addr(), inside); err != nil {
+				return err
 			}
-			if guardian.Safe(network, place, raw) == nil {
-				return nil
+			if guardian.Safe(network, place, raw) != nil {
+				return fmt.Errorf("%s %w", place, ErrForbiddenPlace)
 			}
-			if !inside && newGuardian(true).SafeAddr(to.Addr()) == nil {
-				return fmt.Errorf("%s %w: it is in a private network, for which an administrator has to give the address", to.Addr(), ErrForbiddenPlace)
-			}
-			return fmt.Errorf("%s %w", to.Addr(), ErrForbiddenPlace)
+			return nil
 		},
 	}
+}
+
+// Look says why [NewDialer] would not connect to an address; nil when it would.
+func Look(at netip.Addr, inside bool) error {
+	for _, p := range never {
+		if p.Contains(at.Unmap()) {
+			return fmt.Errorf("%s %w: it gives out credentials", at, ErrForbiddenPlace)
+		}
+	}
+	switch {
+	case newGuardian(inside).SafeAddr(at) == nil:
+		return nil
+	case !inside && newGuardian(true).SafeAddr(at) == nil:
+		return fmt.Errorf("%s %w: it is in a private network, for which an administrator has to give the address", at, ErrForbiddenPlace)
+	}
+	return fmt.Errorf("%s %w", at, ErrForbiddenPlace)
 }
 
 func newGuardian(inside bool) *ssrf.Guardian {

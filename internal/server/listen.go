@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"slices"
 
@@ -92,6 +93,36 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 		return nil, fmt.Errorf("listen on the local socket: %w", err)
 	}
 	return l, nil
+}
+
+// listensAt says that Berth itself listens at an address. A request that a
+// fixed route led there would go round, or come in by a door of its own.
+func (s *Server) listensAt(at netip.AddrPort) bool {
+	for _, l := range []net.Listener{s.public, s.internal, s.metrics} {
+		if l == nil {
+			continue
+		}
+		own, err := netip.ParseAddrPort(l.Addr().String())
+		if err == nil && own.Port() == at.Port() && (own.Addr().Unmap() == at.Addr().Unmap() || own.Addr().IsUnspecified() && ofThisMachine(at.Addr().Unmap())) {
+			return true
+		}
+	}
+	return false
+}
+
+// ofThisMachine says that an address is one of this machine's. When the
+// machine can't be asked, every address may be.
+func ofThisMachine(at netip.Addr) bool {
+	if at.IsLoopback() || at.IsUnspecified() {
+		return true
+	}
+	list, err := net.InterfaceAddrs()
+	for _, one := range list {
+		if n, ok := one.(*net.IPNet); ok && n.IP.Equal(at.AsSlice()) {
+			return true
+		}
+	}
+	return err != nil
 }
 
 // baseHosts are the names that Berth itself answers to. On loopback every

@@ -200,12 +200,12 @@ func (s *Server) buildRegistry(context.Context) (err error) {
 func (s *Server) buildDeploy(ctx context.Context) (err error) {
 	s.engine = newEngine(s.settings.Engine, s.log)
 	s.onClose(s.engine.Close)
-	table := gateway.NewTable(gateway.TableConfig{Clock: s.clock, Log: s.log})
+	table := gateway.NewTable(gateway.TableConfig{Clock: s.clock, Log: s.log, Own: s.listensAt})
 	s.deploy, err = deploy.New(deploy.Config{ //nolint:contextcheck // nothing waits yet: Run brings the context
 		DB: s.db, Events: s.events, Runtime: s.engine, Router: table, Meter: table, Images: s.resolver, Secrets: s.vault, Tokens: s.identity, People: s.identity,
 		Shelf: s.registry, Keep: deploy.KeepRule{Releases: s.settings.KeepReleases, For: orNone(s.settings.KeepFor)}, Journal: s.settings.JournalRetention,
 		DiskFull: s.full,
-		BaseURL:  s.settings.BaseURL, ReservedHosts: s.baseHosts(), HostPaths: s.hostPaths(), ShutdownTimeout: orNone(s.settings.ShutdownTimeout),
+		BaseURL:  s.settings.BaseURL, ReservedHosts: s.baseHosts(), Own: s.listensAt, HostPaths: s.hostPaths(), ShutdownTimeout: orNone(s.settings.ShutdownTimeout),
 		LogDir: filepath.Join(s.settings.DataDir, "logs"), LogRetention: s.settings.LogRetention,
 		Clock: s.clock, Log: s.log, Hook: crashHook(),
 	})

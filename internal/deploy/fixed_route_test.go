@@ -1,0 +1,214 @@
+package deploy_test
+
+import (
+	"encoding/json"
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"berth/internal/deploy"
+	"berth/internal/event"
+	"berth/internal/fault"
+	"berth/internal/identity"
+	"berth/internal/sqlite"
+)
+
+// flaws gives what is wrong, by field.
+func flaws(t *testing.T, err error) map[string]string {
+	t.Helper()
+	require.Equal(t, fault.BadInput, fault.KindOf(err), "%v", err)
+	found := map[string]string{}
+	for _, f := range fault.FieldsOf(err) {
+		found[f.Name] = f.Message
+	}
+	return found
+}
+
+func TestFixedRoute_IsServedAsItIsSavedAndAfterARestart(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{})
+	made, err := b.CreateFixedRoute(t.Context(), "root", "nas", deploy.FixedSpec{Hostname: "NAS.test.", Target: "HTTPS://Nas.Lan:443/"})
+	require.NoError(t, err)
+	require.Equal(t, "https://nas.lan", made.Spec.Target)
+	r, served := b.router.of("nas.test")
+	require.True(t, served, "when creating returns")
+	require.Empty(t, r.Access.Rules, "nobody until somebody says")
+	require.Equal(t, []deploy.Endpoint{{Instance: made.ID, Address: "nas.lan:443", TLSName: "nas.lan", Guarded: true}}, r.Instances)
+	require.Empty(t, r.Fixed.Host, "the public name")
+
+	spec := made.Spec
+	signedIn := identity.SignedIn()
+	spec.Host, spec.Access, spec.Target = deploy.HostUpstream, &signedIn, "http://192.168.0.7:8123"
+	_, err = b.UpdateFixedRoute(t.Context(), "root", "nas", 7, spec)
+	require.Equal(t, fault.Clash, fault.KindOf(err))
+	saved, err := b.UpdateFixedRoute(t.Context(), "root", "nas", 1, spec)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, saved.Version)
+
+	b.stop()
+	b = w.start(options{})
+	b.eventually(func() bool { _, ok := b.router.of("nas.test"); return ok }, "it is routed again")
+	r, _ = b.router.of("nas.test")
+	require.Equal(t, signedIn, r.Access)
+	require.Equal(t, "192.168.0.7:8123", r.Fixed.Host)
+	require.Equal(t, []deploy.Endpoint{{Instance: made.ID, Address: "192.168.0.7:8123", Guarded: true}}, r.Instances)
+
+	spec.Disabled = true
+	_, err = b.UpdateFixedRoute(t.Context(), "root", "nas", 2, spec)
+	require.NoError(t, err)
+	_, served = b.router.of("nas.test")
+	require.False(t, served)
+	spec.Disabled, spec.Target, spec.Host = false, "", ""
+	_, err = b.UpdateFixedRoute(t.Context(), "root", "nas", 3, spec)
+	require.NoError(t, err)
+	r, _ = b.router.of("nas.test")
+	require.Empty(t, r.Instances, "another proxy's")
+	require.NoError(t, b.RemoveFixedRoute(t.Context(), "root", "nas"))
+	_, served = b.router.of("nas.test")
+	require.False(t, served)
+	require.Equal(t, fault.Missing, fault.KindOf(b.RemoveFixedRoute(t.Context(), "root", "nas")))
+
+	list, err := w.events.Since(t.Context(), 0, event.Filter{Kinds: []event.Kind{"route.created", "route.updated", "route.removed", "access.changed"}}, 0)
+	require.NoError(t, err)
+	var kinds []event.Kind
+	for _, e := range list {
+		kinds = append(kinds, e.Kind)
+		require.Equal(t, "root", e.Actor)
+		require.Contains(t, string(e.Data), `"route":"nas"`)
+	}
+	require.Equal(t, []event.Kind{"route.created", "access.changed", "route.updated", "route.updated", "route.updated", "route.removed"}, kinds)
+	require.JSONEq(t, `{"route": "nas", "hostname": "nas.test", "from": {"rules": []}, "to": {"rules": [{"allow": {"signed_in": true}}]}}`, string(list[1].Data))
+}
+
+func TestFixedRoute_AndAStageNeverShareAnAddress(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{})
+	b.shop(nil) // shop.test
+	_, err := b.CreateFixedRoute(t.Context(), "root", "nas", deploy.FixedSpec{Hostname: "shop.test", Target: "http://nas.lan"})
+	require.Equal(t, map[string]string{"spec.hostname": "shop.test/ is the address of shop/prod"}, flaws(t, err))
+	_, err = b.CreateFixedRoute(t.Context(), "root", "nas", deploy.FixedSpec{Hostname: "shop.test", PathPrefix: "/nas", Target: "http://nas.lan"})
+	require.NoError(t, err, "at another path")
+	_, err = b.CreateFixedRoute(t.Context(), "root", "other", deploy.FixedSpec{Hostname: "shop.test", PathPrefix: "/nas/"})
+	require.Equal(t, map[string]string{"spec.hostname": "shop.test/nas is the address of the route nas"}, flaws(t, err))
+	_, err = b.CreateFixedRoute(t.Context(), "root", "nas", deploy.FixedSpec{Hostname: "free.test"})
+	require.Equal(t, fault.Clash, fault.KindOf(err))
+	_, err = b.CreateFixedRoute(t.Context(), "root", "base", deploy.FixedSpec{Hostname: "berth.test"})
+	require.Equal(t, map[string]string{"spec.hostname": "berth.test is Berth's own"}, flaws(t, err))
+
+	st := b.status()
+	st.Spec.PathPrefix = "/nas"
+	_, err = b.UpdateStage(t.Context(), "ana", "shop", "prod", st.Version, st.Spec)
+	require.Equal(t, map[string]string{"spec.hostname": "shop.test/nas is the address of the route nas"}, flaws(t, err))
+	_, err = b.CreateStage(t.Context(), "ana", "shop", "dev", st.Spec)
+	require.Equal(t, "shop.test/nas is the address of the route nas", flaws(t, err)["spec.hostname"])
+	_, err = b.CheckStage(t.Context(), "shop", "dev", st.Spec)
+	require.Equal(t, "shop.test/nas is the address of the route nas", flaws(t, err)["spec.hostname"])
+}
+
+func TestFixedRoute_TakesNoAddressOfAStageThatIsStillServed(t *testing.T) {
+	w := newWorld(t)
+	w.images.push("shop", "1", appGood)
+	b := w.start(options{})
+	b.shop(nil)
+	b.goLive("1")
+	st := b.status()
+	st.Spec.Hostname = "moved.test"
+	_, err := b.UpdateStage(t.Context(), "ana", "shop", "prod", st.Version, st.Spec)
+	require.NoError(t, err)
+	_, err = b.CreateFixedRoute(t.Context(), "root", "nas", deploy.FixedSpec{Hostname: "shop.test"})
+	require.Equal(t, map[string]string{"spec.hostname": "shop.test/ is the address of shop/prod"}, flaws(t, err), "until the next deployment")
+	first := b.status().Release.ID
+	b.goLive("1")
+	_, err = b.CreateFixedRoute(t.Context(), "root", "nas", deploy.FixedSpec{Hostname: "shop.test"})
+	require.NoError(t, err)
+	d, err := b.Rollback(t.Context(), "ana", "shop", "prod", first, deploy.TriggerPerson)
+	require.NoError(t, err)
+	require.Contains(t, b.end(d.ID).Error, "is the address of the route nas", "a roll back does not bring it back")
+}
+
+func TestFixedRoute_SaysOfEachFieldWhatIsWrong(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{people: knownPeople{"ana"}, own: func(at netip.AddrPort) bool { return at.String() == "127.0.0.1:8080" }})
+	for target, says := range map[string]string{
+		"nas.lan":                      "it is an address such as",
+		"ftp://nas.lan":                "it is an address such as",
+		"http://ana:secret@nas.lan":    "it names no user",
+		"http://nas.lan/sub":           "it ends after the host",
+		"http://nas.lan/?x":            "it ends after the host",
+		"http://nas.lan:0":             "a port is between",
+		"http://nas.lan:70000":         "a port is between",
+		"http://na s.lan":              "it is an address such as",
+		"http://-nas":                  "is no part of a hostname",
+		"http://169.254.169.254":       "does not connect to",
+		"http://[fe80::1]":             "does not connect to",
+		"http://[::ffff:169.254.1.1]/": "does not connect to",
+		"http://0.0.0.0:9":             "does not connect to",
+		"http://100.100.100.200":       "gives out credentials",
+		"http://127.0.0.1:8080":        "is Berth itself",
+		"http://localhost:8080":        "is Berth itself",
+		"https://BERTH.test":           "is Berth itself",
+	} {
+		_, err := b.CreateFixedRoute(t.Context(), "root", "nas", deploy.FixedSpec{Hostname: "nas.test", Target: target})
+		require.Contains(t, flaws(t, err)["spec.target"], says, target)
+	}
+	for target, kept := range map[string]string{
+		"http://127.0.0.1:8081": "http://127.0.0.1:8081", "http://[fd00::7]:80": "http://[fd00::7]", "https://192.168.0.7:80": "https://192.168.0.7:80",
+		"http://my_app:3000/": "http://my_app:3000", "http://localhost": "http://localhost",
+	} {
+		made, err := b.CreateFixedRoute(t.Context(), "root", "nas", deploy.FixedSpec{Hostname: "nas.test", Target: target})
+		require.NoError(t, err, target)
+		require.Equal(t, kept, made.Spec.Target)
+		require.NoError(t, b.RemoveFixedRoute(t.Context(), "root", "nas"))
+	}
+	_, err := b.CreateFixedRoute(t.Context(), "root", "NAS", deploy.FixedSpec{
+		Hostname: "nas.test:80", PathPrefix: "/a//b", Host: "private", RequestTimeout: -1, MaxBodyBytes: -1,
+		Access: &identity.Policy{Rules: []identity.Rule{{Allow: identity.Who{People: []string{"eve"}}, Paths: []string{"x"}}}},
+	})
+	found := flaws(t, err)
+	for _, field := range []string{"name", "spec.hostname", "spec.path_prefix", "spec.host", "spec.request_timeout", "spec.max_body_bytes", "spec.access.rules[0].allow.people[0]", "spec.access.rules[0].paths[0]"} {
+		require.Contains(t, found, field)
+	}
+	_, err = b.CreateFixedRoute(t.Context(), "root", "nas", deploy.FixedSpec{Hostname: "nas.test", Host: deploy.HostUpstream})
+	require.Contains(t, flaws(t, err), "spec.host", "whose?")
+}
+
+func TestFixedRoute_ForgetsWhoIsRemoved(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{people: knownPeople{"ana", "bo"}})
+	_, err := b.CreateFixedRoute(t.Context(), "root", "nas", deploy.FixedSpec{
+		Hostname: "nas.test", Access: &identity.Policy{Rules: []identity.Rule{{Allow: identity.Who{People: []string{"ana", "bo"}}}}},
+	})
+	require.NoError(t, err)
+	require.NoError(t, w.db.Write(t.Context(), func(tx *sqlite.Tx) error { return b.ForgetPerson(t.Context(), tx, "root", "ana") }))
+	r, _ := b.router.of("nas.test")
+	require.Equal(t, []string{"bo"}, r.Access.People(), "whoever is named ana next has nothing of hers")
+	kept, err := b.FixedRoute(t.Context(), "nas")
+	require.NoError(t, err)
+	require.EqualValues(t, 2, kept.Version)
+	raw, err := json.Marshal(kept.Spec.Access)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"rules": [{"allow": {"people": ["bo"]}}]}`, string(raw))
+}
+
+func TestFixedRoutes_AreListedToTheirEnd(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{})
+	for _, name := range []string{"c", "a", "b"} {
+		_, err := b.CreateFixedRoute(t.Context(), "root", name, deploy.FixedSpec{Hostname: name + ".test"})
+		require.NoError(t, err)
+	}
+	var names []string
+	for p := (deploy.Page{Limit: 2}); ; {
+		list, next, err := b.FixedRoutes(t.Context(), p)
+		require.NoError(t, err)
+		for _, r := range list {
+			names = append(names, r.Name)
+		}
+		if next == "" {
+			break
+		}
+		p.Cursor = next
+	}
+	require.Equal(t, []string{"a", "b", "c"}, names)
+}
