@@ -168,12 +168,13 @@ func (cmd *routeEdit) Run(ctx context.Context, c *client, o *output) error {
 }
 
 // save changes a route over the version there is.
-func (n routeName) save(ctx context.Context, c *client, edit func(deploy.FixedSpec) deploy.FixedSpec) (r deploy.FixedRoute, err error) {
+func (n routeName) save(ctx context.Context, c *client, edit func(deploy.FixedSpec) deploy.FixedSpec) (saved deploy.FixedRoute, err error) {
+	var r deploy.FixedRoute
 	if err := c.get(ctx, n.path(), &r); err != nil {
 		return r, err
 	}
-	err = c.call(ctx, http.MethodPut, n.path(), map[string]any{"version": r.Version, "spec": edit(r.Spec)}, &r)
-	return r, err
+	err = c.call(ctx, http.MethodPut, n.path(), map[string]any{"version": r.Version, "spec": edit(r.Spec)}, &saved)
+	return saved, err
 }
 
 type routeAccess struct {

@@ -58,6 +58,7 @@ var nouns = map[string]Category{
 	"exec":             Exec,
 	"project":          Configuration,
 	"stage":            Configuration,
+	"route":            Configuration,
 	"maintenance":      Configuration,
 	"volume":           Configuration,
 	"webhook":          Configuration,

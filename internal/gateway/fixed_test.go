@@ -21,10 +21,10 @@ import (
 	"berth/internal/identity"
 )
 
-// fixedTo makes a route that no stage makes, to a server.
-func fixedTo(host, target string, policy identity.Policy) deploy.Route {
+// fixedTo makes a route at nas.test that no stage makes, to a server.
+func fixedTo(target string, policy identity.Policy) deploy.Route {
 	r := deploy.Route{
-		StageID: "fixed-" + host, Hostname: host, PathPrefix: "/", RequestTimeout: 10 * time.Second, Access: policy,
+		StageID: "fixed", Hostname: "nas.test", PathPrefix: "/", RequestTimeout: 10 * time.Second, Access: policy,
 		Fixed: &deploy.Fixed{Name: "nas", Target: target},
 	}
 	if target == "" {
@@ -62,7 +62,7 @@ func TestFixed_GoesTheWayOfAnApp(t *testing.T) {
 			if name == "https" {
 				d.trust(target)
 			}
-			route := fixedTo("nas.test", target.URL, identity.SignedIn())
+			route := fixedTo(target.URL, identity.SignedIn())
 			d.route(route)
 			ana := d.cookieFor(d.signIn("ana", identity.RoleMember), "nas.test")
 
@@ -132,8 +132,8 @@ func TestFixed_PassesWebSocketsOverTLS(t *testing.T) {
 	}))
 	t.Cleanup(target.Close)
 	r.trust(target)
-	r.route(fixedTo("nas.test", target.URL, identity.Public()))
-	c, _, err := websocket.Dial(t.Context(), "ws://nas.test/", &websocket.DialOptions{HTTPClient: r.client}) //nolint:bodyclose // it is the WebSocket's
+	r.route(fixedTo(target.URL, identity.Public()))
+	c, _, err := websocket.Dial(t.Context(), "ws://nas.test/", &websocket.DialOptions{HTTPClient: r.client})
 	require.NoError(t, err)
 	require.NoError(t, c.Write(t.Context(), websocket.MessageText, []byte("ab")))
 	_, text, err := c.Read(t.Context())
@@ -147,14 +147,14 @@ func TestFixed_TrustsNoCertificateThatNobodyVouchesFor(t *testing.T) {
 	var seen atomic.Int32
 	target := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen.Add(1) }))
 	t.Cleanup(target.Close)
-	r.route(fixedTo("nas.test", target.URL, identity.Public()))
+	r.route(fixedTo(target.URL, identity.Public()))
 	res, text := r.get("http://nas.test/")
 	require.Equal(t, http.StatusBadGateway, res.StatusCode)
 	require.NotContains(t, text, "x509", "a visitor is not told what is behind")
 	require.Contains(t, r.log.String(), "x509")
 
 	r.trust(target)
-	route := fixedTo("nas.test", target.URL, identity.Public())
+	route := fixedTo(target.URL, identity.Public())
 	route.Instances[0].TLSName = "other.test"
 	r.route(route)
 	res, _ = r.get("http://nas.test/")
@@ -170,7 +170,7 @@ func TestFixed_LeadsNobodyToCredentialsOrBackToBerth(t *testing.T) {
 		"http://169.254.169.254", "http://" + r.address, "http://localhost:" + strings.SplitN(r.address, ":", 2)[1],
 		"http://[::ffff:169.254.169.254]", "http://0.0.0.0:" + strings.SplitN(r.address, ":", 2)[1],
 	} {
-		route := fixedTo("nas.test", target, identity.Public())
+		route := fixedTo(target, identity.Public())
 		if _, _, err := net.SplitHostPort(route.Instances[0].Address); err != nil {
 			route.Instances[0].Address += ":80"
 		}
@@ -180,7 +180,8 @@ func TestFixed_LeadsNobodyToCredentialsOrBackToBerth(t *testing.T) {
 		require.Equal(t, http.StatusBadGateway, res.StatusCode, target)
 		require.Less(t, time.Since(started), 2*time.Second, target)
 	}
-	require.Equal(t, 5, strings.Count(r.log.String(), "is an address that Berth does not connect to"), r.log.String())
+	require.Equal(t, 5, strings.Count(r.log.String(), `"status":502`))
+	require.Equal(t, 10, strings.Count(r.log.String(), "is an address that Berth does not connect to"), "said where the target fails, and where the request does")
 }
 
 func TestFixed_EndsWhatGoesRoundByAnotherProxy(t *testing.T) {
@@ -191,7 +192,7 @@ func TestFixed_EndsWhatGoesRoundByAnotherProxy(t *testing.T) {
 		passed.Add(1)
 		back.ServeHTTP(w, q)
 	})
-	r.route(fixedTo("nas.test", other.URL, identity.Public()))
+	r.route(fixedTo(other.URL, identity.Public()))
 	res, _ := r.get("http://nas.test/")
 	require.Equal(t, http.StatusLoopDetected, res.StatusCode)
 	require.EqualValues(t, 1, passed.Load())
@@ -204,7 +205,7 @@ func TestFixed_CutsWhatGoesOnWhenItIsRemovedOrLeadsElsewhere(t *testing.T) {
 	}{
 		"removed": {end: func(d *door, r deploy.Route) { _ = d.table.Remove(d.t.Context(), r.StageID) }},
 		"elsewhere": {end: func(d *door, _ deploy.Route) {
-			d.route(fixedTo("nas.test", app(d.t, func(http.ResponseWriter, *http.Request) {}).URL, identity.SignedIn()))
+			d.route(fixedTo(app(d.t, func(http.ResponseWriter, *http.Request) {}).URL, identity.SignedIn()))
 		}, stay: "long"},
 		"another policy": {end: func(d *door, r deploy.Route) {
 			r.Access = allow(identity.Who{Administrators: true})
@@ -213,7 +214,7 @@ func TestFixed_CutsWhatGoesOnWhenItIsRemovedOrLeadsElsewhere(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDoor(t)
-			route := fixedTo("nas.test", app(t, stream).URL, identity.SignedIn())
+			route := fixedTo(app(t, stream).URL, identity.SignedIn())
 			d.route(route)
 			open := d.streams("nas.test", d.cookieFor(d.signIn("ana", identity.RoleMember), "nas.test"))
 			c.end(d, route)
@@ -241,7 +242,7 @@ func TestFixed_CutsWhatGoesOnWhenItIsRemovedOrLeadsElsewhere(t *testing.T) {
 
 func TestFixed_OfAnotherProxyServesNothingAndKnowsWhoMayEnter(t *testing.T) {
 	d := newDoor(t)
-	d.route(fixedTo("nas.test", "", identity.SignedIn()))
+	d.route(fixedTo("", identity.SignedIn()))
 	res, _ := d.get("http://nas.test/")
 	require.Equal(t, http.StatusUnauthorized, res.StatusCode)
 	res, text := d.get("http://nas.test/", with("Cookie", d.cookieFor(d.signIn("ana", identity.RoleMember), "nas.test")))

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"berth/internal/identity"
 	"berth/internal/sqlite"
 )
 
@@ -161,15 +162,50 @@ func TestCollector_CountsByProjectStageAndClass(t *testing.T) {
 	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	text := answer.Body.String()
 	for _, line := range []string{
-		`berth_gateway_requests_total{code="2xx",project="shop",stage="prod"} 3`,
-		`berth_gateway_requests_total{code="5xx",project="shop",stage="prod"} 1`,
-		`berth_gateway_requests_total{code="4xx",project="",stage=""} 1`,
-		`berth_gateway_requests_in_flight{project="shop",stage="prod"} 0`,
-		`berth_gateway_body_bytes_total{direction="in",project="shop",stage="prod"} 12`,
-		`berth_gateway_body_bytes_total{direction="out",project="shop",stage="prod"} 20`,
-		`berth_gateway_request_duration_seconds_count{project="shop",stage="prod"} 4`,
-		`berth_gateway_request_duration_seconds_bucket{project="shop",stage="prod",le="60"} 4`,
+		`berth_gateway_requests_total{code="2xx",project="shop",route="",stage="prod"} 3`,
+		`berth_gateway_requests_total{code="5xx",project="shop",route="",stage="prod"} 1`,
+		`berth_gateway_requests_total{code="4xx",project="",route="",stage=""} 1`,
+		`berth_gateway_requests_in_flight{project="shop",route="",stage="prod"} 0`,
+		`berth_gateway_body_bytes_total{direction="in",project="shop",route="",stage="prod"} 12`,
+		`berth_gateway_body_bytes_total{direction="out",project="shop",route="",stage="prod"} 20`,
+		`berth_gateway_request_duration_seconds_count{project="shop",route="",stage="prod"} 4`,
+		`berth_gateway_request_duration_seconds_bucket{project="shop",route="",stage="prod",le="60"} 4`,
 	} {
 		assert.Contains(t, text, line+"\n")
 	}
+}
+
+func TestSeries_OfAFixedRouteIsKeptAsLongAsTheRoute(t *testing.T) {
+	db := database(t)
+	require.NoError(t, db.Write(t.Context(), func(tx *sqlite.Tx) error {
+		_, err := tx.ExecContext(t.Context(), `
+			INSERT INTO fixed_routes (id, name, hostname, path_prefix, spec, created_at, updated_at, version)
+			VALUES ('fixed', 'nas', 'nas.test', '/', '{}', 0, 0, 1)`)
+		return err
+	}))
+	start := time.Date(2026, 11, 22, 5, 0, 30, 0, time.UTC)
+	open := func() (*Gateway, *meter) {
+		table := NewTable(TableConfig{})
+		require.NoError(t, table.Switch(t.Context(), fixedTo("http://127.0.0.1:1", identity.Public())))
+		g, err := New(Config{Table: table, Base: http.NotFoundHandler(), IsBase: func(string) bool { return false }, BaseURL: localBase, DB: db, Clock: func() time.Time { return start }})
+		require.NoError(t, err)
+		return g, table.meters["fixed"]
+	}
+	requests := func(g *Gateway) int64 {
+		series, err := g.Series(t.Context(), "fixed", start, start.Add(time.Minute))
+		require.NoError(t, err)
+		return series[0].Requests
+	}
+	for range 2 { // a restart within the minute
+		g, m := open()
+		m.begin().end(200, time.Millisecond, 0, 0)
+		require.NoError(t, g.minutes.roll(t.Context()))
+	}
+	g, _ := open()
+	require.EqualValues(t, 2, requests(g))
+	require.NoError(t, db.Write(t.Context(), func(tx *sqlite.Tx) error {
+		_, err := tx.ExecContext(t.Context(), `DELETE FROM fixed_routes`)
+		return err
+	}))
+	require.Zero(t, requests(g))
 }

@@ -164,7 +164,7 @@ func (x *exchange) show(p page) {
 	h.Set("Content-Length", strconv.Itoa(len(text)))
 	x.begin(p.status)
 	if x.method != http.MethodHead {
-		n, _ := x.w.Write(text)
+		n, _ := x.w.Write(text) //nolint:gosec // escaped by the template, or as JSON
 		x.sent = int64(n)
 	}
 }

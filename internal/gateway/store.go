@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,39 +10,51 @@ import (
 	"berth/internal/sqlite"
 )
 
+// minuteTables are where the minutes of routes are kept: of stages', and of
+// those that no stage makes.
+var minuteTables = []struct{ minutes, id, of string }{
+	{"route_minutes", "stage_id", "stages"},
+	{"fixed_route_minutes", "route_id", "fixed_routes"},
+}
+
 // addMinute adds r to what is stored of its minute, which there is after a
-// restart within it. A stage that was removed meanwhile is left out.
+// restart within it. A route that was removed meanwhile is left out.
 func addMinute(ctx context.Context, tx *sqlite.Tx, r row) error {
-	before, err := scanMinute(tx.QueryRowContext(ctx, `
-		SELECT stage_id, minute, requests, errors, bytes_in, bytes_out, latency
-		FROM route_minutes
-		WHERE stage_id = ? AND minute = ?`,
-		r.stageID, sqlite.Millis(r.at)))
-	switch {
-	case err == nil:
-		r.add(before)
-	case !errors.Is(err, sql.ErrNoRows):
+	stored, err := minutesBetween(ctx, tx, r.stageID, r.at, r.at.Add(time.Millisecond))
+	if err != nil {
 		return err
+	}
+	for _, before := range stored {
+		r.add(before)
 	}
 	latency, err := json.Marshal(r.latency)
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `
-		INSERT OR REPLACE INTO route_minutes (stage_id, minute, requests, errors, bytes_in, bytes_out, latency)
-		SELECT id, ?, ?, ?, ?, ?, ?
-		FROM stages
-		WHERE id = ?`,
-		sqlite.Millis(r.at), r.requests, r.errors, r.in, r.out, string(latency), r.stageID)
-	return err
+	for _, t := range minuteTables {
+		_, err := tx.ExecContext(ctx, `
+			INSERT OR REPLACE INTO `+t.minutes+` (`+t.id+`, minute, requests, errors, bytes_in, bytes_out, latency)
+			SELECT id, ?, ?, ?, ?, ?, ?
+			FROM `+t.of+`
+			WHERE id = ?`,
+			sqlite.Millis(r.at), r.requests, r.errors, r.in, r.out, string(latency), r.stageID)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// minutesBetween gives a stage's minutes from from to before to.
+// minutesBetween gives a route's minutes from from to before to.
 func minutesBetween(ctx context.Context, tx *sqlite.Tx, stageID string, from, to time.Time) (list []row, err error) {
 	rows, err := tx.QueryContext(ctx, `
 		SELECT stage_id, minute, requests, errors, bytes_in, bytes_out, latency
 		FROM route_minutes
-		WHERE stage_id = ? AND minute >= ? AND minute < ?
+		WHERE stage_id = ?1 AND minute >= ?2 AND minute < ?3
+		UNION ALL
+		SELECT route_id, minute, requests, errors, bytes_in, bytes_out, latency
+		FROM fixed_route_minutes
+		WHERE route_id = ?1 AND minute >= ?2 AND minute < ?3
 		ORDER BY minute`,
 		stageID, sqlite.Millis(from), sqlite.Millis(to))
 	if err != nil {
@@ -75,12 +86,17 @@ func scanMinute(from interface{ Scan(...any) error }) (r row, err error) {
 	return r, nil
 }
 
-// removeMinutes removes what is older than before. It goes stage by stage,
-// which is how the table is ordered.
+// removeMinutes removes what is older than before. It goes route by route,
+// which is how the tables are ordered.
 func removeMinutes(ctx context.Context, tx *sqlite.Tx, before time.Time) error {
-	_, err := tx.ExecContext(ctx, `
-		DELETE FROM route_minutes
-		WHERE stage_id IN (SELECT id FROM stages) AND minute < ?`,
-		sqlite.Millis(before))
-	return err
+	for _, t := range minuteTables {
+		_, err := tx.ExecContext(ctx, `
+			DELETE FROM `+t.minutes+`
+			WHERE `+t.id+` IN (SELECT id FROM `+t.of+`) AND minute < ?`,
+			sqlite.Millis(before))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -1684,6 +1684,60 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/routes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the routes that no stage makes */
+        get: operations["list-routes"];
+        put?: never;
+        /** Add a route to a fixed address, or to none where another proxy forwards */
+        post: operations["create-route"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/routes/{route}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a route */
+        get: operations["get-route"];
+        /** Change a route, at once */
+        put: operations["update-route"];
+        post?: never;
+        /** Remove a route, and cut what goes through it */
+        delete: operations["remove-route"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/routes/{route}/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show what passed through a route, by the minute */
+        get: operations["get-route-metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/schedule": {
         parameters: {
             query?: never;
@@ -2223,17 +2277,19 @@ export interface components {
             /** @description What the app is asked for */
             path: string;
             path_prefix: string;
-            project: string;
+            project?: string;
             /** @description Where they would have signed in */
             provider?: string;
+            /** @description The route that no stage makes; project and stage are absent then */
+            route?: string;
             /**
              * Format: int64
              * @description The place of the rule that decided, from 1; 0 when none did
              */
             rule: number;
-            /** @description The stage's, in their order */
+            /** @description The policy's, in their order */
             rules: components["schemas"]["Rule"][];
-            stage: string;
+            stage?: string;
             /**
              * @description In words
              * @example the rule lets them in
@@ -2512,6 +2568,10 @@ export interface components {
             /** @description Names it for ever, in addresses and before the names of groups */
             slug: string;
         };
+        CreateRouteInputBody: {
+            name: string;
+            spec: components["schemas"]["FixedSpec"];
+        };
         CreateStageInputBody: {
             name: string;
             spec: components["schemas"]["StageSpec"];
@@ -2714,6 +2774,30 @@ export interface components {
             signs_out: boolean;
             tells_issuer: boolean;
             tells_logout: boolean;
+        };
+        FixedRoute: {
+            /** Format: date-time */
+            created_at: string;
+            id: string;
+            name: string;
+            spec: components["schemas"]["FixedSpec"];
+            /** Format: date-time */
+            updated_at: string;
+            /** Format: int64 */
+            version: number;
+        };
+        FixedSpec: {
+            access?: components["schemas"]["Policy"];
+            disabled?: boolean;
+            host?: string;
+            hostname: string;
+            /** Format: int64 */
+            max_body_bytes?: number;
+            path_prefix?: string;
+            /** @example 1m30s */
+            request_timeout?: string;
+            strip_prefix?: boolean;
+            target?: string;
         };
         Flaw: {
             /**
@@ -2958,6 +3042,11 @@ export interface components {
         };
         ListEvent: {
             items: components["schemas"]["Event"][];
+            /** @description The cursor of the next part; absent in the last one */
+            next?: string;
+        };
+        ListFixedRoute: {
+            items: components["schemas"]["FixedRoute"][];
             /** @description The cursor of the next part; absent in the last one */
             next?: string;
         };
@@ -4131,6 +4220,14 @@ export interface components {
             own_group_prefix?: boolean;
             scopes?: string[];
             sign_out?: boolean;
+            /**
+             * Format: int64
+             * @description The version that was seen; 409 when it has moved
+             */
+            version: number;
+        };
+        UpdateRouteInputBody: {
+            spec: components["schemas"]["FixedSpec"];
             /**
              * Format: int64
              * @description The version that was seen; 409 when it has moved
@@ -8631,6 +8728,201 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-routes": {
+        parameters: {
+            query?: {
+                /** @description What next of the part before said */
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListFixedRoute"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-route": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateRouteInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FixedRoute"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-route": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                route: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FixedRoute"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "update-route": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                route: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateRouteInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FixedRoute"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "remove-route": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                route: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-route-metrics": {
+        parameters: {
+            query?: {
+                /** @description How far back */
+                minutes?: number;
+            };
+            header?: never;
+            path: {
+                route: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListMinute"];
+                };
             };
             /** @description Error */
             default: {
