@@ -16,7 +16,7 @@ import (
 // Adding a package means adding it here.
 var layers = []string{
 	"internal/fault internal/secret internal/needs internal/container/containertest/app",
-	"internal/sqlite internal/container internal/settings internal/probe internal/outgoing internal/selftest web",
+	"internal/sqlite internal/container internal/settings internal/probe internal/outgoing internal/selftest web packaging",
 	"internal/event internal/container/docker internal/container/containertest internal/cookie",
 	"internal/identity",
 	"internal/registry internal/vault internal/factor internal/backup internal/notify",
@@ -40,7 +40,7 @@ func TestLayers(t *testing.T) {
 	// Reading the sources ourselves, rather than asking `go list`, lets the
 	// test cache see when an import changes.
 	src := os.DirFS(".")
-	for _, root := range []string{"cmd", "internal", "web"} {
+	for _, root := range []string{"cmd", "internal", "web", "packaging"} {
 		err := fs.WalkDir(src, root, func(file string, _ fs.DirEntry, err error) error {
 			if err != nil || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
 				return err

@@ -60,3 +60,14 @@ func TestAccessExplain_PrintsTheRuleAndWhatTheAppGets(t *testing.T) {
 		require.Regexp(t, `(?m)^ *`+line+`$`, out.String())
 	}
 }
+
+func TestAccess_ShowsHowAnotherProxyAsks(t *testing.T) {
+	h := newHouse(t)
+	got := h.local("", "access", "forward-auth", "nginx", "--host", "shop.localhost", "--app", "127.0.0.1:3000")
+	require.Zero(t, got.code, got.err)
+	require.Contains(t, got.out, "server_name shop.localhost;")
+	require.Contains(t, got.out, "server 127.0.0.1:3000;")
+	require.Contains(t, got.err, "BERTH_TRUST_PROXY names no proxy yet")
+	require.Contains(t, got.err, "Berth has no policy for shop.localhost yet")
+	require.Equal(t, exitInput, h.local("", "access", "forward-auth", "apache", "--host", "shop.localhost").code)
+}

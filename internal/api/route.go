@@ -131,6 +131,7 @@ func (a *API) routes() []route {
 		// Of others than oneself for administrators: see access.go.
 		on(a, "POST /api/access/preview", edit, "preview-access", "Say who could see what a policy guards, without saving it", a.previewAccess),
 		on(a, "POST /api/access/explain", read, "explain-access", "Say which rule decides on a request and why, and how it would look to the app", a.explainAccess),
+		on(a, "GET /api/access/forward-auth/{proxy}", read, "get-proxy-example", "Show how another proxy serves a host and asks who may enter", a.proxyExample),
 
 		// What Berth does not run. It reaches whatever address a route names.
 		on(a, "GET /api/routes", read, "list-routes", "List the routes that no stage makes", a.listRoutes),

@@ -6,7 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +40,9 @@ func (t *Table) Serves(host string) (normal string, ok bool) {
 
 // Serves says that a host is an app's, and gives its one spelling.
 func (g *Gateway) Serves(host string) (normal string, ok bool) { return g.table.Serves(host) }
+
+// Trusts gives the networks of the proxies whose word counts.
+func (g *Gateway) Trusts() []netip.Prefix { return slices.Clone(g.proxies) }
 
 // PassageTo gives the address that takes a ticket at an app's host.
 func (g *Gateway) PassageTo(host string, ticket secret.Text) string {

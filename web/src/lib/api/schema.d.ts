@@ -21,6 +21,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/access/forward-auth/{proxy}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show how another proxy serves a host and asks who may enter */
+        get: operations["get-proxy-example"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/access/preview": {
         parameters: {
             query?: never;
@@ -3592,6 +3609,19 @@ export interface components {
             break_glass: string[];
             presets: components["schemas"]["PresetInfo"][];
         };
+        ProxyExample: {
+            /**
+             * @description What the file is called
+             * @example berth.conf
+             */
+            file: string;
+            /** @description Whether Berth has a policy for the host */
+            known: boolean;
+            proxy: string;
+            text: string;
+            /** @description The networks of BERTH_TRUST_PROXY: from elsewhere nobody is answered */
+            trusted: string[];
+        };
         QR: {
             /**
              * @description The dark squares as the path of an SVG
@@ -4403,6 +4433,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AccessExplanation"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-proxy-example": {
+        parameters: {
+            query: {
+                /** @description The app's */
+                host: string;
+                /** @description Where the proxy reaches the app */
+                app?: string;
+            };
+            header?: never;
+            path: {
+                proxy: "nginx" | "caddy" | "traefik" | "envoy";
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProxyExample"];
                 };
             };
             /** @description Error */
