@@ -153,6 +153,10 @@ func (b *berth) cleanUp() {
 	if b.t.Failed() {
 		b.t.Logf("the server's last output:\n%s", b.output)
 	}
+	if b.engine == noEngine {
+		_ = os.RemoveAll(b.dir)
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	runtime, err := docker.Open(ctx, docker.Config{Socket: b.engine.socket})

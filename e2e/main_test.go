@@ -54,6 +54,9 @@ type engine struct {
 	socket string
 }
 
+// noEngine is for servers that run no app.
+var noEngine = engine{"none", "unix:///nowhere/engine.sock"}
+
 // onEachEngine runs test as a subtest for each engine this machine has, side by
 // side: most of a test is waiting, and no two share a server or an engine.
 func onEachEngine(t *testing.T, test func(*testing.T, engine)) {
