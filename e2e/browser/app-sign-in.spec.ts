@@ -68,7 +68,7 @@ test('an app is entered by way of a provider, and signing out ends all that was 
 	const who = unique(info, 'ida');
 	const provider = await startProvider(port, `${base}/auth/${slug}/callback`, `${base}/auth/${slug}/backchannel-logout`, false);
 	const added = await admin.request.post('/api/providers', {
-		data: { slug, preset: 'oidc', label: slug, issuer: provider.issuer, client_id: client.id, client_secret: client.secret, scopes: ['openid', 'profile', 'email', 'groups'], create: true, enabled: true }
+		data: { slug, preset: 'oidc', label: slug, issuer: provider.issuer, client_id: client.id, client_secret: client.secret, scopes: ['openid', 'profile', 'email', 'groups'], create: true, enabled: true, sign_out: true }
 	});
 	expect(added.ok(), await added.text()).toBe(true);
 	// Its app says what it was sent, to the byte.
@@ -128,8 +128,13 @@ test('an app is entered by way of a provider, and signing out ends all that was 
 		const answered = tab.waitForResponse((r) => r.request().method() === 'POST').then(() => Date.now());
 		await tab.getByRole('button', { name: 'Sign out' }).click();
 		await expectCut(page, began, await answered);
-		await expect(tab.getByRole('heading', { name: 'Signed out' })).toBeVisible();
 		expect((await context.request.get('/api/session')).status()).toBe(401);
+	});
+
+	await test.step('and leads on to signing out at the provider', async () => {
+		await tab.getByRole('button', { name: /yes/i }).click();
+		await expect(tab).toHaveURL(`${base}/sign-in`);
+		await expect.poll(() => provider.told).toEqual(['taken']);
 	});
 
 	await test.step('what the page asks for by itself is refused, and each app asks again', async () => {
@@ -147,14 +152,14 @@ test('an app is entered by way of a provider, and signing out ends all that was 
 	});
 
 	await test.step('signing out at the provider ends it all as well, over the back channel', async () => {
-		await page.getByRole('link', { name: `Sign in with ${slug}` }).click(); // where they still are signed in
+		await page.getByRole('link', { name: `Sign in with ${slug}` }).click();
+		await signInThere(page, who);
 		await expect(page).toHaveURL(`${app}/again`);
 		await open(page);
 		await tab.goto(`${provider.issuer}/session/end`);
-		expect(provider.told).toEqual([]);
 		const began = Date.now();
 		await tab.getByRole('button', { name: /yes/i }).click();
-		await expect.poll(() => provider.told).toEqual(['taken']);
+		await expect.poll(() => provider.told).toEqual(['taken', 'taken']);
 		await expectCut(page, began, provider.toldAt());
 		expect((await context.request.get('/api/session')).status()).toBe(401);
 		await page.goto(`${app}/again`);

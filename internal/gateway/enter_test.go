@@ -329,6 +329,33 @@ func TestSignOut_EndsTheWholeSessionAndTakesNoOtherSitesWord(t *testing.T) {
 	require.Equal(t, http.StatusMethodNotAllowed, res.StatusCode)
 }
 
+func TestSignOut_LeadsOnToTheProviderWhereThatIsSetUpSo(t *testing.T) {
+	on := false
+	d := newDoor(t, func(c *Config) {
+		c.LeadsOn = func(_ context.Context, provider string) bool { return on && provider == identity.ProviderLocal }
+	})
+	d.routeFor("app.test", identity.SignedIn(), func(http.ResponseWriter, *http.Request) {})
+	ana := d.signIn("ana", identity.RoleMember)
+	ends := func(cookie string) (string, string) {
+		t.Helper()
+		res, body := d.send(http.MethodPost, "http://app.test/.berth/sign-out", nil, asPage, with("Cookie", cookie), with("Sec-Fetch-Site", "same-origin"))
+		require.Equal(t, http.StatusOK, res.StatusCode)
+		return res.Header.Get("Refresh"), body
+	}
+	cookie := d.cookieFor(ana, "app.test")
+	to, _ := ends(cookie)
+	require.Empty(t, to)
+	on = true
+	to, _ = ends(cookie)
+	require.Empty(t, to, "who was signed out before is led nowhere")
+	_, again, err := d.people.SignIn(t.Context(), "ana", secret.New(doorPassword), identity.Origin{Address: "192.0.2.1"})
+	require.NoError(t, err)
+	to, body := ends(d.cookieFor(again, "app.test"))
+	there := d.gateway.baseURL.JoinPath("auth/local/sign-out").String()
+	require.Equal(t, "0;url="+there, to)
+	require.Contains(t, body, `href="`+there+`"`)
+}
+
 func TestEnter_TakesAnAPITokenWhereTheRuleDoes(t *testing.T) {
 	d := newDoor(t)
 	got := make(chan http.Header, 1)

@@ -52,6 +52,10 @@ type Config struct {
 	// Identity knows who comes; without it nobody is known, and only what is
 	// for everybody can be entered.
 	Identity *identity.Service
+	// LeadsOn says whether who signs out at an app is led on to sign out at the
+	// provider that they came by, at /auth/<provider>/sign-out of the base host;
+	// nobody is when nil.
+	LeadsOn func(ctx context.Context, provider string) bool
 	// Issuers fetches the keys of the issuers that policies name; their tokens
 	// let nobody in without.
 	Issuers *http.Client
@@ -93,6 +97,7 @@ type Gateway struct {
 	proxies   []netip.Prefix
 	own       own
 	identity  *identity.Service
+	leadsOn   func(ctx context.Context, provider string) bool
 	bearers   verifier
 	keys      *Keys
 	teller    teller
@@ -145,7 +150,7 @@ func New(c Config) (*Gateway, error) {
 	return &Gateway{
 		table: c.Table, base: c.Base, isBase: c.IsBase,
 		baseURL: c.BaseURL, contact: cmp.Or(c.Contact, "an administrator of this server"), proxies: c.TrustProxy, own: own{prefix: strings.ToLower(teller.prefix), cookies: cookie.For(c.BaseURL)},
-		identity: c.Identity, keys: c.Keys, bearers: bearers, teller: teller, accessLog: c.AccessLog, maxBody: c.MaxBodyBytes,
+		identity: c.Identity, leadsOn: c.LeadsOn, keys: c.Keys, bearers: bearers, teller: teller, accessLog: c.AccessLog, maxBody: c.MaxBodyBytes,
 		clients: newClients(orAny(c.MaxConnections), c.TrustProxy), most: orAny(c.MaxRequests),
 		requests: c.ShutdownTimeout, streams: c.StreamShutdownTimeout, stall: clientStall,
 		minutes: newMinutes(c.DB, c.Table, c.Clock), log: c.Log, clock: c.Clock,

@@ -233,7 +233,20 @@ func (x *exchange) signOut(ctx context.Context) page {
 		x.g.log.ErrorContext(ctx, "session not ended", x.attrs("error", err)...)
 		return page{status: http.StatusServiceUnavailable, title: "Unavailable", detail: "You could not be signed out at the moment. Try again in a little while.", code: fault.NotNow, retry: 5}
 	}
-	return x.signedOut()
+	p := x.signedOut()
+	if err == nil && x.g.leadsOn != nil && x.g.leadsOn(ctx, subject.Provider) {
+		x.leadOn(&p, subject.Provider)
+	}
+	return p
+}
+
+// leadOn has the browser go on to sign out at a provider. A redirect would be
+// the answer to the page's form, which may lead to this host alone.
+func (x *exchange) leadOn(p *page, provider string) {
+	to := x.g.baseURL.JoinPath("auth", provider, "sign-out").String()
+	p.header.Set("Refresh", "0;url="+to)
+	p.detail = "You are signed out, here and everywhere else. Next is " + provider + ", where you signed in."
+	p.links = []link{{"Sign out at " + provider, to}}
 }
 
 func (x *exchange) signedOut() page {

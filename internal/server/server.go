@@ -249,7 +249,7 @@ func (s *Server) newGateway(table *gateway.Table) (*gateway.Gateway, error) {
 		// API: the one knot in the house, tied here.
 		Base:    http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.base.ServeHTTP(w, r) }),
 		BaseURL: s.settings.BaseURL, Contact: s.settings.AdminContact, TrustProxy: s.settings.TrustProxy,
-		Identity: s.identity, Keys: s.keys, Issuers: outgoing.Client{Timeout: 10 * time.Second, MaxAnswer: 1 << 20}.New(), HeaderPrefix: s.settings.HeaderPrefix, HeaderFamilies: families(s.settings.HeaderFamilies),
+		Identity: s.identity, LeadsOn: s.signin.LeadsOn, Keys: s.keys, Issuers: outgoing.Client{Timeout: 10 * time.Second, MaxAnswer: 1 << 20}.New(), HeaderPrefix: s.settings.HeaderPrefix, HeaderFamilies: families(s.settings.HeaderFamilies),
 		AccessLog:    gateway.AccessLogMode(s.settings.AccessLog),
 		MaxBodyBytes: orUnlimited(s.settings.MaxBodyBytes), ShutdownTimeout: s.stop.left,
 		MaxConnections: s.maxConnections(), MaxRequests: s.settings.MaxRequests,

@@ -99,6 +99,13 @@ func (s *Service) verifyLogout(ctx context.Context, c *connection, raw string) (
 	return token, nil
 }
 
+// LeadsOn says whether signing out of Berth leads on to a provider's own
+// sign-out.
+func (s *Service) LeadsOn(ctx context.Context, slug string) bool {
+	p, err := s.Provider(ctx, slug)
+	return err == nil && p.SignOut && p.Enabled
+}
+
 // SignOutAt gives where a browser goes to sign out at its provider, too: the
 // provider's page (OpenID Connect RP-Initiated Logout 1.0), or "" when it has
 // none, or is set up not to be asked. No id_token is kept to hint at who it is:
