@@ -83,6 +83,7 @@ func showProvider(o *output, p api.ProviderDetail) {
 		{"group prefix", strconv.Quote(p.Prefix())},
 		{"administrators", p.Claims.Admin},
 		{"signs out there", yes(p.SignOut)},
+		{"second factor trusted", yes(p.TrustFactor)},
 		{"redirect address", p.Redirect},
 		{"back-channel logout", p.Logout},
 		{"after a sign-out", p.LandedAt},
@@ -104,6 +105,7 @@ type providerFields struct {
 	Group         []string `help:"Let in only members of this group, more than once or with commas; \"\" lets all in."`
 	GroupPrefix   *string  `help:"What goes before the names of groups; the provider's own name and a colon by default."`
 	SignOut       *bool    `negatable:"" help:"Lead on to signing out there after signing out here."`
+	TrustFactor   *bool    `negatable:"" help:"Trust its word that it asked for a second factor; --no-trust-factor ends the sessions that it counted for."`
 }
 
 // fill puts what was given into the body of a request.
@@ -115,7 +117,7 @@ func (f *providerFields) fill(body map[string]any) {
 			body[name] = *value
 		}
 	}
-	for name, value := range map[string]*bool{"create": f.Create, "sign_out": f.SignOut} {
+	for name, value := range map[string]*bool{"create": f.Create, "sign_out": f.SignOut, "trust_factor": f.TrustFactor} {
 		if value != nil {
 			body[name] = *value
 		}

@@ -68,6 +68,8 @@ for (const pushed of [false, true]) {
 			const dialog = page.getByRole('dialog', { name: `Provider ${slug}` });
 			await dialog.getByLabel('Let people in whom Berth does not know yet').check();
 			await dialog.getByLabel('Signing out of Berth leads on').check();
+			await expect(dialog.getByLabel('Trust its second factor')).not.toBeChecked();
+			await picture(page, info, 'provider-trust');
 			await dialog.getByRole('button', { name: 'Save' }).click();
 			await expect(row).toContainText('lets unknown people in');
 			await guest.goto('/sign-in?to=/account/identities');
@@ -76,6 +78,25 @@ for (const pushed of [false, true]) {
 			await expect(guest).toHaveURL(`${base}/account/identities`);
 			await sound(guest);
 			await picture(guest, info, 'identities');
+		});
+
+		await test.step('who has only a provider proves there again who they are', async () => {
+			const before = (await (await guest.request.get('/api/session')).json()).authenticated_at as string;
+			await guest.goto('/sign-in?step_up=sign_in&within=5m&to=/account/identities');
+			await expect(guest.getByTestId('step-up-providers')).toContainText(`Prove it with ${slug}`);
+			await sound(guest);
+			await picture(guest, info, 'step-up-provider');
+			await guest.getByRole('link', { name: `Prove it with ${slug}` }).click();
+			await signInThere(guest, who, true);
+			await expect(guest).toHaveURL(`${base}/account/identities`);
+			const after = (await (await guest.request.get('/api/session')).json()).authenticated_at as string;
+			expect(Date.parse(after)).toBeGreaterThan(Date.parse(before));
+
+			// Its word for a second factor is not taken, and a passkey is no provider's to prove.
+			await guest.goto('/sign-in?step_up=second_factor&to=/account');
+			await expect(guest.getByText('You have no second factor yet')).toBeVisible();
+			await expect(guest.getByTestId('step-up-providers')).toHaveCount(0);
+			await guest.goto('/account/identities');
 		});
 
 		await test.step('the last way in is not unlinked', async () => {

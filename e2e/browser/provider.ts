@@ -76,10 +76,10 @@ export async function startProvider(port: number, redirect: string, logout: stri
 	};
 }
 
-/** Signs in on the provider's own pages, which ask who it is and then whether Berth may know. */
-export async function signInThere(page: Page, who: string) {
+/** Signs in on the provider's own pages, which ask who it is and then, the first time, whether Berth may know. */
+export async function signInThere(page: Page, who: string, agreed = false) {
 	await page.getByPlaceholder('Enter any login').fill(who);
 	await page.getByPlaceholder('and password').fill('anything');
 	await page.getByRole('button', { name: 'Sign-in' }).click();
-	await page.getByRole('button', { name: 'Continue' }).click();
+	if (!agreed) await page.getByRole('button', { name: 'Continue' }).click();
 }

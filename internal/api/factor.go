@@ -11,6 +11,7 @@ import (
 	"berth/internal/fault"
 	"berth/internal/identity"
 	"berth/internal/secret"
+	"berth/internal/signin"
 )
 
 // Entry is what came of a sign-in or of one step of it: who is signed in, or
@@ -200,6 +201,8 @@ func (a *API) finishWithTOTP(ctx context.Context, in *codeInput) (*entered, erro
 // StepUp is how somebody can prove again who they are.
 type StepUp struct {
 	Methods []identity.Method `json:"methods" doc:"One of these is enough; none where they only sign in at a provider"`
+	// Providers are where they can be sent to.
+	Providers []signin.StepUpAt `json:"providers" doc:"Where they can prove it instead: go to /auth/{slug}/start?step_up=sign_in&to=/…"`
 }
 
 func (a *API) getStepUp(ctx context.Context, _ *struct{}) (*output[StepUp], error) {
@@ -207,7 +210,11 @@ func (a *API) getStepUp(ctx context.Context, _ *struct{}) (*output[StepUp], erro
 	if err != nil {
 		return nil, err
 	}
-	return answer(StepUp{Methods: methods}), nil
+	at, err := a.signin.StepUps(ctx, callerOf(ctx).who())
+	if err != nil {
+		return nil, err
+	}
+	return answer(StepUp{Methods: methods, Providers: at}), nil
 }
 
 type stepUpInput struct {

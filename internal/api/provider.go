@@ -96,6 +96,7 @@ type createProviderInput struct {
 		AllowedGroups  []string        `json:"allowed_groups,omitempty" maxItems:"100" doc:"As the provider names them; all when empty"`
 		GroupPrefix    *string         `json:"group_prefix,omitempty" maxLength:"32" doc:"Before the names of groups; the slug and a colon when absent"`
 		SignOut        bool            `json:"sign_out,omitempty" doc:"Whether signing out of Berth leads on to signing out there"`
+		TrustFactor    bool            `json:"trust_factor,omitempty" doc:"Whether its word counts, by amr or acr in its id_token, that it asked for a second factor"`
 	}
 }
 
@@ -104,7 +105,7 @@ func (a *API) createProvider(ctx context.Context, in *createProviderInput) (*out
 	p, err := a.signin.Create(ctx, callerOf(ctx).actor(), signin.NewProvider{
 		Slug: b.Slug, Preset: b.Preset, Label: b.Label, Order: b.Order, Enabled: b.Enabled == nil || *b.Enabled,
 		Issuer: b.Issuer, ClientID: b.ClientID, ClientSecret: b.ClientSecret, Scopes: b.Scopes, Claims: b.Claims, Create: b.Create,
-		AllowedDomains: b.AllowedDomains, AllowedGroups: b.AllowedGroups, GroupPrefix: b.GroupPrefix, SignOut: b.SignOut,
+		AllowedDomains: b.AllowedDomains, AllowedGroups: b.AllowedGroups, GroupPrefix: b.GroupPrefix, SignOut: b.SignOut, TrustFactor: b.TrustFactor,
 	})
 	if err != nil {
 		return nil, err
@@ -143,6 +144,7 @@ type updateProviderInput struct {
 		GroupPrefix    *string          `json:"group_prefix,omitempty" maxLength:"32"`
 		OwnGroupPrefix bool             `json:"own_group_prefix,omitempty" doc:"Goes back to the slug and a colon"`
 		SignOut        *bool            `json:"sign_out,omitempty"`
+		TrustFactor    *bool            `json:"trust_factor,omitempty" doc:"Switching it off ends the sessions that its word counted for"`
 	}
 }
 
@@ -151,7 +153,7 @@ func (a *API) updateProvider(ctx context.Context, in *updateProviderInput) (*out
 	p, err := a.signin.Update(ctx, callerOf(ctx).actor(), in.Provider, b.Version, signin.ProviderEdit{
 		Label: b.Label, Order: b.Order, Enabled: b.Enabled, Issuer: b.Issuer, ClientID: b.ClientID, ClientSecret: b.ClientSecret,
 		Scopes: b.Scopes, Claims: b.Claims, Create: b.Create, AllowedDomains: listed(b.AllowedDomains), AllowedGroups: listed(b.AllowedGroups),
-		GroupPrefix: b.GroupPrefix, OwnGroupPrefix: b.OwnGroupPrefix, SignOut: b.SignOut,
+		GroupPrefix: b.GroupPrefix, OwnGroupPrefix: b.OwnGroupPrefix, SignOut: b.SignOut, TrustFactor: b.TrustFactor,
 	})
 	if err != nil {
 		return nil, err

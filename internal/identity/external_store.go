@@ -110,6 +110,16 @@ func sessionsOfProvider(ctx context.Context, tx *sqlite.Tx, provider string) ([]
 		WHERE provider = ?`, provider)
 }
 
+// sessionsTrusting finds those of a provider's people that were proved by more
+// than one factor as a provider says.
+func sessionsTrusting(ctx context.Context, tx *sqlite.Tx, provider string) ([]Session, error) {
+	return listSessions(ctx, tx, `
+		SELECT `+sessionColumns+`
+		FROM sessions
+		WHERE ' ' || methods || ' ' LIKE '% mfa %'
+			AND (provider = ?1 OR person_id IN (SELECT person_id FROM identities WHERE provider = ?1))`, provider)
+}
+
 // sessionsUpstream finds what a provider means by a session of its own, a
 // person, or both.
 func sessionsUpstream(ctx context.Context, tx *sqlite.Tx, provider, issuer, externalID, sid string) ([]Session, error) {

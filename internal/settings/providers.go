@@ -28,6 +28,7 @@ type Provider struct {
 	AllowedDomains []string
 	AllowedGroups  []string
 	SignOut        bool
+	TrustFactor    bool
 }
 
 // Slug is the provider's name everywhere else.
@@ -77,6 +78,7 @@ var providerVariables = []providerVariable{
 	{name: "ALLOWED_DOMAINS", help: "domains of the e-mail addresses that come in", takes: "domains with commas between", set: providerList(func(p *Provider) *[]string { return &p.AllowedDomains })},
 	{name: "ALLOWED_GROUPS", help: "groups that come in", takes: "names with commas between", set: providerNames(func(p *Provider) *[]string { return &p.AllowedGroups })},
 	{name: "SIGN_OUT", help: "whether signing out leads on to signing out there", takes: "true or false", set: providerSwitch(func(p *Provider) *bool { return &p.SignOut })},
+	{name: "TRUST_FACTOR", help: "whether its word counts that it asked for a second factor", takes: "true or false", set: providerSwitch(func(p *Provider) *bool { return &p.TrustFactor })},
 }
 
 // providerNames is providerList for what may have spaces in it.

@@ -135,6 +135,8 @@ type answer struct {
 	externalID string
 	sessionID  string // at the provider; "" when it has none
 	claims     claims
+	methods    []string // of amr, as it was signed
+	factor     bool     // what was signed tells of a second factor
 	tokens     Tokens
 }
 
@@ -147,6 +149,9 @@ func (p Provider) external(a answer) identity.External {
 		// email_verified speaks of email, and of no other claim that an address
 		// may be read from (OpenID Connect Core section 5.1).
 		EmailVerified: p.Claims.Email == "email" && a.claims.verified(),
+	}
+	if a.factor && p.TrustFactor {
+		ext.Methods = []identity.Method{identity.MethodMFA}
 	}
 	for _, group := range a.claims.list(p.Claims.Groups) {
 		ext.Groups = append(ext.Groups, p.Prefix()+group)

@@ -23,10 +23,11 @@ type Return struct {
 // Arrival is how a way to a provider and back ended.
 type Arrival struct {
 	Purpose  Purpose
-	Session  secret.Text       // the new session's token, to sign in
+	Session  secret.Text       // the session's new token, to sign in and to step up
 	Identity identity.Identity // the new identity, to link
 	Trial    string            // the id of what was found, to test
 	ReturnTo string            // a path on the base host
+	Strength identity.Strength // what a step-up was to come to
 }
 
 // Finish reads what a browser brings back from a provider: a session when it
@@ -41,9 +42,9 @@ func (s *Service) Finish(ctx context.Context, slug string, r Return) (Arrival, e
 	f, p, err := s.take(ctx, slug, r)
 	if err != nil {
 		s.counts.add(slug, "refused")
-		return Arrival{Purpose: f.purpose}, err
+		return Arrival{Purpose: f.purpose, ReturnTo: f.returnTo, Strength: f.strength}, err
 	}
-	at := Arrival{Purpose: f.purpose, ReturnTo: f.returnTo}
+	at := Arrival{Purpose: f.purpose, ReturnTo: f.returnTo, Strength: f.strength}
 	a, c, err := s.receive(ctx, p, f, r)
 	if f.purpose == ToTest {
 		at.Trial = s.try(ctx, p, c, a, err, f.sessionID)
@@ -132,9 +133,11 @@ func (s *Service) receive(ctx context.Context, p Provider, f flow, r Return) (an
 		return answer{}, c, refused(ReasonInvalid, errors.New("no code"))
 	}
 	state := r.Query.Get("state")
-	a, err := s.redeem(ctx, c, code, proofs{
-		nonce: derive(r.Browser, state, "nonce"), verifier: derive(r.Browser, state, "verifier"), fresh: f.purpose == ToLink,
-	})
+	want := proofs{nonce: derive(r.Browser, state, "nonce"), verifier: derive(r.Browser, state, "verifier"), fresh: f.purpose == ToLink}
+	if f.purpose == ToStepUp {
+		want.since = f.expires.Add(-flowLives)
+	}
+	a, err := s.redeem(ctx, c, code, want)
 	if err != nil {
 		return a, c, err
 	}
@@ -162,9 +165,12 @@ func (s *Service) admit(ctx context.Context, at *Arrival, a answer, ext identity
 		}
 		return s.keeper.KeepTokens(ctx, tx, id, a.tokens)
 	}
-	if at.Purpose == ToLink {
+	switch at.Purpose {
+	case ToLink:
 		at.Identity, err = s.identity.LinkExternal(ctx, *r.Subject, ext, keep)
-	} else {
+	case ToStepUp:
+		at.Session, err = s.stepUp(ctx, *r.Subject, ext, at.Strength, keep)
+	case ToSignIn, ToTest: // of which a test never comes here
 		at.Session, _, err = s.identity.SignInExternal(ctx, ext, r.Origin, keep)
 	}
 	switch {

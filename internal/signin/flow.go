@@ -26,8 +26,9 @@ type Purpose string
 // The purposes.
 const (
 	ToSignIn Purpose = "sign-in"
-	ToLink   Purpose = "link" // another identity to somebody who is signed in
-	ToTest   Purpose = "test" // nothing is kept of it
+	ToLink   Purpose = "link"    // another identity to somebody who is signed in
+	ToTest   Purpose = "test"    // nothing is kept of it
+	ToStepUp Purpose = "step-up" // to prove again who is signed in
 )
 
 func (p Purpose) String() string { return string(p) }
@@ -37,9 +38,11 @@ type Departure struct {
 	Purpose Purpose
 	// Browser is what the browser has in its cookie from an earlier departure.
 	Browser secret.Text
-	// Subject is who is signed in there; required to link and to test.
+	// Subject is who is signed in there; required for all but to sign in.
 	Subject  *identity.Subject
 	ReturnTo string // a path on the base host; what is none is ignored
+	// Strength is what a step-up is to come to.
+	Strength identity.Strength
 	// Another has the provider ask who it is, whoever is signed in there.
 	Another bool
 	Origin  identity.Origin
@@ -61,6 +64,7 @@ type flow struct {
 	personID  string
 	sessionID string
 	returnTo  string
+	strength  identity.Strength
 	expires   time.Time
 }
 
@@ -99,7 +103,10 @@ func (s *Service) Begin(ctx context.Context, slug string, d Departure) (to strin
 	if !p.Enabled && d.Purpose != ToTest {
 		return "", secret.Text{}, refused(ReasonOff, nil)
 	}
-	f := flow{provider: p.ID, version: p.Version, purpose: d.Purpose, returnTo: ReturnPath(d.ReturnTo), expires: s.now().Add(flowLives)}
+	f := flow{provider: p.ID, version: p.Version, purpose: d.Purpose, returnTo: ReturnPath(d.ReturnTo), strength: d.Strength, expires: s.now().Add(flowLives)}
+	if d.Purpose == ToStepUp && !p.asksAnew() {
+		return "", secret.Text{}, refused(ReasonStale, nil)
+	}
 	if d.Purpose != ToSignIn {
 		if err := s.mayBegin(d); err != nil {
 			return "", secret.Text{}, err
@@ -161,7 +168,7 @@ func (s *Service) authorize(ctx context.Context, c *connection, browser secret.T
 	if c.oidc != nil {
 		options = append(options, oidc.Nonce(derive(browser, state, "nonce")))
 		switch {
-		case d.Purpose == ToLink:
+		case d.Purpose == ToLink, d.Purpose == ToStepUp:
 			// OpenID Connect Core section 3.1.2.1: ask again, however recent.
 			options = append(options, oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "0"))
 		case d.Another:

@@ -56,11 +56,19 @@ type handler struct {
 
 func (h *handler) start(w http.ResponseWriter, r *http.Request) {
 	provider, to := r.PathValue("provider"), r.URL.Query().Get("to")
+	purpose, strength := ToSignIn, identity.Strength("")
+	var subject *identity.Subject
+	if r.URL.Query().Has("step_up") {
+		purpose, strength, subject = ToStepUp, strengthOf(r.URL.Query().Get("step_up")), h.edge.Subject(r)
+		if subject == nil { // who is nobody signs in, and has proved it anew by that
+			purpose = ToSignIn
+		}
+	}
 	place, browser, err := h.service.Begin(r.Context(), provider, Departure{
-		Purpose: ToSignIn, Browser: h.service.ReadBrowser(r), ReturnTo: to, Another: r.URL.Query().Has("other"), Origin: h.edge.Origin(r),
+		Purpose: purpose, Subject: subject, Strength: strength, Browser: h.service.ReadBrowser(r), ReturnTo: to, Another: r.URL.Query().Has("other"), Origin: h.edge.Origin(r),
 	})
 	if err != nil {
-		h.fail(w, r, ToSignIn, provider, ReturnPath(to), err)
+		h.fail(w, r, purpose, provider, Arrival{ReturnTo: ReturnPath(to), Strength: strength}, err)
 		return
 	}
 	own := h.service.BrowserCookie(browser)
@@ -80,7 +88,7 @@ func (h *handler) callback(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if err != nil {
-		h.fail(w, r, at.Purpose, provider, at.ReturnTo, err)
+		h.fail(w, r, at.Purpose, provider, at, err)
 		return
 	}
 	switch at.Purpose {
@@ -88,7 +96,7 @@ func (h *handler) callback(w http.ResponseWriter, r *http.Request) {
 		h.send(w, r, pageTrial, url.Values{"id": {at.Trial}})
 	case ToLink:
 		h.send(w, r, pageLinked, url.Values{"linked": {provider}})
-	case ToSignIn:
+	case ToSignIn, ToStepUp:
 		h.edge.SignIn(w, at.Session)
 		http.Redirect(w, r, at.ReturnTo, http.StatusSeeOther)
 	}
@@ -96,7 +104,7 @@ func (h *handler) callback(w http.ResponseWriter, r *http.Request) {
 
 // fail leads to the page that says why it did not work. The page has the
 // sentences: nothing that came with the request is shown.
-func (h *handler) fail(w http.ResponseWriter, r *http.Request, purpose Purpose, provider, to string, err error) {
+func (h *handler) fail(w http.ResponseWriter, r *http.Request, purpose Purpose, provider string, at Arrival, err error) {
 	problem := "failed"
 	if reason, is := ReasonOf(err); is {
 		problem = reason.String()
@@ -114,12 +122,38 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, purpose Purpose, 
 		h.send(w, r, pageLinked, query)
 	case ToTest:
 		h.send(w, r, "/system/sign-in", query)
+	case ToStepUp:
+		query.Set("step_up", stepUpWord(at.Strength))
+		query.Set("to", at.ReturnTo)
+		h.send(w, r, pageSignIn, query)
 	case ToSignIn, "": // "" is before it was known
-		if to != "" && to != "/" {
-			query.Set("to", to)
+		if at.ReturnTo != "" && at.ReturnTo != "/" {
+			query.Set("to", at.ReturnTo)
 		}
 		h.send(w, r, pageSignIn, query)
 	}
+}
+
+// anySignIn is the page's word for a step-up of no certain strength.
+const anySignIn = "sign_in"
+
+func stepUpWord(s identity.Strength) string {
+	if s == identity.StrengthAny {
+		return anySignIn
+	}
+	return string(s)
+}
+
+// strengthOf reads the page's word. What is none asks for the most, which no
+// provider proves.
+func strengthOf(word string) identity.Strength {
+	switch s := identity.Strength(word); {
+	case word == anySignIn:
+		return identity.StrengthAny
+	case s == identity.StrengthSecondFactor:
+		return s
+	}
+	return identity.StrengthPasskey
 }
 
 func (*handler) send(w http.ResponseWriter, r *http.Request, page string, query url.Values) {

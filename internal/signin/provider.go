@@ -40,6 +40,8 @@ type Provider struct {
 	// GroupPrefix goes before the names of groups; nil is the slug and a colon.
 	GroupPrefix *string `json:"group_prefix,omitempty"`
 	SignOut     bool    `json:"sign_out"` // whether signing out of Berth leads on to signing out there
+	// TrustFactor lets its word count that it asked for a second factor.
+	TrustFactor bool `json:"trust_factor"`
 
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
@@ -75,6 +77,7 @@ type NewProvider struct {
 	AllowedGroups  []string
 	GroupPrefix    *string
 	SignOut        bool
+	TrustFactor    bool
 }
 
 // ProviderEdit is what an edit changes; nil is as it was.
@@ -94,6 +97,7 @@ type ProviderEdit struct {
 	// OwnGroupPrefix goes back to the slug and a colon.
 	OwnGroupPrefix bool
 	SignOut        *bool
+	TrustFactor    *bool
 }
 
 // Prefix goes before the names of the provider's groups, so that no provider
@@ -119,7 +123,7 @@ func (n NewProvider) provider() Provider {
 		Slug: n.Slug, Preset: n.Preset, Label: strings.TrimSpace(n.Label), Order: n.Order, Enabled: n.Enabled,
 		Issuer: strings.TrimSpace(n.Issuer), ClientID: strings.TrimSpace(n.ClientID), HasSecret: !n.ClientSecret.Empty(),
 		Scopes: n.Scopes, Claims: n.Claims.over(preset.Claims), Create: n.Create,
-		AllowedDomains: lowered(n.AllowedDomains), AllowedGroups: orEmpty(n.AllowedGroups), GroupPrefix: n.GroupPrefix, SignOut: n.SignOut,
+		AllowedDomains: lowered(n.AllowedDomains), AllowedGroups: orEmpty(n.AllowedGroups), GroupPrefix: n.GroupPrefix, SignOut: n.SignOut, TrustFactor: n.TrustFactor,
 	}
 	if p.Label == "" {
 		p.Label = preset.Label
@@ -157,6 +161,7 @@ func (e ProviderEdit) of(p Provider) Provider {
 	set(&p.Claims, e.Claims)
 	set(&p.Create, e.Create)
 	set(&p.SignOut, e.SignOut)
+	set(&p.TrustFactor, e.TrustFactor)
 	if e.Issuer != nil && *e.Issuer != p.Issuer {
 		p.Issuer, p.PinnedIssuer = strings.TrimSpace(*e.Issuer), ""
 	}
@@ -250,6 +255,9 @@ func (p Provider) validate() []fault.Field {
 	}
 	if p.Preset.protocol() == protocolOIDC && !slices.Contains(p.Scopes, "openid") {
 		add("scopes", "need openid: without it nobody is told apart")
+	}
+	if p.TrustFactor && !p.asksAnew() {
+		add("trust_factor", "is for providers with OpenID Connect: this one does not say what it asked for")
 	}
 	wrong = append(wrong, p.Claims.validate()...)
 	if len(p.AllowedDomains) > 100 || len(p.AllowedGroups) > 100 {

@@ -18,6 +18,8 @@ type ProviderChange struct {
 	Preset  Preset `json:"preset"`
 	Issuer  string `json:"issuer"`
 	Enabled bool   `json:"enabled"`
+	// TrustFactor is whether its word counts for a second factor.
+	TrustFactor bool `json:"trust_factor,omitempty"`
 }
 
 // SlotContext is the context of the slots that hold the client secrets. No
@@ -141,6 +143,11 @@ func (s *Service) Update(ctx context.Context, actor, slug string, version int64,
 				return err
 			}
 		}
+		if was.TrustFactor && !p.TrustFactor {
+			if err := s.identity.EndTrustedSessions(ctx, tx, actor, p.Slug, "its provider's second factor is trusted no more"); err != nil {
+				return err
+			}
+		}
 		return s.emit(ctx, tx, ProviderUpdated, actor, p)
 	})
 	if err != nil {
@@ -210,5 +217,5 @@ func (s *Service) secretOf(ctx context.Context, p Provider) (secret.Text, error)
 
 func (s *Service) emit(ctx context.Context, tx *sqlite.Tx, kind event.Kind, actor string, p Provider) error {
 	return s.events.Append(ctx, tx, event.Event{Kind: kind, Actor: actor, At: s.now()},
-		ProviderChange{Slug: p.Slug, Preset: p.Preset, Issuer: p.issuer(), Enabled: p.Enabled})
+		ProviderChange{Slug: p.Slug, Preset: p.Preset, Issuer: p.issuer(), Enabled: p.Enabled, TrustFactor: p.TrustFactor})
 }

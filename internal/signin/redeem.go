@@ -25,6 +25,9 @@ type proofs struct {
 	nonce    string
 	verifier string
 	fresh    bool // the provider has to have asked anew
+	// since is when the browser left to prove again who somebody is: the
+	// provider has to say that it asked since then.
+	since time.Time
 }
 
 // redeem turns a code into what the provider tells of somebody, and believes
@@ -79,13 +82,19 @@ func (s *Service) believe(ctx context.Context, c *connection, token *oauth2.Toke
 			return answer{}, err
 		}
 	}
+	if !want.since.IsZero() {
+		if err := s.askedSince(told, want.since); err != nil {
+			return answer{}, err
+		}
+	}
+	methods, factor := told.methods(), told.saysSecondFactor()
 	if c.meta.UserInfoURL != "" {
 		if err := s.addUserInfo(ctx, c, token, verified.Subject, told); err != nil {
 			return answer{}, err
 		}
 	}
 	return answer{
-		externalID: verified.Subject, sessionID: told.text("sid"), claims: told,
+		externalID: verified.Subject, sessionID: told.text("sid"), claims: told, methods: methods, factor: factor,
 		tokens: c.tokens(token, verified.Subject),
 	}, nil
 }
@@ -125,6 +134,23 @@ func (s *Service) asked(told claims) error {
 	at, err := number.Float64()
 	if err != nil || s.now().Sub(time.Unix(int64(at), 0)) > freshFor {
 		return refused(ReasonStale, nil)
+	}
+	return nil
+}
+
+// askedSince says whether the provider asked for a sign-in since the browser
+// left. Asked with max_age it has to say when it did (OpenID Connect Core
+// section 3.1.2.1): one that does not, or that names an earlier time, or one
+// that is to come, has proved nothing new.
+func (s *Service) askedSince(told claims, left time.Time) error {
+	number, is := told["auth_time"].(json.Number)
+	if !is {
+		return refused(ReasonStale, errors.New("it does not say when it asked"))
+	}
+	seconds, err := number.Float64()
+	at := time.Unix(int64(seconds), 0)
+	if err != nil || at.Before(left.Add(-leeway)) || at.After(s.now().Add(leeway)) {
+		return refused(ReasonStale, fmt.Errorf("it asked at %s, and the browser left at %s", at.UTC().Format(time.RFC3339), left.Format(time.RFC3339)))
 	}
 	return nil
 }

@@ -30,13 +30,15 @@ const (
 	ReasonDisabled  Reason = "disabled"  // Berth knows them, and their account is disabled
 	ReasonTaken     Reason = "taken"     // the identity to link is somebody else's
 	ReasonOther     Reason = "other"     // somebody else is signed in by now than who began
-	ReasonStale     Reason = "stale"     // the provider did not ask anew, as linking needs
+	ReasonStale     Reason = "stale"     // the provider did not ask anew, as linking and proving again need
+	ReasonAnother   Reason = "another"   // who proved it is not who is signed in
+	ReasonWeaker    Reason = "weaker"    // the provider proves less than was asked for
 )
 
 // Reasons are all of them.
 var Reasons = []Reason{
 	ReasonExpired, ReasonOff, ReasonChanged, ReasonAway, ReasonCancelled, ReasonDeclined, ReasonMixUp, ReasonInvalid,
-	ReasonDomain, ReasonGroup, ReasonUnknown, ReasonDisabled, ReasonTaken, ReasonOther, ReasonStale,
+	ReasonDomain, ReasonGroup, ReasonUnknown, ReasonDisabled, ReasonTaken, ReasonOther, ReasonStale, ReasonAnother, ReasonWeaker,
 }
 
 func (r Reason) String() string { return string(r) }
@@ -74,6 +76,10 @@ func (r Reason) said() string {
 		return "somebody else is signed in by now: begin again"
 	case ReasonStale:
 		return "the provider did not ask you to sign in anew: sign out there first"
+	case ReasonAnother:
+		return "somebody else signed in at the provider than is signed in here"
+	case ReasonWeaker:
+		return "the provider did not say that it asked for a second factor"
 	}
 	return "it did not work"
 }

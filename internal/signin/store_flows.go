@@ -18,9 +18,9 @@ func countFlows(ctx context.Context, tx *sqlite.Tx) (n int, err error) {
 
 func insertFlow(ctx context.Context, tx *sqlite.Tx, state digest, f flow) error {
 	_, err := tx.ExecContext(ctx, `
-		INSERT INTO signin_flows (state_hash, browser_hash, provider_id, version, purpose, person_id, session_id, return_to, expires_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		state[:], f.browser[:], f.provider, f.version, string(f.purpose), f.personID, f.sessionID, f.returnTo, sqlite.Millis(f.expires))
+		INSERT INTO signin_flows (state_hash, browser_hash, provider_id, version, purpose, person_id, session_id, return_to, strength, expires_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		state[:], f.browser[:], f.provider, f.version, string(f.purpose), f.personID, f.sessionID, f.returnTo, string(f.strength), sqlite.Millis(f.expires))
 	return err
 }
 
@@ -31,8 +31,8 @@ func takeFlow(ctx context.Context, tx *sqlite.Tx, state digest) (f flow, found b
 	err = tx.QueryRowContext(ctx, `
 		DELETE FROM signin_flows
 		WHERE state_hash = ?
-		RETURNING browser_hash, provider_id, version, purpose, person_id, session_id, return_to, expires_at`, state[:]).
-		Scan(&browser, &f.provider, &f.version, &f.purpose, &f.personID, &f.sessionID, &f.returnTo, &expires)
+		RETURNING browser_hash, provider_id, version, purpose, person_id, session_id, return_to, strength, expires_at`, state[:]).
+		Scan(&browser, &f.provider, &f.version, &f.purpose, &f.personID, &f.sessionID, &f.returnTo, &f.strength, &expires)
 	if errors.Is(err, sql.ErrNoRows) {
 		return flow{}, false, nil
 	}

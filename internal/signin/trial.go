@@ -29,6 +29,8 @@ type Trial struct {
 	Verified      bool           `json:"verified"` // the address, by the provider
 	Groups        []string       `json:"groups"`   // as policies name them
 	Administrator bool           `json:"administrator"`
+	Methods       []string       `json:"methods,omitempty"` // as it says that they signed in (RFC 8176)
+	SecondFactor  bool           `json:"second_factor"`     // what it says means a second factor
 	Claims        map[string]any `json:"claims,omitempty"`
 
 	// Person is who they would be here; New whether they would be made for it.
@@ -90,6 +92,7 @@ func (s *Service) try(ctx context.Context, p Provider, c *connection, a answer, 
 		ext := c.provider.external(a)
 		one.Issuer, one.ExternalID, one.Username, one.Name, one.Email = ext.Issuer, ext.ExternalID, ext.Username, ext.DisplayName, ext.Email
 		one.Verified, one.Claims, one.Groups = a.claims.verified(), ext.Claims, orEmpty(ext.Groups)
+		one.Methods, one.SecondFactor = a.methods, a.factor
 		one.Administrator = ext.Administrator != nil && *ext.Administrator
 		if failed == nil {
 			one.Person, one.New, failed = s.foresee(ctx, ext)

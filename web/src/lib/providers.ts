@@ -21,7 +21,9 @@ const problems: Record<string, string> = {
 	disabled: 'Your account is disabled. Ask an administrator.',
 	taken: 'This identity is somebody else’s already.',
 	other: 'Somebody else is signed in by now. Begin again.',
-	stale: 'The provider did not ask you to sign in anew. Sign out there first, then link it.',
+	stale: 'The provider did not ask you to sign in anew. Sign out there first, and try again.',
+	another: 'Somebody else signed in at the provider than is signed in here. Nothing came of it.',
+	weaker: 'The provider did not say that it asked for a second factor.',
 	busy: 'Too many sign-ins at a time. Wait a moment and try again.'
 };
 

@@ -2584,6 +2584,8 @@ export interface components {
             sign_out?: boolean;
             /** @description Names it for ever, in addresses and before the names of groups */
             slug: string;
+            /** @description Whether its word counts, by amr or acr in its id_token, that it asked for a second factor */
+            trust_factor?: boolean;
         };
         CreateRouteInputBody: {
             name: string;
@@ -3597,6 +3599,7 @@ export interface components {
             scopes: string[];
             sign_out: boolean;
             slug: string;
+            trust_factor: boolean;
             /** Format: date-time */
             updated_at: string;
             /** Format: int64 */
@@ -4088,6 +4091,14 @@ export interface components {
         StepUp: {
             /** @description One of these is enough; none where they only sign in at a provider */
             methods: ("password" | "totp" | "recovery" | "passkey" | "provider" | "mfa")[];
+            /** @description Where they can prove it instead: go to /auth/{slug}/start?step_up=sign_in&to=/… */
+            providers: components["schemas"]["StepUpAt"][];
+        };
+        StepUpAt: {
+            label: string;
+            /** @description Whether its word counts for a second factor */
+            second_factor: boolean;
+            slug: string;
         };
         StepUpInputBody: {
             /** @description From the app, or for recovery */
@@ -4175,12 +4186,14 @@ export interface components {
             groups: string[];
             id: string;
             issuer?: string;
+            methods?: string[];
             name?: string;
             new: boolean;
             person?: string;
             provider: string;
             /** @enum {string} */
-            refused?: "expired" | "off" | "changed" | "away" | "cancelled" | "declined" | "mix_up" | "invalid" | "domain" | "group" | "unknown" | "disabled" | "taken" | "other" | "stale";
+            refused?: "expired" | "off" | "changed" | "away" | "cancelled" | "declined" | "mix_up" | "invalid" | "domain" | "group" | "unknown" | "disabled" | "taken" | "other" | "stale" | "another" | "weaker";
+            second_factor: boolean;
             trouble?: string;
             username?: string;
             verified: boolean;
@@ -4250,6 +4263,8 @@ export interface components {
             own_group_prefix?: boolean;
             scopes?: string[];
             sign_out?: boolean;
+            /** @description Switching it off ends the sessions that its word counted for */
+            trust_factor?: boolean;
             /**
              * Format: int64
              * @description The version that was seen; 409 when it has moved
