@@ -21,6 +21,7 @@ const (
 	exitNotLive
 	exitWouldChange
 	exitAltered
+	exitBroken
 )
 
 var (
@@ -47,6 +48,8 @@ func exitCode(err error) int {
 		return exitWouldChange
 	case errors.Is(err, errAltered):
 		return exitAltered
+	case errors.Is(err, errBroken):
+		return exitBroken
 	}
 	switch fault.KindOf(err) {
 	case fault.Internal:

@@ -67,6 +67,7 @@ type cli struct {
 
 	System     systemCommand     `cmd:"" group:"server" help:"Show the server's version, engine, disk and settings, and containers that are not Berth's."`
 	Health     healthCommand     `cmd:"" group:"server" help:"Ask whether the server answers."`
+	Selftest   selftestCommand   `cmd:"" group:"server" help:"Attack a running server as other gateways were attacked, and say what held."`
 	Config     configCommand     `cmd:"" group:"server" help:"Show the settings in force and where each comes from."`
 	Version    versionCommand    `cmd:"" group:"server" help:"Show the version."`
 	Completion completionCommand `cmd:"" group:"server" help:"Print the code that completes this command in a shell."`
@@ -77,7 +78,7 @@ const description = `Berth deploys containers without dropping a request.
 
 It finds the server by --url and --token (or BERTH_URL and BERTH_TOKEN), by --data-dir (or BERTH_DATA_DIR), by what "berth login" keeps, or by ./data on this machine, in this order.
 
-Exit codes: 0 done, 1 something broke, 2 wrong input, 3 not signed in, 4 not allowed, 5 no such thing, 6 changed or taken meanwhile, 7 too large, 8 too often, 9 a part is away, 10 the release did not go live, 11 a plan has changes, 12 the audit was altered.`
+Exit codes: 0 done, 1 something broke, 2 wrong input, 3 not signed in, 4 not allowed, 5 no such thing, 6 changed or taken meanwhile, 7 too large, 8 too often, 9 a part is away, 10 the release did not go live, 11 a plan has changes, 12 the audit was altered, 13 an attack of the self-test went through.`
 
 func main() {
 	ctx, stop := context.WithCancel(context.Background())

@@ -269,7 +269,8 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, err error) {
 
 // Health says that Berth answers.
 type Health struct {
-	Status  string `json:"status"` // "ok", or "unavailable"
+	Service string `json:"service"` // "berth": by it, others know who is there
+	Status  string `json:"status"`  // "ok", or "unavailable"
 	Version string `json:"version"`
 }
 
@@ -277,7 +278,7 @@ type Health struct {
 func (a *API) health(w http.ResponseWriter, r *http.Request) {
 	protect(w.Header())
 	w.Header().Set("Content-Type", "application/json")
-	h := Health{Status: "ok", Version: a.version}
+	h := Health{Service: "berth", Status: "ok", Version: a.version}
 	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 	defer cancel()
 	if _, err := a.events.Last(ctx); err != nil {

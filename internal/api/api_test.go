@@ -268,7 +268,7 @@ var calls = []call{
 	{name: "settings", as: admin, method: "GET", path: "/api/system/settings", status: 200, holds: []string{`"BERTH_LISTEN"`}},
 	{name: "settings as a member", as: member, method: "GET", path: "/api/system/settings", status: 403},
 	{name: "the document", as: member, method: "GET", path: "/api/openapi.json", status: 200, holds: []string{`"openapi": "3.1.0"`}},
-	{name: "health", method: "GET", path: "/health", status: 200, holds: []string{`{"status":"ok","version":"1.2.3"}`}},
+	{name: "health", method: "GET", path: "/health", status: 200, holds: []string{`{"service":"berth","status":"ok","version":"1.2.3"}`}},
 	{name: "metrics", as: admin, method: "GET", path: "/metrics", status: 200},
 	{name: "metrics as a member", as: member, method: "GET", path: "/metrics", status: 403},
 	{name: "metrics as nobody", method: "GET", path: "/metrics", status: 401},

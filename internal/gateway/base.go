@@ -14,6 +14,11 @@ func (x *exchange) serveBase(ctx context.Context) {
 	x.r.Header["X-Request-Id"] = []string{x.id}
 	x.r.RemoteAddr = net.JoinHostPort(x.from.address, "0") // whom its limits are for
 	x.w.Header()["X-Request-Id"] = []string{x.id}
+	if x.r.ProtoMajor == 1 && (len(x.r.TransferEncoding) > 0 || x.method == http.MethodConnect) {
+		// As for apps ([exchange.begin]): where such a request ends, a proxy in
+		// front may have read otherwise.
+		x.w.Header()["Connection"] = []string{"close"}
+	}
 	if !x.g.accessLog.takes() {
 		x.g.base.ServeHTTP(x.w, x.r)
 		return

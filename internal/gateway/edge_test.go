@@ -46,6 +46,16 @@ func TestGateway_RefusesRequestsShapedLikeSmuggling(t *testing.T) {
 	assert.NotContains(t, answer, "/smuggled")
 	assert.Contains(t, answer, "Connection: close")
 	assert.NotContains(t, answer, `"Content-Length"`)
+
+	// Nor at the base host.
+	for _, first := range []string{
+		"POST /first HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+	} {
+		answer = r.raw(first + "GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		assert.Equal(t, 1, strings.Count(answer, "HTTP/1.1 "), answer)
+		assert.Contains(t, answer, "Connection: close")
+	}
 }
 
 func TestGateway_BoundsHeadsAndBodies(t *testing.T) {

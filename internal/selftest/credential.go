@@ -37,7 +37,7 @@ var forgedCookies = Check{
 			t.Session + "; " + name + "=x", name + "=x; " + t.Session, t.Session + "\r\nCookie: " + name + "=x", name + "=\"" + value + "\"", name + "=" + value + "x", name + "=" + value[:len(value)-1], name + "=" + strings.ToUpper(value), strings.ToUpper(name) + "=" + value,
 			"x" + name + "=" + value, "=" + t.Session, "\u2000" + t.Session, "\u00a0" + t.Session, name + "-attempt=" + value, name + "-bind=" + value, "x=\"; " + name + "=x; y=\"",
 		} {
-			message := request("GET", t.on(t.Guarded), "/pages", "Cookie: "+line)
+			message := request("GET", t.on(t.Guarded), "/", "Cookie: "+line)
 			t.refused(message, t.Send(ctx, message))
 		}
 		// On any other host it is nobody's.
@@ -59,7 +59,7 @@ func (t *Try) nobody(ctx context.Context, line string) {
 	if t.Guarded == "" || t.Session != "" && strings.Contains(line, t.Session) {
 		return
 	}
-	message = request("GET", t.on(t.Guarded), "/pages", line)
+	message = request("GET", t.on(t.Guarded), t.Closed, line)
 	t.refused(message, t.Send(ctx, message))
 }
 

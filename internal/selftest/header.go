@@ -43,7 +43,7 @@ var identityHeaders = Check{
 			}
 			lines = append(lines, name+": "+m+"-again", name+" : "+m) // twice, and with a space that some drop
 			for _, some := range [][]string{lines[:len(lines)-1], lines[len(lines)-1:]} {
-				message := request("GET", t.on(t.Guarded), "/", some...)
+				message := request("GET", t.on(t.Guarded), t.Closed, some...)
 				t.refused(message, t.Send(ctx, message))
 				t.hidden(ctx, m, some)
 			}
@@ -116,7 +116,7 @@ var connectionHeader = Check{
 						message := request("GET", t.on(host), "/", lines...)
 						answers := t.Send(ctx, message)
 						if len(answers) == 0 {
-							t.Broken(message, "no answer")
+							t.noAnswer(message)
 							continue
 						}
 						if got, ok := t.reported(&answers[0]); !ok || !strings.Contains(strings.ToLower(got), "\n"+strings.ToLower(name)+": ") {

@@ -23,22 +23,22 @@ var hostConfusion = Check{
 			other + "@" + guarded, guarded + "@" + other, guarded + ", " + other, other + ", " + guarded, guarded + "#" + other, guarded + "/" + other, guarded + `\` + other,
 			guarded + "?" + other, "\t" + guarded, guarded + "\t", guarded + "%00", guarded + "\x00" + other, "[" + guarded + "]", t.Guarded + ".." + port, "", "*", ".", "..", "xn--" + guarded,
 		} {
-			message := request("GET", host, "/admin")
+			message := request("GET", host, t.Closed)
 			t.guardedOrElse(message, t.Send(ctx, message))
 		}
 		for _, pair := range [][2]string{{guarded, other}, {other, guarded}} {
 			for _, target := range []string{
-				"http://" + pair[0] + "/admin", "https://" + pair[0] + "/admin", "HTTP://" + pair[0] + "/admin", "http://" + pair[1] + "@" + pair[0] + "/admin", "http://" + pair[0], "//" + pair[0] + "/admin",
-				"http:" + pair[0] + "/admin", "http:/" + pair[0] + "/admin", `http:\\` + pair[0] + "/admin", "ftp://" + pair[0] + "/admin", pair[0] + "/admin", "*",
+				"http://" + pair[0] + t.Closed, "https://" + pair[0] + t.Closed, "HTTP://" + pair[0] + t.Closed, "http://" + pair[1] + "@" + pair[0] + t.Closed, "http://" + pair[0], "//" + pair[0] + t.Closed,
+				"http:" + pair[0] + t.Closed, "http:/" + pair[0] + t.Closed, `http:\\` + pair[0] + t.Closed, "ftp://" + pair[0] + t.Closed, pair[0] + t.Closed, "*",
 			} {
 				message := request("GET", pair[1], target)
 				t.guardedOrElse(message, t.Send(ctx, message))
 			}
 		}
 		for _, two := range []string{
-			"GET /admin HTTP/1.1\r\nHost: " + other + "\r\nHost: " + guarded + "\r\n", "GET /admin HTTP/1.1\r\nHost: " + guarded + "\r\nHost: " + other + "\r\n",
-			"GET /admin HTTP/1.1\r\nHost: " + other + "\r\n Host: " + guarded + "\r\n", "GET /admin HTTP/1.1\r\nHost : " + guarded + "\r\nHost: " + other + "\r\n",
-			"GET /admin HTTP/1.1\r\n", "GET /admin HTTP/1.0\r\n", "GET /admin HTTP/1.0\r\nHost: " + guarded + "\r\n", "GET /admin\r\n",
+			"GET " + t.Closed + " HTTP/1.1\r\nHost: " + other + "\r\nHost: " + guarded + "\r\n", "GET " + t.Closed + " HTTP/1.1\r\nHost: " + guarded + "\r\nHost: " + other + "\r\n",
+			"GET " + t.Closed + " HTTP/1.1\r\nHost: " + other + "\r\n Host: " + guarded + "\r\n", "GET " + t.Closed + " HTTP/1.1\r\nHost : " + guarded + "\r\nHost: " + other + "\r\n",
+			"GET " + t.Closed + " HTTP/1.1\r\n", "GET " + t.Closed + " HTTP/1.0\r\n", "GET " + t.Closed + " HTTP/1.0\r\nHost: " + guarded + "\r\n", "GET " + t.Closed + "\r\n",
 		} {
 			message := two + "Accept: application/json\r\nConnection: close\r\n\r\n"
 			t.guardedOrElse(message, t.Send(ctx, message))

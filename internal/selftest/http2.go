@@ -38,22 +38,22 @@ var http2Spellings = Check{
 			[]Field{{"host", "evil.example"}}, []Field{{":authority", t.base()}}, []Field{{":path", "/public"}}, []Field{{":method", "POST"}}, []Field{{":berth-user", m}}, []Field{{"", m}}, []Field{{"x berth user", m}},
 		)
 		for _, more := range heads {
-			t.head2(ctx, m, pseudo("GET", t.on(host), "/admin"), more)
+			t.head2(ctx, m, t.pseudo("GET", t.on(host), t.Closed), more)
 		}
 		for _, first := range [][]Field{
-			pseudo("GET", t.on(host), "admin"), pseudo("GET", t.on(host), "/admin#x"), pseudo("GET", t.on(host), "/public/../admin"), pseudo("GET", t.on(host), "//admin"), pseudo("GET", t.on(host), `\admin`),
-			pseudo("GET", t.on(host), "http://"+t.base()+"/admin"), pseudo("GET", t.on(host), ""), pseudo("GET", t.on(host), "*"), pseudo("GET", t.on(host), "/admin HTTP/1.1\r\nX-Berth-User: "+m),
-			pseudo("GET /x HTTP/1.1\r\nX-Berth-User: "+m+"\r\nX:", t.on(host), "/admin"), pseudo("CONNECT", t.on(host), "/admin"), pseudo("GET", t.on(host)+"@"+t.base(), "/admin"), pseudo("GET", t.base()+"@"+t.on(host), "/admin"),
-			pseudo("GET", strings.ToUpper(t.on(host)), "/admin"), pseudo("GET", host+".", "/admin"),
-			{{":method", "GET"}, {":path", "/admin"}, {":scheme", "http"}, {"host", t.on(host)}},
+			t.pseudo("GET", t.on(host), t.Closed[1:]), t.pseudo("GET", t.on(host), t.Closed+"#x"), t.pseudo("GET", t.on(host), "/public/.."+t.Closed), t.pseudo("GET", t.on(host), "/"+t.Closed), t.pseudo("GET", t.on(host), `\`+t.Closed[1:]),
+			t.pseudo("GET", t.on(host), "http://"+t.base()+t.Closed), t.pseudo("GET", t.on(host), ""), t.pseudo("GET", t.on(host), "*"), t.pseudo("GET", t.on(host), t.Closed+" HTTP/1.1\r\nX-Berth-User: "+m),
+			t.pseudo("GET /x HTTP/1.1\r\nX-Berth-User: "+m+"\r\nX:", t.on(host), t.Closed), t.pseudo("CONNECT", t.on(host), t.Closed), t.pseudo("GET", t.on(host)+"@"+t.base(), t.Closed), t.pseudo("GET", t.base()+"@"+t.on(host), t.Closed),
+			t.pseudo("GET", strings.ToUpper(t.on(host)), t.Closed), t.pseudo("GET", host+".", t.Closed),
+			{{":method", "GET"}, {":path", t.Closed}, {":scheme", t.Base.Scheme}, {"host", t.on(host)}},
 		} {
 			t.head2(ctx, m, first, nil)
 		}
 	},
 }
 
-func pseudo(method, authority, path string) []Field {
-	return []Field{{":method", method}, {":scheme", "http"}, {":authority", authority}, {":path", path}}
+func (t *Try) pseudo(method, authority, path string) []Field {
+	return []Field{{":method", method}, {":scheme", t.Base.Scheme}, {":authority", authority}, {":path", path}}
 }
 
 // head2 sends a head, for an app that lets nobody in; with somebody's session
@@ -71,7 +71,7 @@ func (t *Try) head2(ctx context.Context, mark string, first, more []Field) {
 	if t.Session == "" || !t.Echo || len(more) == 0 {
 		return
 	}
-	open := append(pseudo("GET", first[2].Value, "/pages"), append([]Field{{"cookie", t.Session}}, more...)...)
+	open := append(t.pseudo("GET", first[2].Value, "/"), append([]Field{{"cookie", t.Session}}, more...)...)
 	if a, err := t.Send2(ctx, open); err == nil {
 		if got, ok := t.reported(a); ok && strings.Contains(got, mark) {
 			t.Broken("signed in: "+sent, got)
@@ -82,9 +82,12 @@ func (t *Try) head2(ctx context.Context, mark string, first, more []Field) {
 // Send2 sends one head over HTTP/2, to the byte, on a connection of its own. An
 // answer with the status 0 is none: the stream or the connection was reset.
 func (t *Try) Send2(ctx context.Context, fields []Field) (*Answer, error) {
+	if err := t.paced(ctx); err != nil {
+		return nil, err
+	}
 	c, err := t.dial(ctx, "h2")
 	if err != nil {
-		return nil, err
+		return nil, err // a server may do without HTTP/2
 	}
 	defer func() { _ = c.Close() }()
 	if secured, is := c.(*tls.Conn); is && secured.ConnectionState().NegotiatedProtocol != "h2" {

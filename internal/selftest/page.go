@@ -114,10 +114,21 @@ var crossSite = Check{
 				}
 			}
 		}
+		for _, from := range []string{"Origin: https://" + evil, "Sec-Fetch-Site: cross-site", "Origin: null"} {
+			message := request("GET", t.base(), "/api/instances/x/exec", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", from)
+			for _, a := range t.Send(ctx, message) {
+				if a.Status < 400 {
+					t.Broken(message, a.String())
+				}
+			}
+		}
 		// A GET is a GET, whatever a header says of it.
 		for _, name := range []string{"X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method", "_method"} {
 			plain, with := t.Ask(ctx, "GET", t.base(), "/api/session"), t.Ask(ctx, "GET", t.base(), "/api/session?_method=DELETE", name+": DELETE")
-			if plain == nil || with == nil || plain.Status != with.Status {
+			switch {
+			case plain == nil || with == nil:
+				t.noAnswer("GET with " + name + ": DELETE")
+			case plain.Status != with.Status:
 				t.Broken("GET with "+name+": DELETE", "another answer than without")
 			}
 		}
@@ -130,14 +141,14 @@ var framing = Check{
 	Attack: func(ctx context.Context, t *Try) {
 		pages := map[string][]string{t.base(): {"/", "/sign-in", "/setup", "/nothing", "/api/session", "/api/nothing", "/health", "/auth/enter?host=x", "/auth/nothing/start", "/metrics", "/v2/", "/.well-known/jwks.json"}, "nothing." + t.base(): {"/"}}
 		if t.Guarded != "" {
-			pages[t.on(t.Guarded)] = []string{"/admin", "/.berth/sign-out", "/.berth/ticket?ticket=x", "/.berth/nothing", "/a/../b"}
+			pages[t.on(t.Guarded)] = []string{t.Closed, "/.berth/sign-out", "/.berth/ticket?ticket=x", "/.berth/nothing", "/a/../b"}
 		}
 		for host, paths := range pages {
 			for _, path := range paths {
 				for _, accept := range []string{"Accept: text/html", "Accept: application/json"} {
 					a := t.Ask(ctx, "GET", host, path, accept)
 					if a == nil {
-						t.Broken(host+path, "no answer")
+						t.noAnswer(host + path)
 						continue
 					}
 					policy := strings.Join(a.Header.Values("Content-Security-Policy"), ";")

@@ -42,15 +42,23 @@ var pathConfusion = Check{
 		} else {
 			t.Partly("from a path that is open to everybody")
 		}
-		for _, path := range append(detours(in, "/admin"), detours("/.well-known", "/admin")...) {
-			t.notBelow(ctx, path, "/admin")
+		from := []string{in}
+		if a := t.Ask(ctx, "GET", t.on(t.Guarded), "/.well-known/x"); t.Echo || t.refuses(a) {
+			from = append(from, "/.well-known")
+		} else {
+			t.Partly("from /.well-known, which is open: what the app made of it")
 		}
-		if t.Session == "" {
+		for _, in := range from {
+			for _, path := range detours(in, t.Closed) {
+				t.notBelow(ctx, path, t.Closed)
+			}
+		}
+		if t.Session == "" || !t.Echo {
 			t.Partly("as a member, at what is for administrators alone")
 			return
 		}
-		for _, path := range append(detours(in, "/admin"), detours("/pages", "/admin")...) {
-			t.notBelow(ctx, path, "/admin", "Cookie: "+t.Session)
+		for _, path := range append(detours(in, t.Closed), detours("/pages", t.Closed)...) {
+			t.notBelow(ctx, path, t.Closed, "Cookie: "+t.Session)
 		}
 	},
 }

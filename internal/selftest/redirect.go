@@ -54,7 +54,7 @@ var openRedirects = Check{
 			t.staysHere(ctx, t.base(), "/", line)
 			t.staysHere(ctx, t.base(), "/api", line)
 			if app != "" {
-				t.staysHere(ctx, t.on(app), "/admin", line)
+				t.staysHere(ctx, t.on(app), t.Closed, line)
 			}
 		}
 		t.staysHere(ctx, evil, "/")

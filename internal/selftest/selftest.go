@@ -2,18 +2,22 @@
 // what hit other gateways and identity servers. Each [Check] is named after
 // what it prevents, and carries the advisories that it learnt from.
 //
-// Start with [Run] and [Checks]. Those checks are harmless to a server that
-// people use: they make no account, sign nobody in, lock nobody out and put no
-// load on it. What needs accounts, or a provider that lies, is checked by the
-// end-to-end tests, which bring further checks and run them with the same Run.
+// Start with [Recognise], [Run] and [Checks]. Those checks are harmless to a
+// server that people use: they make no account, sign nobody in, guess only at
+// names that nobody has and, with a Pace, put no load on it. What needs
+// accounts, or a provider that lies, is checked by the end-to-end tests, which
+// bring further checks and run them with the same Run.
 package selftest
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net/url"
 	"strings"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Target is the Berth that is attacked, and what is known of it. Only Base is
@@ -22,6 +26,9 @@ type Target struct {
 	Base *url.URL // the base host
 	// Guarded is the hostname of an app that nobody may enter without signing in.
 	Guarded string
+	// Closed is a path at Guarded that nobody may enter without signing in; by
+	// default "/admin".
+	Closed string
 	// Open are paths at Guarded that everybody may enter all the same.
 	Open []string
 	// Public is the hostname of an app that everybody may enter.
@@ -30,11 +37,16 @@ type Target struct {
 	// got it, under "X-App-Report: yes", with "X-App-Version" telling the two
 	// apart: "public" and "guarded".
 	Echo bool
-	// Session is the cookie, "name=value", of a member who may enter Guarded
-	// but not below /admin there.
+	// Session is the cookie, "name=value", of a member who may enter "/" at
+	// Guarded; with Echo, but nothing below Closed.
 	Session string
 	// Token is an API token with the scope read.
 	Token string
+	// Pace holds back the messages; nil for none.
+	Pace *rate.Limiter
+	// Roots are the authorities that a server under TLS is believed by; nil for
+	// the machine's. No server is attacked whose certificate is not good.
+	Roots *x509.CertPool
 	// Saw is told everything that the server answers; may be nil.
 	Saw func(answer []byte)
 }
@@ -51,7 +63,8 @@ const (
 	NeedsToken
 )
 
-func (n Needs) missing(t *Target) string {
+// missing gives those needs that a target does not meet, and names them.
+func (n Needs) missing(t *Target) (missing Needs, names string) {
 	var lacks []string
 	for _, one := range []struct {
 		need Needs
@@ -65,10 +78,11 @@ func (n Needs) missing(t *Target) string {
 		{NeedsToken, t.Token != "", "an API token"},
 	} {
 		if n&one.need != 0 && !one.has {
+			missing |= one.need
 			lacks = append(lacks, one.name)
 		}
 	}
-	return strings.Join(lacks, ", ")
+	return missing, strings.Join(lacks, ", ")
 }
 
 // Check is one sort of attack.
@@ -86,15 +100,15 @@ type Outcome int
 
 // The outcomes.
 const (
-	Unchecked Outcome = iota // something that it needs is not there
-	Held                     // every attack came to nothing
-	Broken                   // one went through
+	NotRun Outcome = iota // something that it needs is not there, or it did not come to its end
+	Held                  // every attack came to nothing
+	Broken                // one went through
 )
 
 func (o Outcome) String() string {
 	switch o {
-	case Unchecked:
-		return "not checked"
+	case NotRun:
+		return "not run"
 	case Held:
 		return "held"
 	case Broken:
@@ -103,16 +117,33 @@ func (o Outcome) String() string {
 	return "unknown"
 }
 
+// MarshalText writes it for programs: "not_run", "held" or "broken".
+func (o Outcome) MarshalText() ([]byte, error) {
+	return []byte(strings.ReplaceAll(strings.ToLower(o.String()), " ", "_")), nil
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (o *Outcome) UnmarshalText(text []byte) error {
+	for _, one := range []Outcome{NotRun, Held, Broken} {
+		if written, _ := one.MarshalText(); string(written) == string(text) {
+			*o = one
+			return nil
+		}
+	}
+	return fmt.Errorf("no outcome is called %q", text)
+}
+
 // Result is what became of one check.
 type Result struct {
-	Name       string
-	Prevents   string
-	Advisories []string
-	Outcome    Outcome
-	Sent       int      // messages
-	Lacks      string   // what was not there
-	Problems   []string // what was sent and what came back
-	Partly     []string // what of it could not be checked
+	Name       string   `json:"name"`
+	Prevents   string   `json:"prevents"`
+	Advisories []string `json:"advisories"`
+	Outcome    Outcome  `json:"outcome"`
+	Sent       int      `json:"sent"`               // messages
+	Missing    Needs    `json:"-"`                  // what of Needs was not there
+	Lacks      string   `json:"lacks,omitempty"`    // why it did not run, or not to its end
+	Problems   []string `json:"problems,omitempty"` // what was sent and what came back
+	Partly     []string `json:"partly,omitempty"`   // what of it could not be checked
 }
 
 // Learnt gives the advisories in one line.
@@ -123,33 +154,39 @@ func (r *Result) Learnt() string {
 	return strings.Join(r.Advisories, ", ")
 }
 
-// checkTimeout bounds one check.
-const checkTimeout = time.Minute
+// checkTimeout bounds one check, also at a slow pace.
+const checkTimeout = 10 * time.Minute
 
 // Run makes the checks one after the other, and gives each result as soon as
-// it is there.
+// it is there. When ctx ends, those that are left are given as not run.
 func Run(ctx context.Context, target Target, checks []Check, each func(Result)) {
+	if target.Closed == "" {
+		target.Closed = "/admin"
+	}
 	for _, c := range checks {
 		each(run(ctx, target, c))
 	}
 }
 
 func run(ctx context.Context, target Target, c Check) Result {
-	r := Result{Name: c.Name, Prevents: c.Prevents, Advisories: c.Advisories}
-	if r.Lacks = c.Needs.missing(&target); r.Lacks != "" {
+	r := Result{Name: c.Name, Prevents: c.Prevents, Advisories: append([]string{}, c.Advisories...)}
+	if r.Missing, r.Lacks = c.Needs.missing(&target); r.Lacks != "" {
 		return r
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	t := &Try{Target: target}
-	c.Attack(ctx, t)
-	if err := ctx.Err(); err != nil {
-		t.Broken("the whole check", fmt.Sprintf("no end within %s: %v", checkTimeout, err))
+	t := &Try{Target: target, over: ctx.Err}
+	if ctx.Err() == nil {
+		c.Attack(ctx, t)
 	}
 	r.Sent, r.Problems, r.Partly = t.sent, t.problems, t.partly
 	switch {
 	case len(r.Problems) > 0:
 		r.Outcome = Broken
+	case ctx.Err() != nil:
+		r.Lacks = fmt.Sprintf("its end: %v", ctx.Err())
+	case t.unmade != "":
+		r.Lacks = "an answer to all that was sent: " + t.unmade
 	case r.Sent == 0:
 		r.Lacks = strings.Join(r.Partly, ", ")
 		r.Partly = nil
@@ -164,6 +201,7 @@ func Checks() []Check {
 	return []Check{
 		identityHeaders, identityTrailers, connectionHeader, forwardedHeaders, forwardAuthForgery, healthAgents,
 		pathConfusion, pathAtBase, hostConfusion, requestSmuggling, http2Spellings,
-		openRedirects, forgedCookies, forgedTokens, closedAPI, crossSite, framing, reflection,
+		openRedirects, forgedCookies, cookieAttributes, forgedTokens, forgedAnswers, closedAPI, crossSite, framing, sharedCaches, reflection,
+		guessing,
 	}
 }

@@ -21,12 +21,12 @@ func WriteTable(w io.Writer, results []Result) {
 			fmt.Fprintf(&below, "%s: %s\n", r.Name, p)
 		}
 		if r.Lacks != "" {
-			fmt.Fprintf(&below, "%s: not checked without %s\n", r.Name, r.Lacks)
+			fmt.Fprintf(&below, "%s: not run without %s\n", r.Name, r.Lacks)
 		}
 		for _, p := range r.Partly {
 			fmt.Fprintf(&below, "%s: not checked: %s\n", r.Name, p)
 		}
 	}
 	_ = table.Flush() // to where nothing can be done about it
-	fmt.Fprintf(w, "\n%s%d held, %d broken, %d not checked\n", below.String(), counts[Held], counts[Broken], counts[Unchecked])
+	fmt.Fprintf(w, "\n%s%d held, %d broken, %d not run\n", below.String(), counts[Held], counts[Broken], counts[NotRun])
 }

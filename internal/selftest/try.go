@@ -20,7 +20,9 @@ import (
 // Try is one check under way.
 type Try struct {
 	Target
+	over     func() error // why the check is over before its end
 	sent     int
+	unmade   string // why something could not be sent, or got no answer that says anything
 	problems []string
 	partly   []string
 }
@@ -28,15 +30,28 @@ type Try struct {
 // problemsMost is how many problems of one check are told.
 const problemsMost = 10
 
-// Broken notes that something that was sent went through.
+// Broken notes that something that was sent went through. Nothing that comes
+// after the end of a check counts.
 func (t *Try) Broken(sent, got string) {
-	if len(t.problems) < problemsMost {
+	if t.over() == nil && len(t.problems) < problemsMost {
 		t.problems = append(t.problems, fmt.Sprintf("sent %q, got %q", shortened(sent, 300), shortened(got, 300)))
 	}
 }
 
+// noAnswer notes that something got none. It is no problem of the server's when
+// it could not be sent, or there was no room for it.
+func (t *Try) noAnswer(sent string) {
+	if t.unmade == "" {
+		t.Broken(sent, "no answer")
+	}
+}
+
 // Partly notes that some of a check could not be made.
-func (t *Try) Partly(why string) { t.partly = append(t.partly, why) }
+func (t *Try) Partly(why string) {
+	if !slices.Contains(t.partly, why) {
+		t.partly = append(t.partly, why)
+	}
+}
 
 // Sent notes that a message went out by another way than Send.
 func (t *Try) Sent() { t.sent++ }
@@ -88,25 +103,84 @@ func (t *Try) dial(ctx context.Context, alpn string) (net.Conn, error) {
 	if t.Base.Scheme != "https" {
 		return dialer.DialContext(ctx, "tcp", net.JoinHostPort(host, port))
 	}
-	return (&tls.Dialer{NetDialer: &dialer, Config: &tls.Config{ServerName: host, NextProtos: []string{alpn}}}).
+	return (&tls.Dialer{NetDialer: &dialer, Config: &tls.Config{ServerName: host, NextProtos: []string{alpn}, RootCAs: t.Roots, MinVersion: tls.VersionTLS12}}).
 		DialContext(ctx, "tcp", net.JoinHostPort(host, port))
 }
 
 // Send writes a message to a connection of its own, to the byte, and reads
 // the answers until the connection ends or nothing comes any more. No answer
-// at all is none.
+// at all is none. When the server, or a proxy before it, says that there is no
+// room, it waits and sends again, three times at most; then the check is given up.
 func (t *Try) Send(ctx context.Context, message string) []Answer {
-	t.sent++
-	c, err := t.dial(ctx, "http/1.1")
+	if t.unmade != "" {
+		return nil
+	}
+	for range sendMost {
+		answers := t.send(ctx, message)
+		if len(answers) == 0 || !noRoom(answers[0].Status) {
+			return answers
+		}
+		if !pause(ctx, roomWait) {
+			return nil
+		}
+	}
+	t.unmade = "answered with 429 or 503 again and again: send more slowly"
+	return nil
+}
+
+const (
+	sendMost = 3
+	roomWait = 2 * time.Second
+)
+
+func noRoom(status int) bool {
+	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
+}
+
+// pause waits; it says false when ctx ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// paced waits until one more may be sent.
+func (t *Try) paced(ctx context.Context) error {
+	if t.Pace == nil {
+		return ctx.Err()
+	}
+	return t.Pace.Wait(ctx)
+}
+
+// connect is dial at the target's pace. It gives nil, and notes why, when there
+// is no connection.
+func (t *Try) connect(ctx context.Context, alpn string) net.Conn {
+	if t.paced(ctx) != nil {
+		return nil
+	}
+	c, err := t.dial(ctx, alpn)
 	if err != nil {
-		t.Broken(message, "no connection: "+err.Error())
+		t.unmade = "no connection: " + err.Error()
+		return nil
+	}
+	t.sent++
+	return c
+}
+
+// send is Send, once.
+func (t *Try) send(ctx context.Context, message string) []Answer {
+	c := t.connect(ctx, "http/1.1")
+	if c == nil {
 		return nil
 	}
 	defer func() { _ = c.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })()
 	_ = c.SetWriteDeadline(time.Now().Add(dialTimeout))
 	if _, err := io.WriteString(c, message); err != nil && !closedOnUs(err) {
-		t.Broken(message, err.Error())
+		t.unmade = err.Error()
 		return nil
 	}
 	var raw bytes.Buffer
