@@ -99,6 +99,13 @@ test('who may enter is chosen, seen before it is saved, and written as rules', a
 		await expect(said).toContainText(`X-Berth-Groups: ${group}`);
 		await sound(page);
 		await picture(page, info, 'access-check');
+		const example = page.getByTestId('proxy-example');
+		await example.getByLabel('Proxy').selectOption('caddy');
+		await example.getByRole('button', { name: 'Show the configuration' }).click();
+		await expect(example).toContainText(`${project}.localhost {`);
+		await expect(example).toContainText('BERTH_TRUST_PROXY');
+		await sound(page);
+		await picture(page, info, 'access-proxy');
 		await page.getByLabel('Address').fill('http://nothing.localhost/');
 		await page.getByRole('button', { name: 'Ask' }).click();
 		await expect(page.getByText(/nothing is served at/i)).toBeVisible();

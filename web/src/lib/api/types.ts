@@ -34,6 +34,7 @@ export type PersonVerdict = Schemas['PersonVerdict'];
 export type Probe = Schemas['Probe'];
 export type Promotion = Schemas['Promotion'];
 export type ProjectStatus = Schemas['ProjectStatus'];
+export type ProxyExample = Schemas['ProxyExample'];
 export type RegistryAccount = Schemas['RegistryAccount'];
 export type Release = Schemas['Release'];
 export type Repository = Schemas['Repository'];
