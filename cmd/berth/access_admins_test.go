@@ -22,6 +22,7 @@ func TestAccessAdmins_AreShownAndSet(t *testing.T) {
 	require.Contains(t, bad.err, `has "eve", which does not say at which provider`)
 	require.Contains(t, h.local("", "access", "admins", "add", "corp:eve").err, `there is no provider named "corp"`)
 	require.Contains(t, h.local("local:admin,eve\n", "secret", "set", "berth", "ADMINS").err, `has "eve"`)
+	require.Contains(t, h.local("local:admin,local:nobody\n", "secret", "set", "berth", "ADMINS").out, "It says who administers from now on")
 	require.Contains(t, h.local("", "access", "admins", "remove", "local:zoe").err, "is not on the list")
 	require.Contains(t, h.must("--json", "access", "admins"), `"local:nobody"`, "the list of before stays")
 	require.Contains(t, h.must("access", "admins", "clear", "-y"), "own role says")

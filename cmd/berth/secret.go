@@ -87,6 +87,10 @@ func (cmd *secretSet) Run(ctx context.Context, c *client, o *output, p *process)
 		return err
 	}
 	return o.result(slot, func() {
+		if vault.IsAdmins(cmd.Context, cmd.Name) {
+			o.printf("Set %s/%s (version %d). It says who administers from now on: see \"berth access admins\".\n", cmd.Context, cmd.Name, slot.Version)
+			return
+		}
 		o.printf("Set %s/%s (version %d). Stages that use it get it with their next deployment.\n", cmd.Context, cmd.Name, slot.Version)
 	})
 }
