@@ -52,6 +52,7 @@ func TestForwardAuth(t *testing.T) {
 				{"lies about what is asked for", f.liesOfTarget},
 				{"paths that read in two ways", f.confusion},
 				{"what only the proxy may ask", f.strangers},
+				{"where people sign in from", f.origins},
 				{"a WebSocket", f.upgrades},
 				{"a stronger sign-in", f.stepUp},
 				{"signing out", f.signOut},
@@ -311,6 +312,19 @@ func (f *front) strangers(t *testing.T) {
 	}
 	require.NotEqual(t, http.StatusOK, f.guest().asks("/berth-decides").StatusCode, "nginx's own")
 	require.Empty(t, f.app.took())
+}
+
+// origins are what limits on signing in go by.
+func (f *front) origins(t *testing.T) {
+	g := f.member("ana")
+	body := `{"username":"ana","password":"` + passwordOf("ana") + `"}`
+	for _, line := range []string{"X-Forwarded-For: 192.0.2.9", "X-Real-IP: 192.0.2.9", "Forwarded: for=192.0.2.9", "X-Forwarded-Host: " + frontApp, "X-Forwarded-Proto: http"} {
+		r := g.do("POST", f.url(frontBase, "/api/session"), body, "Content-Type: application/json", line)
+		require.Equal(t, http.StatusOK, r.StatusCode, "%s: %s", line, r.body)
+		r = g.do("GET", f.url(frontBase, "/api/account/sessions"), "")
+		require.NotContains(t, r.body, "192.0.2.9", line)
+		require.Contains(t, r.body, g.from, line)
+	}
 }
 
 func (f *front) upgrades(t *testing.T) {

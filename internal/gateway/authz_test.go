@@ -80,6 +80,7 @@ func (d *door) asking(by dialect, method, target string, edit ...func(*http.Requ
 			allowed[name] = q.Header[name]
 		}
 		q.Header = allowed
+		q.Header.Set("X-Forwarded-For", "192.0.2.7,127.0.0.1") // its own is added to what it asks
 	}
 	return q
 }
