@@ -20,7 +20,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const theClient = "berth"
+const (
+	theClient  = "berth"
+	theSubject = "1001"
+)
 
 // liar is a provider that is a good one until it is told to lie.
 type liar struct {
@@ -36,6 +39,7 @@ type liar struct {
 	answer func(url.Values)      // changes what the browser brings back
 	claims func(map[string]any)  // changes the id_token
 	sign   func(map[string]any) string
+	told   func(map[string]any) // changes what userinfo says
 }
 
 // liar starts one, and adds it as a provider that lets everybody in.
@@ -48,13 +52,22 @@ func (h *house) liar(slug string) *liar {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
 		tell(w, http.StatusOK, map[string]any{
-			"issuer": l.URL, "authorization_endpoint": l.URL + "/authorize", "token_endpoint": l.URL + "/token", "jwks_uri": l.URL + "/keys",
+			"issuer": l.URL, "authorization_endpoint": l.URL + "/authorize", "token_endpoint": l.URL + "/token", "jwks_uri": l.URL + "/keys", "userinfo_endpoint": l.URL + "/userinfo",
 			"code_challenge_methods_supported": []string{"S256"}, "authorization_response_iss_parameter_supported": true,
 			"id_token_signing_alg_values_supported": []string{"RS256", "HS256", "none"},
 		})
 	})
 	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, _ *http.Request) {
 		tell(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: l.key.Public(), KeyID: "key", Algorithm: "RS256", Use: "sig"}}})
+	})
+	mux.HandleFunc("GET /userinfo", func(w http.ResponseWriter, _ *http.Request) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		about := map[string]any{"sub": theSubject}
+		if l.told != nil {
+			l.told(about)
+		}
+		tell(w, http.StatusOK, about)
 	})
 	mux.HandleFunc("GET /authorize", l.authorize)
 	mux.HandleFunc("POST /token", l.token)
@@ -101,7 +114,7 @@ func (l *liar) token(w http.ResponseWriter, r *http.Request) {
 	}
 	now := time.Now()
 	claims := map[string]any{
-		"iss": l.URL, "sub": "1001", "aud": theClient, "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(), "nonce": asked.Get("nonce"), "preferred_username": "ada-" + l.slug,
+		"iss": l.URL, "sub": theSubject, "aud": theClient, "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(), "nonce": asked.Get("nonce"), "preferred_username": "ada-" + l.slug,
 	}
 	if l.claims != nil {
 		l.claims(claims)
@@ -174,7 +187,7 @@ func (l *liar) lie(set func()) (stop func()) {
 	return func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.answer, l.claims, l.sign = nil, nil, nil
+		l.answer, l.claims, l.sign, l.told = nil, nil, nil, nil
 	}
 }
 
@@ -200,4 +213,14 @@ func (v *visitor) comesBack(to *url.URL) string {
 	v.h.t.Helper()
 	v.do("GET", to.String(), nil, "Accept: text/html", "Sec-Fetch-Mode: navigate")
 	return v.known()
+}
+
+// logoutToken says that a person signed out there (OpenID Connect Back-Channel
+// Logout 1.0 section 2.4).
+func (l *liar) logoutToken() map[string]any {
+	now := time.Now()
+	return map[string]any{
+		"iss": l.URL, "aud": theClient, "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(), "jti": rand.Text(), "sub": theSubject,
+		"events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}},
+	}
 }

@@ -140,11 +140,10 @@ func (h *house) disable(name string, disabled bool) {
 // policy gives the guarded app another policy.
 func (h *house) policy(p identity.Policy) {
 	h.t.Helper()
-	const app = guardedApp
-	var s deploy.Stage
-	h.call("GET", "/api/projects/"+app+"/stages/prod", nil, &s)
-	s.Spec.Access = &p
-	h.call("PUT", "/api/projects/"+app+"/stages/prod", map[string]any{"version": s.Version, "spec": s.Spec}, nil)
+	var r deploy.FixedRoute
+	h.call("GET", "/api/routes/"+guardedApp, nil, &r)
+	r.Spec.Access = &p
+	h.call("PUT", "/api/routes/"+guardedApp, map[string]any{"version": r.Version, "spec": r.Spec}, nil)
 }
 
 // open opens a WebSocket at the guarded app, and gives what is closed when it ends.

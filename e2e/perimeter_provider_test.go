@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -161,6 +162,12 @@ func (h *house) tokenSubstitution() selftest.Check {
 				nobody(t, v.comesBack(v.begin(l)), what)
 				stop()
 			}
+			for _, sub := range []any{"1002", nil, 1001, []string{theSubject}} {
+				stop := l.lie(func() { l.told = func(c map[string]any) { c["sub"] = sub } })
+				v := h.visitor()
+				nobody(t, v.comesBack(v.begin(l)), fmt.Sprintf("userinfo of %v", sub))
+				stop()
+			}
 			v := h.visitor()
 			expect(t, v.comesBack(v.begin(l)) == "ada-tokens", "a good token", &reply{&http.Response{}, "not taken"})
 			// Somebody of the same name at another provider is somebody else.
@@ -174,6 +181,62 @@ func (h *house) tokenSubstitution() selftest.Check {
 			expect(t, v.asks("/admin") == http.StatusForbidden, "the name of an administrator, at an app", &reply{&http.Response{}, "let in"})
 		},
 	}
+}
+
+func (h *house) forgedLogout() selftest.Check {
+	return selftest.Check{
+		Name:     "forged-or-replayed-logout",
+		Prevents: "Who is no provider, or heard one say so before, signs somebody out; or somebody stays signed in whom the provider signed out.",
+		Attack: func(_ context.Context, t *selftest.Try) {
+			l, other := h.liar("leaving"), h.liar("stranger")
+			says := func(at *liar, token string) *reply {
+				form := url.Values{"logout_token": {token}}
+				request, err := http.NewRequestWithContext(h.t.Context(), http.MethodPost, h.baseURL()+"/auth/"+at.slug+"/backchannel-logout", strings.NewReader(form.Encode()))
+				require.NoError(h.t, err)
+				request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				response, err := h.visitor().client.Do(request)
+				require.NoError(h.t, err)
+				require.NoError(h.t, response.Body.Close())
+				return &reply{response, ""}
+			}
+			v := h.visitor()
+			require.Equal(h.t, "ada-leaving", v.comesBack(v.begin(l)))
+			for what, forged := range map[string]string{
+				"another provider's key":   signBy(other.key, l.logoutToken()),
+				"none":                     unsigned("none", l.logoutToken(), nil),
+				"HS256 and the public key": unsigned("HS256", l.logoutToken(), l.publicPEM()),
+				"another audience":         l.honestly(changed(l.logoutToken(), "aud", "another")),
+				"another issuer":           l.honestly(changed(l.logoutToken(), "iss", other.URL)),
+				"a nonce, as an id_token":  l.honestly(changed(l.logoutToken(), "nonce", "x")),
+				"no event":                 l.honestly(changed(l.logoutToken(), "events", nil)),
+				"no end":                   l.honestly(changed(l.logoutToken(), "exp", nil)),
+			} {
+				r := says(l, forged)
+				expect(t, r.StatusCode == http.StatusBadRequest && v.known() == "ada-leaving", "a logout token with "+what, r)
+			}
+			r := says(other, signBy(other.key, other.logoutToken()))
+			expect(t, v.known() == "ada-leaving", "the logout of the same id at another provider", r)
+			r = says(other, l.honestly(l.logoutToken()))
+			expect(t, v.known() == "ada-leaving", "a logout at another provider's address", r)
+
+			good := l.honestly(l.logoutToken())
+			r = says(l, good)
+			expect(t, r.StatusCode == http.StatusOK && v.known() == "", "a logout", r)
+			again := h.visitor()
+			require.Equal(h.t, "ada-leaving", again.comesBack(again.begin(l)))
+			r = says(l, good)
+			expect(t, r.StatusCode == http.StatusBadRequest && again.known() == "ada-leaving", "the same logout again", r)
+		},
+	}
+}
+
+// changed gives claims with one of them changed, or taken out.
+func changed(claims map[string]any, name string, value any) map[string]any {
+	claims[name] = value
+	if value == nil {
+		delete(claims, name)
+	}
+	return claims
 }
 
 func (h *house) secretsAnywhere() selftest.Check {

@@ -3,8 +3,10 @@ package e2e
 import (
 	"bytes"
 	"errors"
+	"net"
 	"net/url"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -74,20 +76,11 @@ type house struct {
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	h := &house{}
-	h.berth = startHeard(t, anyEngine(t), &h.log, "BERTH_LOG_LEVEL=debug", "BERTH_LOG_FORMAT=json", "BERTH_ACCESS_LOG=on")
+	h.berth = startHeard(t, noEngine, &h.log, "BERTH_LOG_LEVEL=debug", "BERTH_LOG_FORMAT=json", "BERTH_ACCESS_LOG=on")
 	h.keep(adminPassword)
-	app := image(t, "1", "APP_REPORT=yes")
-	for name, access := range map[string]identity.Policy{
-		publicApp:  identity.Public(),
-		guardedApp: guardedPolicy(),
-	} {
-		h.stage(name, func(s *deploy.StageSpec) {
-			s.Access = &access
-			s.Env = map[string]string{"APP_VERSION": strings.TrimPrefix(name, "perimeter-")}
-		})
-		h.push(name, "1", app)
-		h.live(name, "1")
-	}
+	h.serve(publicApp, identity.Public())
+	h.serve(guardedApp, guardedPolicy())
+	h.liar("door") // a way to sign in, for the checks that look for one
 	h.person("ana", "member")
 	h.person("bo", "member")
 	h.ana, h.root = h.visitor(), h.visitor()
@@ -97,6 +90,27 @@ func newHouse(t *testing.T) *house {
 	h.root.enters("/admin")
 	h.key = h.ana.token()
 	return h
+}
+
+// serve starts an app and routes a host of its name to it.
+func (h *house) serve(name string, access identity.Policy) {
+	h.t.Helper()
+	address := freeAddress(h.t)
+	app := exec.Command(appFile)
+	app.Env = []string{"APP_LISTEN=" + address, "APP_REPORT=yes", "APP_VERSION=" + strings.TrimPrefix(name, "perimeter-")}
+	require.NoError(h.t, app.Start())
+	h.t.Cleanup(func() {
+		_ = app.Process.Kill()
+		_ = app.Wait()
+	})
+	h.eventually("the app answers", func() error {
+		c, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err
+	})
+	h.call("POST", "/api/routes", map[string]any{"name": name, "spec": deploy.FixedSpec{Hostname: name + ".localhost", Target: "http://" + address, Access: &access}}, nil)
 }
 
 func guardedPolicy() identity.Policy {
@@ -127,7 +141,7 @@ func (h *house) checks() []selftest.Check {
 	list := []selftest.Check{
 		h.cookiesOfApps(), h.fixation(), h.stolenTicket(), h.halfSignIn(), h.methodOverride(),
 		h.enumeration(), h.lockOutEvasion(), h.lockOutOfOthers(), h.staleClaims(), h.inheritance(),
-		h.stateReplay(), h.codeInjection(), h.mixUp(), h.tokenSubstitution(),
+		h.stateReplay(), h.codeInjection(), h.mixUp(), h.tokenSubstitution(), h.forgedLogout(),
 	}
 	if os.Getenv("BERTH_PERIMETER_REPORT") != "" {
 		list = append(list, h.enumerationByTime())

@@ -5,6 +5,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -69,7 +70,7 @@ func run() int {
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	server := &http.Server{Addr: ":8080", Handler: slowing(failing(mux, fails), slows), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Addr: cmp.Or(os.Getenv("APP_LISTEN"), ":8080"), Handler: slowing(failing(mux, fails), slows), ReadHeaderTimeout: 10 * time.Second}
 	listen := server.ListenAndServe
 	if os.Getenv("APP_REPORT") != "" {
 		listen = func() error { return reportOn(server) }
