@@ -20,6 +20,7 @@ import Radio from '@lucide/svelte/icons/radio';
 import Rocket from '@lucide/svelte/icons/rocket';
 import Clock from '@lucide/svelte/icons/clock';
 import TriangleAlert from '@lucide/svelte/icons/triangle-alert';
+import Signpost from '@lucide/svelte/icons/signpost';
 import ShieldCheck from '@lucide/svelte/icons/shield-check';
 import SquareTerminal from '@lucide/svelte/icons/square-terminal';
 import UserRound from '@lucide/svelte/icons/user-round';
@@ -91,7 +92,13 @@ export function say(fact: Fact, within = ''): Said {
 		case 'stage.updated':
 			return said(`changed the settings of ${place}`, Layers, { href: stagePage });
 		case 'access.changed':
-			return said(`changed who may enter ${place}`, ShieldCheck, { href: stagePage });
+			return text(d, 'route') ? said(`changed who may enter the route ${text(d, 'route')}`, ShieldCheck, { href: '/routes' }) : said(`changed who may enter ${place}`, ShieldCheck, { href: stagePage });
+		case 'route.created':
+			return said(`added the route ${text(d, 'route')}`, Signpost, { href: '/routes', detail: text(d, 'hostname') });
+		case 'route.updated':
+			return said(`changed the route ${text(d, 'route')}`, Signpost, { href: '/routes', detail: text(d, 'hostname') });
+		case 'route.removed':
+			return said(`removed the route ${text(d, 'route')}`, Signpost, { tone: 'bad', detail: text(d, 'hostname') });
 		case 'stage.paused':
 			return said(`paused ${place}`, CirclePause, { href: stagePage, detail: text(d, 'reason') });
 		case 'stage.resumed':

@@ -8,6 +8,7 @@ import LogIn from '@lucide/svelte/icons/log-in';
 import Package from '@lucide/svelte/icons/package';
 import Radio from '@lucide/svelte/icons/radio';
 import ScrollText from '@lucide/svelte/icons/scroll-text';
+import Signpost from '@lucide/svelte/icons/signpost';
 import ShieldQuestionMark from '@lucide/svelte/icons/shield-question-mark';
 import Server from '@lucide/svelte/icons/server';
 import Users from '@lucide/svelte/icons/users';
@@ -22,6 +23,7 @@ export const places = [
 	{ href: '/sources', label: 'Sources', icon: Radio, here: under('/sources') },
 	{ href: '/secrets', label: 'Secrets', icon: KeyRound, here: under('/secrets') },
 	{ href: '/volumes', label: 'Volumes', icon: HardDrive, here: under('/volumes') },
+	{ href: '/routes', label: 'Routes', icon: Signpost, here: under('/routes') },
 	{ href: '/explain', label: 'Access check', icon: ShieldQuestionMark, here: under('/explain') },
 	{ href: '/activity', label: 'Activity', icon: Activity, here: under('/activity') },
 	{ href: '/notifications', label: 'Notifications', icon: Bell, here: under('/notifications') },

@@ -17,6 +17,7 @@ export type Delivery = Schemas['WebhookDelivery'];
 export type ImageSource = Schemas['ImageSource'];
 export type Instance = Schemas['Instance'];
 export type Group = Schemas['Group'];
+export type FixedRoute = Schemas['FixedRoute'];
 export type InstanceStats = Schemas['InstanceStats'];
 export type JobRun = Schemas['JobRun'];
 export type JobStatus = Schemas['JobStatus'];

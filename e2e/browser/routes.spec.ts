@@ -1,0 +1,81 @@
+import { expect, picture, sound, test, unique } from './berth.ts';
+
+test('sign-in is put in front of what Berth does not run', async ({ dashboard: page }, info) => {
+	const name = unique(info, 'nas').slice(0, 40);
+	const host = `${name}.example.com`;
+	const row = page.getByTestId('routes').getByRole('listitem').filter({ hasText: host });
+	const dialog = page.getByRole('dialog');
+
+	await test.step('a route is added, and nobody may enter until somebody says', async () => {
+		await page.goto('/routes');
+		await expect(page.getByRole('heading', { level: 1, name: 'Routes' })).toBeVisible();
+		await sound(page);
+		await picture(page, info, 'routes-before');
+		await page.getByRole('button', { name: 'New route' }).click();
+		await dialog.getByLabel('Name', { exact: true }).fill(name);
+		await dialog.getByLabel('Hostname', { exact: true }).fill(host);
+		await dialog.getByRole('textbox', { name: 'Target' }).fill('http://169.254.169.254');
+		await expect(dialog.getByRole('radio', { name: 'Nobody' })).toBeChecked();
+		await dialog.getByRole('button', { name: 'Add route' }).click();
+		await expect(dialog.locator('[data-field-error]')).toContainText('is an address that Berth does not connect to');
+		await sound(page);
+		await picture(page, info, 'route-refused');
+		await dialog.getByRole('textbox', { name: 'Target' }).fill('HTTP://192.168.0.7:5000/');
+		await dialog.getByRole('button', { name: 'Add route' }).click();
+		await expect(dialog).toHaveCount(0);
+		await expect(row).toContainText('http://192.168.0.7:5000');
+		await expect(row).toContainText('Nobody');
+	});
+
+	await test.step('who could see it stands there before it is saved', async () => {
+		await page.getByRole('button', { name: `Change the route ${name}` }).click();
+		await dialog.getByRole('radio', { name: 'These people and groups' }).check();
+		await dialog.getByRole('button', { name: 'Save' }).click();
+		await expect(dialog.locator('[data-field-error]')).toContainText('Name somebody');
+		await dialog.getByRole('radio', { name: 'Administrators' }).check();
+		await expect(dialog.getByTestId('access-preview').getByRole('listitem').filter({ hasText: 'Anybody on the network' })).toHaveAttribute('data-allowed', 'false');
+		await expect(dialog.getByTestId('access-preview').locator('[data-allowed=true]').first()).toBeVisible();
+		await sound(page);
+		await picture(page, info, 'route-access');
+		await dialog.getByRole('button', { name: 'Save' }).click();
+		await expect(dialog).toHaveCount(0);
+		await expect(row).toContainText('Administrators');
+		await picture(page, info, 'routes');
+		await page.goto(`/explain?url=${encodeURIComponent(`https://${host}/x`)}&method=GET`);
+		await page.getByRole('button', { name: 'Ask', exact: true }).click();
+		await expect(page.getByTestId('explanation')).toContainText(`the route ${name}`);
+		await expect(page.getByTestId('explanation')).toContainText('X-Berth-Context');
+		await sound(page);
+	});
+
+	await test.step('what somebody else saved meanwhile is not overwritten unseen', async () => {
+		await page.goto('/routes');
+		await page.getByRole('button', { name: `Change the route ${name}` }).click();
+		await dialog.getByText('Another proxy serves it').click();
+		const now = (await (await page.request.get(`/api/routes/${name}`)).json()) as { version: number; spec: object };
+		expect((await page.request.put(`/api/routes/${name}`, { data: { version: now.version, spec: { ...now.spec, target: 'https://nas.lan' } } })).status()).toBe(200);
+		await dialog.getByRole('button', { name: 'Save' }).click();
+		const conflict = page.getByRole('alertdialog');
+		await expect(conflict).toContainText('https://nas.lan');
+		await picture(page, info, 'route-conflict');
+		await conflict.getByRole('button', { name: 'Overwrite theirs' }).click();
+		await expect(row).toContainText('what another proxy has there');
+	});
+
+	await test.step('a stage can not take its address', async () => {
+		expect((await page.request.post('/api/projects', { data: { name, image: 'hello' } })).status()).toBe(201);
+		const refused = await page.request.post(`/api/projects/${name}/stages`, { data: { name: 'prod', spec: { hostname: host, tags: { kind: 'none' } } } });
+		expect(refused.status()).toBe(422);
+		expect(await refused.text()).toContain(`is the address of the route ${name}`);
+		expect((await page.request.delete(`/api/projects/${name}`)).status()).toBe(200);
+	});
+
+	await test.step('removing asks first', async () => {
+		await page.getByRole('button', { name: `Remove the route ${name}` }).click();
+		await picture(page, info, 'route-remove');
+		await page.getByRole('alertdialog').getByRole('button', { name: 'Remove route' }).click();
+		await expect(row).toHaveCount(0);
+		await page.goto('/audit');
+		await expect(page.getByText(`removed the route ${name}`).first()).toBeVisible();
+	});
+});
