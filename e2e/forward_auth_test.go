@@ -108,6 +108,14 @@ func (f *front) public(t *testing.T) {
 	require.Equal(t, "theme=dark", got.Header.Get("Cookie"))
 	require.Equal(t, "Basic YTpi", got.Header.Get("Authorization"), "which is the app's own affair")
 	require.Empty(t, telling(got))
+
+	large := strings.Repeat("0123456789abcdef", 512<<10) // 8 MiB, which the question must not take
+	r = f.guest().do("PUT", f.url(frontApp, "/public/x"), large)
+	require.Equal(t, http.StatusOK, r.StatusCode)
+	require.Equal(t, len("the app says ")+len(large), len(r.body))
+	f.app.took()
+	require.Equal(t, http.StatusUnauthorized, f.guest().do("PUT", f.url(frontApp, "/pages"), large).StatusCode)
+	require.Empty(t, f.app.took())
 }
 
 func (f *front) programs(t *testing.T) {
