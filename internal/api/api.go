@@ -60,6 +60,7 @@ type Config struct {
 	Notifier *notify.Notifier
 	Manifest *manifest.Service
 	SignIn   *signin.Service
+	Grants   *vault.Grants
 	// AdminsFrom says where the list of those who administer comes from; the
 	// vault alone when nil.
 	AdminsFrom func() AdminsFrom
@@ -94,6 +95,7 @@ type API struct {
 	notifier *notify.Notifier
 	manifest *manifest.Service
 	signin   *signin.Service
+	grants   *vault.Grants
 
 	adminsFrom func() AdminsFrom
 	contact    string
@@ -145,7 +147,7 @@ func New(c Config) (*API, error) {
 	a := &API{
 		identity: c.Identity, factors: c.Factors, deploy: c.Deploy, registry: c.Registry, resolver: c.Resolver, watcher: c.Watcher, webhooks: c.Webhooks,
 		vault: c.Vault, gateway: c.Gateway, runtime: c.Runtime, events: c.Events, notifier: c.Notifier,
-		manifest: c.Manifest, signin: c.SignIn, adminsFrom: c.AdminsFrom, contact: cmp.Or(c.Contact, defaultContact),
+		manifest: c.Manifest, signin: c.SignIn, grants: c.Grants, adminsFrom: c.AdminsFrom, contact: cmp.Or(c.Contact, defaultContact),
 		baseURL: c.BaseURL, disks: c.Disks, version: c.Version, settings: c.Settings,
 		gatherer: c.Gatherer, web: c.Web, clock: c.Clock, log: c.Log,
 		cookies: cookie.For(c.BaseURL), started: c.Clock(),

@@ -226,6 +226,9 @@ func (a *API) routes() []route {
 		on(a, "GET /api/notifications", read, "list-notifications", "List what was sent to channels, newest first", a.listNotifications),
 		on(a, "POST /api/notifications/{id}/retry", edit, "retry-notification", "Send a message again that failed", a.retryNotification),
 
+		// Whoever was shown an assertion may ask for what its route lets them.
+		on(a, "POST /api/token-exchange", public, "exchange-token", "Give an app an access token of whom an assertion names", a.exchangeToken),
+
 		// Whoever knows the token in the path may tell of a push, and nothing else.
 		on(a, "POST /api/webhooks/{source}/{token}", public, "receive-webhook", "Tell of a push to another registry", a.receiveWebhook),
 		on(a, "GET /api/hooks", read, "list-webhooks", "List webhooks with the last delivery of each", a.listWebhooks),

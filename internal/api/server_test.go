@@ -51,6 +51,7 @@ type server struct {
 	webhooks *webhook.Service
 	notifier *notify.Notifier
 	signin   *signin.Service
+	grants   *vault.Grants
 	engine   *engine
 	// hostFolder is the one folder of the host that stages may mount; it is not made.
 	hostFolder string
@@ -132,10 +133,12 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 
 	documents, err := manifest.New(manifest.Config{DB: db, Events: s.events, Deploy: s.deploy, Accounts: resolver, Vault: s.vault})
 	require.NoError(tb, err)
-	s.signin, err = signin.New(signin.Config{DB: db, Events: s.events, Secrets: s.vault, Identity: s.identity, BaseURL: base})
+	s.grants, err = vault.NewGrants(ctx, vault.GrantsConfig{DB: db, Events: s.events, Key: key, Providers: func() vault.Providers { return s.signin }})
+	require.NoError(tb, err)
+	s.signin, err = signin.New(signin.Config{DB: db, Events: s.events, Secrets: s.vault, Identity: s.identity, Keeper: s.grants, BaseURL: base})
 	require.NoError(tb, err)
 	c := api.Config{
-		SignIn: s.signin, Identity: s.identity, Factors: factors, Deploy: s.deploy, Registry: images, Resolver: resolver, Watcher: watcher, Webhooks: s.webhooks, Vault: s.vault,
+		SignIn: s.signin, Grants: s.grants, Identity: s.identity, Factors: factors, Deploy: s.deploy, Registry: images, Resolver: resolver, Watcher: watcher, Webhooks: s.webhooks, Vault: s.vault,
 		Gateway: edge, Runtime: s.engine, Events: s.events, Notifier: s.notifier, BaseURL: base, DataDir: dir, Version: "1.2.3",
 		Manifest: documents,
 		Settings: []settings.Value{{Name: "BERTH_LISTEN", Value: "127.0.0.1:8080", Source: "default"}},

@@ -21,6 +21,13 @@ func (s StageSpec) access() identity.Policy {
 	return *s.Access
 }
 
+// tokens says when an edit would give an app people's tokens of a provider
+// that it does not get yet, and its author may not.
+func (c *checks) tokens(before, after identity.Policy, allow []Allowance) {
+	c.when(after.TokensOf != "" && after.TokensOf != before.TokensOf && !slices.Contains(allow, AllowTokens), "spec.access.tokens_of",
+		"only administrators let an app have access tokens: whoever deploys to the stage can act at the provider on people's behalf")
+}
+
 // namesPeople says when a policy names somebody who is not there: whoever got
 // that name later would have what was meant for another.
 func (s *Service) namesPeople(ctx context.Context, tx *sqlite.Tx, found *checks, access identity.Policy) error {

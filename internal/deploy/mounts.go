@@ -49,6 +49,10 @@ type Allowance string
 // stage can read what is there, and write to it.
 const AllowBinds Allowance = "binds"
 
+// AllowTokens lets an edit have an app get people's access tokens of a
+// provider: whoever deploys to the stage can act there on their behalf.
+const AllowTokens Allowance = "tokens"
+
 func (m Mount) normalise() Mount {
 	if m.Kind == MountTmpfs {
 		m.Size = orElse(m.Size, usualTmpfs)

@@ -10,6 +10,7 @@ import (
 	"berth/internal/container"
 	"berth/internal/event"
 	"berth/internal/fault"
+	"berth/internal/identity"
 	"berth/internal/sqlite"
 )
 
@@ -28,6 +29,7 @@ func (s *Service) CheckStage(ctx context.Context, project, name string, spec Sta
 			}
 		}
 		found.binds(st.Spec.Mounts, spec.Mounts, allow)
+		found.tokens(st.Spec.access(), spec.access(), allow)
 		if err := found.source(ctx, tx, project, name, spec.PromoteFrom); err != nil {
 			return err
 		}
@@ -111,6 +113,7 @@ func (s *Service) CreateStageIn(ctx context.Context, tx *sqlite.Tx, actor, proje
 		return Stage{}, errors.Join(err, unless(err != nil, fault.Conflict("there is a stage named %q in project %q already", name, project)))
 	}
 	found.binds(nil, spec.Mounts, allow)
+	found.tokens(identity.Policy{}, spec.access(), allow)
 	if err := found.address(ctx, tx, spec.Hostname, spec.PathPrefix, ""); err != nil {
 		return Stage{}, err
 	}
@@ -161,6 +164,7 @@ func (s *Service) UpdateStageIn(ctx context.Context, tx *sqlite.Tx, actor, proje
 		return Stage{}, err
 	}
 	found.binds(st.Spec.Mounts, spec.Mounts, allow)
+	found.tokens(st.Spec.access(), spec.access(), allow)
 	if err := found.address(ctx, tx, spec.Hostname, spec.PathPrefix, st.ID); err != nil {
 		return Stage{}, err
 	}

@@ -17,6 +17,9 @@ type Policy struct {
 	Rules []Rule `json:"rules" maxItems:"50" doc:"The first that fits a request decides; a request that none fits is refused"`
 	// Audience is for whom assertions are made, which the app checks.
 	Audience string `json:"audience,omitempty" maxLength:"200" doc:"Whom the signed assertions of who comes are for; the app gets none when absent" example:"https://shop.example.com"`
+	// TokensOf is the provider whose access tokens the app may ask for, on
+	// behalf of who comes; it takes an Audience.
+	TokensOf string `json:"tokens_of,omitempty" maxLength:"32" doc:"The provider whose access tokens the app may exchange its assertions for; none when absent" example:"forgejo"`
 }
 
 // Rule lets some people in to some of an app. It fits a request when each of
@@ -124,7 +127,8 @@ func (p Policy) Without(username string) (Policy, bool) {
 			rules[i].Allow.People = slices.DeleteFunc(slices.Clone(r.Allow.People), func(n string) bool { return n == username })
 		}
 	}
-	return Policy{Rules: rules, Audience: p.Audience}, named
+	p.Rules = rules
+	return p, named
 }
 
 // Normalise spells a policy in the one way in which it is stored.
@@ -150,7 +154,8 @@ func (p Policy) Normalise() Policy {
 		r.Allow.People = mapped(r.Allow.People, strings.ToLower)
 		rules[i] = r
 	}
-	return Policy{Rules: rules, Audience: strings.TrimSpace(p.Audience)}
+	p.Rules, p.Audience, p.TokensOf = rules, strings.TrimSpace(p.Audience), strings.TrimSpace(p.TokensOf)
+	return p
 }
 
 func mapped(list []string, f func(string) string) []string {
@@ -198,6 +203,14 @@ func (p Policy) Check(name string) []fault.Field {
 	}
 	if len(p.Audience) > 200 || !printable(p.Audience) {
 		add("audience", "takes at most 200 printable characters")
+	}
+	if p.TokensOf != "" {
+		if !usernamePattern.MatchString(p.TokensOf) {
+			add("tokens_of", "%q is no name of a provider", p.TokensOf)
+		}
+		if p.Audience == "" {
+			add("audience", "is needed to give the app tokens: they are given for its assertions")
+		}
 	}
 	if len(p.Rules) > maxRules {
 		add("rules", "takes at most %d", maxRules)

@@ -216,7 +216,7 @@ func (s *Service) save(ctx context.Context, tx *sqlite.Tx, actor string, wanted 
 	plan := NewPlan(wanted, have, r.Prune)
 	w := &writing{Service: s, tx: tx, actor: actor, wanted: wanted}
 	if r.Administrator {
-		w.allow = []deploy.Allowance{deploy.AllowBinds}
+		w.allow = []deploy.Allowance{deploy.AllowBinds, deploy.AllowTokens}
 	}
 	return plan, w.all(ctx, plan.Changes, from)
 }

@@ -68,6 +68,7 @@ type Server struct {
 	notifier *notify.Notifier
 	manifest *manifest.Service
 	signin   *signin.Service
+	grants   *vault.Grants
 	keys     *gateway.Keys
 	gateway  *gateway.Gateway
 	api      *api.API
@@ -171,8 +172,16 @@ func (s *Server) openStore(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	s.grants, err = vault.NewGrants(ctx, vault.GrantsConfig{
+		DB: s.db, Events: s.events, Key: s.settings.SecretKey, Clock: s.clock, Log: s.log,
+		// A sign-in keeps tokens, and tokens are refreshed by who signs in.
+		Providers: func() vault.Providers { return s.signin },
+	})
+	if err != nil {
+		return err
+	}
 	s.signin, err = signin.New(signin.Config{
-		DB: s.db, Events: s.events, Secrets: s.vault, Identity: s.identity, BaseURL: s.settings.BaseURL, Clock: s.clock, Log: s.log,
+		DB: s.db, Events: s.events, Secrets: s.vault, Identity: s.identity, Keeper: s.grants, BaseURL: s.settings.BaseURL, Clock: s.clock, Log: s.log,
 	})
 	return err
 }
@@ -284,9 +293,9 @@ func (s *Server) buildServing(context.Context) error {
 	s.api, err = api.New(api.Config{ //nolint:contextcheck // nothing is served yet: requests bring their own
 		Identity: s.identity, Factors: s.factors, Deploy: s.deploy, Registry: s.registry, Resolver: s.resolver, Watcher: s.watcher, Webhooks: s.webhooks, Vault: s.vault,
 		Gateway: s.gateway, Runtime: s.engine, Events: s.events, Notifier: s.notifier,
-		Manifest: s.manifest, SignIn: s.signin, AdminsFrom: s.adminsFrom, Contact: s.settings.AdminContact,
+		Manifest: s.manifest, SignIn: s.signin, Grants: s.grants, AdminsFrom: s.adminsFrom, Contact: s.settings.AdminContact,
 		BaseURL: s.settings.BaseURL, DataDir: s.settings.DataDir, Version: s.version, Settings: s.settings.Describe(),
-		Gatherer: gatherer(s.version, s.gateway.Collector(), s.deploy.Collector(), s.notifier.Collector(), s.watcher.Collector(), s.webhooks.Collector(), s.signin.Collector(),
+		Gatherer: gatherer(s.version, s.gateway.Collector(), s.deploy.Collector(), s.notifier.Collector(), s.watcher.Collector(), s.webhooks.Collector(), s.signin.Collector(), s.grants.Collector(),
 			newDiskCollector(s.disks)),
 		Web: dashboard, Clock: s.clock, Log: s.log,
 	})

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"berth/internal/identity"
+	"berth/internal/vault"
 )
 
 // The bounds of what is kept of what a provider tells.
@@ -137,7 +138,7 @@ type answer struct {
 	claims     claims
 	methods    []string // of amr, as it was signed
 	factor     bool     // what was signed tells of a second factor
-	tokens     Tokens
+	tokens     vault.Tokens
 }
 
 // external is an answer as package identity takes it.

@@ -20,6 +20,7 @@ import (
 	"berth/internal/settings"
 	"berth/internal/signin"
 	"berth/internal/sqlite"
+	"berth/internal/vault"
 )
 
 func TestSignIn_MakesAPersonOnceAndFindsThemByTheirIdentity(t *testing.T) {
@@ -300,21 +301,21 @@ func TestSignIn_GivesTheTokensToWhoKeepsThem(t *testing.T) {
 
 	// A refresh gives new ones, and takes over the groups of today.
 	i.people["1001"]["groups"] = []string{"guests"}
-	fresh, err := r.Refresh(t.Context(), kept)
-	require.NoError(t, err)
+	var fresh vault.Tokens
+	take := func(t vault.Tokens) error { fresh = t; return nil }
+	require.NoError(t, r.Refresh(t.Context(), kept, take))
 	require.False(t, fresh.Access.Equal(kept.Access))
 	require.Equal(t, []string{"home:guests"}, b.subject().Groups)
 
 	// What was used before ends the grant, in Forgejo's words and in RFC 6749's.
-	_, err = r.Refresh(t.Context(), kept)
-	require.ErrorIs(t, err, signin.ErrGrantEnded)
+	err := r.Refresh(t.Context(), kept, take)
+	require.ErrorIs(t, err, vault.ErrGrantEnded)
 	require.NotContains(t, err.Error(), kept.Refresh.Reveal())
 
 	// Of another client it is not sent anywhere.
 	asked := len(i.asked)
 	fresh.ClientID = "another"
-	_, err = r.Refresh(t.Context(), fresh)
-	require.ErrorIs(t, err, signin.ErrGrantEnded)
+	require.ErrorIs(t, r.Refresh(t.Context(), fresh, take), vault.ErrGrantEnded)
 	require.Len(t, i.asked, asked)
 }
 

@@ -49,17 +49,31 @@ func (r *rig) move(d time.Duration) {
 	r.moved += d
 }
 
-// keeper remembers the tokens that it was given to keep.
+// keeper remembers the tokens that it was given to keep, and has them kept.
 type keeper struct {
+	*vault.Grants
+
 	mu   sync.Mutex
-	last map[string]signin.Tokens // by identity
+	last map[string]vault.Tokens // by identity
 }
 
-func (k *keeper) KeepTokens(_ context.Context, _ *sqlite.Tx, identityID string, t signin.Tokens) error {
+func (k *keeper) KeepTokens(ctx context.Context, tx *sqlite.Tx, identityID string, t vault.Tokens) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.last[identityID] = t
-	return nil
+	return k.Grants.KeepTokens(ctx, tx, identityID, t)
+}
+
+var key = secret.New("a key of thirty-two characters!!")
+
+// grants are those of one more process on the same database.
+func (r *rig) grants() *vault.Grants {
+	r.t.Helper()
+	g, err := vault.NewGrants(r.t.Context(), vault.GrantsConfig{
+		DB: r.db, Events: r.events, Key: key, Providers: func() vault.Providers { return r.Service }, Clock: r.now,
+	})
+	require.NoError(r.t, err)
+	return g
 }
 
 func newRig(t *testing.T) *rig {
@@ -67,11 +81,12 @@ func newRig(t *testing.T) *rig {
 	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "berth.db")})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	r := &rig{t: t, db: db, events: event.New(event.Config{DB: db}), kept: &keeper{last: map[string]signin.Tokens{}}}
+	r := &rig{t: t, db: db, events: event.New(event.Config{DB: db}), kept: &keeper{last: map[string]vault.Tokens{}}}
 	r.identity, err = identity.New(identity.Config{DB: db, Events: r.events, PasswordCost: bcrypt.MinCost, Clock: r.now})
 	require.NoError(t, err)
-	r.vault, err = vault.New(vault.Config{DB: db, Events: r.events, Key: secret.New("a key of thirty-two characters!!")})
+	r.vault, err = vault.New(vault.Config{DB: db, Events: r.events, Key: key})
 	require.NoError(t, err)
+	r.kept.Grants = r.grants()
 	var handler http.Handler
 	r.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { handler.ServeHTTP(w, req) }))
 	t.Cleanup(r.server.Close)

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -51,10 +52,16 @@ type issuer struct {
 	sign     func(map[string]any) string // instead of its key
 	userinfo func(map[string]any)
 	answer   func(url.Values) // changes what the browser brings back
+	renewing func()           // before a refresh token is taken
+	once     bool             // a refresh token is given at the sign-in alone
 	away     bool
 }
 
-type grant struct{ subject, nonce, challenge, redirect, sid string }
+type grant struct {
+	subject, nonce, challenge, redirect, sid string
+
+	again bool // the subject had one before
+}
 
 type keys struct {
 	rsa     *rsa.PrivateKey
@@ -150,7 +157,7 @@ func (i *issuer) authorize(w http.ResponseWriter, r *http.Request) {
 	}
 	code := rand.Text()
 	i.codes[code] = grant{
-		subject: who.Value, nonce: query.Get("nonce"), challenge: query.Get("code_challenge"), redirect: query.Get("redirect_uri"), sid: "session of " + who.Value,
+		again: slices.Contains(slices.Collect(maps.Values(i.refresh)), who.Value), subject: who.Value, nonce: query.Get("nonce"), challenge: query.Get("code_challenge"), redirect: query.Get("redirect_uri"), sid: "session of " + who.Value,
 	}
 	back := url.Values{"code": {code}, "state": {query.Get("state")}, "iss": {i.name}}
 	if i.answer != nil {
@@ -190,6 +197,11 @@ func (i *issuer) token(w http.ResponseWriter, r *http.Request) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.asked = append(i.asked, r.PostForm)
+	if i.renewing != nil && r.PostFormValue("grant_type") == "refresh_token" {
+		i.mu.Unlock()
+		i.renewing()
+		i.mu.Lock()
+	}
 	if !known {
 		reply(w, http.StatusUnauthorized, map[string]string{"error": "invalid_client"})
 		return
@@ -238,9 +250,13 @@ func (i *issuer) give(w http.ResponseWriter, g grant) {
 	if sign == nil {
 		sign = i.signRS256
 	}
-	reply(w, http.StatusOK, map[string]any{
+	given := map[string]any{
 		"access_token": access, "token_type": "bearer", "refresh_token": refresh, "expires_in": int(i.lifetime.Seconds()), "id_token": sign(claims),
-	})
+	}
+	if i.once && g.again {
+		delete(given, "refresh_token")
+	}
+	reply(w, http.StatusOK, given)
 }
 
 func (i *issuer) info(w http.ResponseWriter, r *http.Request) {

@@ -14,7 +14,9 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
+	"berth/internal/fault"
 	"berth/internal/secret"
+	"berth/internal/vault"
 )
 
 // leeway is how far a provider's clock may be ahead.
@@ -195,52 +197,64 @@ func decodeClaims(read func(any) error) (claims, error) {
 	return told, decoder.Decode(&told)
 }
 
-func (c *connection) tokens(t *oauth2.Token, externalID string) Tokens {
-	return Tokens{
+func (c *connection) tokens(t *oauth2.Token, externalID string) vault.Tokens {
+	return vault.Tokens{
 		Provider: c.provider.Slug, Issuer: c.provider.PinnedIssuer, ClientID: c.provider.ClientID, ExternalID: externalID,
 		Access: secret.New(t.AccessToken), Refresh: secret.New(t.RefreshToken), ExpiresAt: t.Expiry,
 	}
 }
 
-// ErrGrantEnded is in the chain of the error of a refresh that will never go
-// better: the person has to sign in again.
-var ErrGrantEnded = errors.New("the provider ended the grant")
-
 // endings are the errors with which a provider says so: RFC 6749 section 5.2,
 // and what Forgejo answers to a token that was used before.
 var endings = []string{"invalid_grant", "unauthorized_client"}
 
-// Refresh gives new tokens for those that a person had, and takes over what
-// the provider says of their groups by then. Tokens of another issuer or
-// client than the provider has today are not sent anywhere.
-func (s *Service) Refresh(ctx context.Context, t Tokens) (Tokens, error) {
+// Party gives whom tokens of a provider are of and for today.
+func (s *Service) Party(ctx context.Context, slug string) (vault.Party, error) {
+	p, err := s.Provider(ctx, slug)
+	if err != nil {
+		return vault.Party{}, err
+	}
+	if !p.Enabled {
+		return vault.Party{}, fault.Forbidden("the provider %q is switched off", slug)
+	}
+	return vault.Party{Issuer: p.PinnedIssuer, ClientID: p.ClientID}, nil
+}
+
+// Refresh has new tokens kept for those that a person had, before anything
+// else is asked, and then takes over what the provider says of their groups by
+// now. Tokens of another issuer or client than the provider has today are not
+// sent anywhere. An error with [vault.ErrGrantEnded] in its chain never goes
+// better.
+func (s *Service) Refresh(ctx context.Context, t vault.Tokens, keep func(vault.Tokens) error) error {
 	p, err := s.Provider(ctx, t.Provider)
 	if err != nil {
-		return Tokens{}, err
+		return err
 	}
 	if !p.Enabled || p.PinnedIssuer != t.Issuer || p.ClientID != t.ClientID || t.Refresh.Empty() {
-		return Tokens{}, fmt.Errorf("refresh at %s: %w", p.Slug, ErrGrantEnded)
+		return fmt.Errorf("refresh at %s: %w", p.Slug, vault.ErrGrantEnded)
 	}
 	c, err := s.connect(ctx, p)
 	if err != nil {
-		return Tokens{}, err
+		return err
 	}
 	config, err := s.config(ctx, c)
 	if err != nil {
-		return Tokens{}, err
+		return err
 	}
 	ctx, cancel := context.WithTimeout(oidc.ClientContext(ctx, s.client), 2*fetchTimeout)
 	defer cancel()
 	token, err := config.TokenSource(ctx, &oauth2.Token{RefreshToken: t.Refresh.Reveal()}).Token()
 	if said, is := errors.AsType[*oauth2.RetrieveError](err); is && slices.Contains(endings, said.ErrorCode) {
-		return Tokens{}, fmt.Errorf("refresh at %s: %s: %w", p.Slug, trouble(err), ErrGrantEnded)
+		return fmt.Errorf("refresh at %s: %s: %w", p.Slug, trouble(err), vault.ErrGrantEnded)
 	}
 	if err != nil {
-		return Tokens{}, fmt.Errorf("refresh at %s: %s", p.Slug, trouble(err))
+		return fmt.Errorf("refresh at %s: %s", p.Slug, trouble(err))
 	}
-	fresh := c.tokens(token, t.ExternalID)
+	if err := keep(c.tokens(token, t.ExternalID)); err != nil {
+		return err
+	}
 	s.resync(ctx, c, token, t.ExternalID)
-	return fresh, nil
+	return nil
 }
 
 // resync takes over what a provider says of somebody at a refresh. The tokens

@@ -22,6 +22,7 @@ import (
 	"berth/internal/outgoing"
 	"berth/internal/secret"
 	"berth/internal/sqlite"
+	"berth/internal/vault"
 )
 
 // The kinds of events that this package writes. That somebody signed in is
@@ -46,18 +47,7 @@ type Secrets interface {
 // TokenKeeper keeps, in the transaction that a sign-in is written in, the
 // tokens that a provider gave for somebody.
 type TokenKeeper interface {
-	KeepTokens(ctx context.Context, tx *sqlite.Tx, identityID string, t Tokens) error
-}
-
-// Tokens are what a provider gave, to act there on somebody's behalf.
-type Tokens struct {
-	Provider   string // its slug
-	Issuer     string
-	ClientID   string
-	ExternalID string
-	Access     secret.Text
-	Refresh    secret.Text // empty when there is none
-	ExpiresAt  time.Time   // of Access; the zero time when the provider does not say
+	KeepTokens(ctx context.Context, tx *sqlite.Tx, identityID string, t vault.Tokens) error
 }
 
 // Config is what a Service needs. DB, Events, Secrets, Identity and BaseURL

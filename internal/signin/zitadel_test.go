@@ -17,6 +17,7 @@ import (
 
 	"berth/internal/secret"
 	"berth/internal/signin"
+	"berth/internal/vault"
 )
 
 // zitadel is a provider that others wrote: Zitadel's library, with the store
@@ -173,16 +174,15 @@ func TestZitadel_GivesARefreshTokenThatIsGoodOnce(t *testing.T) {
 	require.WithinDuration(t, time.Now().Add(5*time.Minute), first.ExpiresAt, 10*time.Second)
 
 	z.groups = []string{"crew", "bridge"}
-	second, err := r.Refresh(t.Context(), first)
-	require.NoError(t, err)
+	var second, third vault.Tokens
+	require.NoError(t, r.Refresh(t.Context(), first, func(t vault.Tokens) error { second = t; return nil }))
 	require.False(t, second.Refresh.Equal(first.Refresh))
 	require.False(t, second.Access.Equal(first.Access))
 	require.Equal(t, []string{"home:bridge", "home:crew"}, b.subject().Groups)
 
-	_, err = r.Refresh(t.Context(), first)
-	require.ErrorIs(t, err, signin.ErrGrantEnded)
-	third, err := r.Refresh(t.Context(), second)
-	require.NoError(t, err)
+	keep := func(t vault.Tokens) error { third = t; return nil }
+	require.ErrorIs(t, r.Refresh(t.Context(), first, keep), vault.ErrGrantEnded)
+	require.NoError(t, r.Refresh(t.Context(), second, keep))
 	require.Equal(t, "id2", third.ExternalID)
 }
 

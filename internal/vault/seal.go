@@ -19,16 +19,22 @@ import (
 // number, the nonce and the sealed value.
 type sealer struct{ aead cipher.AEAD }
 
+const form = 1 // of what is stored; another one gets another number
+
+// purpose has a key of its own, which is good for nothing else (RFC 5869,
+// section 3.2).
+type purpose string
+
 const (
-	form    = 1             // of what is stored; another one gets another number
-	purpose = "berth/vault" // so that the key is good for nothing else (RFC 5869, section 3.2)
+	forSlots  purpose = "berth/vault"
+	forGrants purpose = "berth/vault/grants"
 )
 
-func newSealer(key secret.Text) (sealer, error) {
+func newSealer(key secret.Text, what purpose) (sealer, error) {
 	if key.Empty() {
 		return sealer{}, errors.New("vault: no secret key")
 	}
-	derived, err := hkdf.Key(sha256.New, []byte(key.Reveal()), nil, purpose, chacha20poly1305.KeySize)
+	derived, err := hkdf.Key(sha256.New, []byte(key.Reveal()), nil, string(what), chacha20poly1305.KeySize)
 	if err != nil {
 		return sealer{}, fmt.Errorf("vault: derive the key: %w", err)
 	}
@@ -39,24 +45,37 @@ func newSealer(key secret.Text) (sealer, error) {
 	return sealer{aead}, nil
 }
 
-func (s sealer) seal(slot Slot, value secret.Text) []byte {
-	stored := make([]byte, 1+chacha20poly1305.NonceSizeX, 1+chacha20poly1305.NonceSizeX+len(value.Reveal())+s.aead.Overhead())
+// seal seals a value to what it is bound to: it opens with nothing else.
+func (s sealer) seal(to []byte, value string) []byte {
+	stored := make([]byte, 1+chacha20poly1305.NonceSizeX, 1+chacha20poly1305.NonceSizeX+len(value)+s.aead.Overhead())
 	stored[0] = form
 	nonce := stored[1:]
 	_, _ = rand.Read(nonce) // never fails: the documentation of crypto/rand
-	return s.aead.Seal(stored, nonce, []byte(value.Reveal()), slot.bound())
+	return s.aead.Seal(stored, nonce, []byte(value), to)
 }
 
-func (s sealer) open(slot Slot, stored []byte) (secret.Text, error) {
+func (s sealer) open(to, stored []byte) (string, error) {
 	if len(stored) < 1+chacha20poly1305.NonceSizeX || stored[0] != form {
-		return secret.Text{}, fmt.Errorf("open secret %s/%s: stored in a form this Berth does not know", slot.Context, slot.Name)
+		return "", errors.New("stored in a form this Berth does not know")
 	}
 	nonce, sealed := stored[1:1+chacha20poly1305.NonceSizeX], stored[1+chacha20poly1305.NonceSizeX:]
-	value, err := s.aead.Open(nil, nonce, sealed, slot.bound())
+	value, err := s.aead.Open(nil, nonce, sealed, to)
 	if err != nil {
-		return secret.Text{}, fmt.Errorf("open secret %s/%s: it was altered, moved, or sealed with another key: %w", slot.Context, slot.Name, err)
+		return "", fmt.Errorf("it was altered, moved, or sealed with another key: %w", err)
 	}
-	return secret.New(string(value)), nil
+	return string(value), nil
+}
+
+func (s sealer) sealSlot(slot Slot, value secret.Text) []byte {
+	return s.seal(slot.bound(), value.Reveal())
+}
+
+func (s sealer) openSlot(slot Slot, stored []byte) (secret.Text, error) {
+	value, err := s.open(slot.bound(), stored)
+	if err != nil {
+		return secret.Text{}, fmt.Errorf("open secret %s/%s: %w", slot.Context, slot.Name, err)
+	}
+	return secret.New(value), nil
 }
 
 // bound is what a value is sealed to: copied into another slot, or brought

@@ -3,6 +3,8 @@
 //
 // Start with [New], [Vault.Set] and [Vault.Get]. What a secret is for, and who
 // may set it, belongs to the packages above; nothing here ever lists a value.
+// [Grants] keeps the tokens that providers gave, to act there on a person's
+// behalf, and refreshes them; asking a provider belongs to package signin.
 package vault
 
 import (
@@ -73,7 +75,7 @@ func New(c Config) (*Vault, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	sealer, err := newSealer(c.Key)
+	sealer, err := newSealer(c.Key, forSlots)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +133,7 @@ func (v *Vault) put(ctx context.Context, tx *sqlite.Tx, actor, slotContext, name
 	if before.Version == 0 {
 		slot.CreatedAt = now
 	}
-	if err := upsertSlot(ctx, tx, slot, v.sealer.seal(slot, value)); err != nil {
+	if err := upsertSlot(ctx, tx, slot, v.sealer.sealSlot(slot, value)); err != nil {
 		return Slot{}, err
 	}
 	return slot, v.record(ctx, tx, SecretSet, actor, slot)
@@ -149,7 +151,7 @@ func (v *Vault) Get(ctx context.Context, slotContext, name string) (value secret
 	if err != nil {
 		return secret.Text{}, err
 	}
-	return v.sealer.open(slot, sealed)
+	return v.sealer.openSlot(slot, sealed)
 }
 
 // List gives the slots of one context, or of all when it is "", by their names.
@@ -194,9 +196,9 @@ func (v *Vault) checkKey(ctx context.Context) error {
 		}
 		if sealed == nil {
 			v.log.InfoContext(ctx, "secrets are sealed with this secret key from now on")
-			return insertCheck(ctx, tx, v.sealer.seal(slot, secret.New(known)), v.now())
+			return insertCheck(ctx, tx, v.sealer.sealSlot(slot, secret.New(known)), v.now())
 		}
-		if said, err := v.sealer.open(slot, sealed); err != nil || said.Reveal() != known {
+		if said, err := v.sealer.openSlot(slot, sealed); err != nil || said.Reveal() != known {
 			return fmt.Errorf("%w: start Berth with the key it had, or with a copy of the data made under this one", ErrWrongKey)
 		}
 		return nil
