@@ -235,6 +235,22 @@ func TestPeople_AreAddedEditedAndRemoved(t *testing.T) {
 	require.NotContains(t, h.must("people"), "ana")
 }
 
+func TestSecret_IsShownOnTheMachineAndWrittenDown(t *testing.T) {
+	h := newHouse(t)
+	require.Zero(t, h.local("hunter2\n", "secret", "set", "--context", "shop", "DATABASE_URL").code)
+	require.Equal(t, "hunter2\n", h.must("secret", "get", "shop", "DATABASE_URL"))
+	require.Equal(t, "hunter2\n", h.must("secret", "get", "--context", "shop", "DATABASE_URL"))
+	require.Contains(t, h.must("secret", "list", "--context", "shop"), "DATABASE_URL")
+	require.NotContains(t, h.must("secret", "list", "--context", "other"), "DATABASE_URL")
+	require.Contains(t, h.must("--json", "events"), `"secret.shown"`)
+	for _, wrong := range [][]string{{"DATABASE_URL"}, {"--context", "shop", "shop", "DATABASE_URL"}} {
+		s := h.local("", append([]string{"secret", "get"}, wrong...)...)
+		require.NotZero(t, s.code)
+		require.Contains(t, s.err, "name one secret")
+	}
+	require.Equal(t, exitMissing, h.local("", "secret", "get", "shop", "NOPE").code)
+}
+
 func TestSecret_IsSetFromStdinAndNeverShown(t *testing.T) {
 	h := newHouse(t)
 	require.Zero(t, h.local("hunter2\n", "secret", "set", "shop", "DATABASE_URL").code)

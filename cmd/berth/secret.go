@@ -1,28 +1,33 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
 
+	"berth/internal/api"
+	"berth/internal/fault"
 	"berth/internal/vault"
 )
 
 type secretCommand struct {
-	List   secretList   `cmd:"" default:"withargs" help:"List secrets by name; values are never shown."`
+	List   secretList   `cmd:"" default:"withargs" help:"List secrets by name; values are not shown."`
+	Get    secretGet    `cmd:"" help:"Show a secret's value, on the server's machine; it is written down."`
 	Set    secretSet    `cmd:"" help:"Set a secret."`
 	Remove secretRemove `cmd:"" help:"Remove a secret."`
 }
 
 type secretList struct {
 	Context string `arg:"" optional:"" help:"Only this context."`
+	Of      string `name:"context" placeholder:"CONTEXT" help:"The same, as an option."`
 }
 
 // Run lists secrets.
 func (cmd *secretList) Run(ctx context.Context, c *client, o *output) error {
-	slots, err := secrets(ctx, c, cmd.Context)
+	slots, err := secrets(ctx, c, cmp.Or(cmd.Context, cmd.Of))
 	if err != nil {
 		return err
 	}
@@ -40,12 +45,50 @@ func secrets(ctx context.Context, c *client, slotContext string) ([]vault.Slot, 
 	return all[vault.Slot](ctx, c, "/api/secrets?"+url.Values{"context": {slotContext}}.Encode(), 0)
 }
 
+// secretName is CONTEXT NAME, or --context CONTEXT NAME.
 type secretName struct {
-	Context string `arg:"" help:"What it belongs to, such as the project."`
-	Name    string `arg:"" help:"Its name."`
+	Of    string   `name:"context" placeholder:"CONTEXT" help:"What it belongs to, such as the project, instead of before its name."`
+	Words []string `arg:"" name:"context-name" help:"What it belongs to, such as the project, and its name."`
+
+	Context string `kong:"-"`
+	Name    string `kong:"-"`
 }
 
-func (n secretName) path() string { return pathf("/api/secrets/%s/%s", n.Context, n.Name) }
+// AfterApply takes the words apart.
+func (n *secretName) AfterApply() error {
+	words := n.Words
+	if n.Of != "" {
+		words = append([]string{n.Of}, words...)
+	}
+	if len(words) != 2 {
+		return fault.Invalid("name one secret: its context and its name, such as shop DATABASE_URL, or --context shop DATABASE_URL")
+	}
+	n.Context, n.Name = words[0], words[1]
+	return nil
+}
+
+func (n *secretName) path() string { return pathf("/api/secrets/%s/%s", n.Context, n.Name) }
+
+type secretGet struct{ secretName }
+
+// Help says where it works.
+func (*secretGet) Help() string {
+	return `Only an administrator may see a value, and no API token is enough: run it as root or as Berth's user on the server's own machine,
+or use the dashboard. That it was shown, and to whom, is in the audit.
+
+Examples:
+  berth secret get shop DATABASE_URL
+  berth secret get --context shop DATABASE_URL`
+}
+
+// Run shows a secret.
+func (cmd *secretGet) Run(ctx context.Context, c *client, o *output) error {
+	var shown api.ShownSecret
+	if err := c.get(ctx, cmd.path()+"/value", &shown); err != nil {
+		return err
+	}
+	return o.result(shown, func() { o.printf("%s\n", shown.Value) })
+}
 
 type secretSet struct {
 	secretName

@@ -1,4 +1,4 @@
-import { admin, expect, sound, test, unique } from './berth.ts';
+import { admin, expect, picture, sound, test, unique } from './berth.ts';
 
 test('sign in, with the wrong password first, and out', async ({ page }, info) => {
 	await page.goto('/images');
@@ -112,7 +112,7 @@ test('a session elsewhere is ended from here', async ({ dashboard: page, playwri
 	await elsewhere.dispose();
 });
 
-test('a secret can be set and replaced, and is never shown', async ({ dashboard: page }, info) => {
+test('a secret can be set and replaced, and is shown on request alone', async ({ dashboard: page }, info) => {
 	const context = unique(info, 'vault');
 	await page.goto('/secrets');
 	await page.getByRole('button', { name: 'New secret' }).first().click();
@@ -129,6 +129,12 @@ test('a secret can be set and replaced, and is never shown', async ({ dashboard:
 	await page.getByRole('textbox', { name: 'Value' }).fill('hush-again');
 	await page.getByRole('button', { name: 'Replace', exact: true }).click();
 	await expect(shelf).toContainText('version 2');
+	await shelf.getByRole('button', { name: 'Show database-password' }).click();
+	await expect(page.getByTestId('secret-value')).toHaveText('hush-again');
+	await sound(page);
+	await picture(page, info, 'secret-shown');
+	await page.getByRole('button', { name: 'Close' }).click();
+	await expect(page.locator('body')).not.toContainText('hush-again');
 	await shelf.getByRole('button', { name: 'Remove database-password' }).click();
 	await page.getByRole('alertdialog').getByRole('button', { name: 'Remove secret' }).click();
 	await expect(shelf).toHaveCount(0);

@@ -77,7 +77,11 @@ for (const pushed of [false, true]) {
 			await expect(guest.getByTestId('identities')).toContainText(`${slug}:crew`);
 			await expect(guest).toHaveURL(`${base}/account/identities`);
 			await sound(guest);
+			await expect(guest.getByTestId(`tokens-${slug}`)).toContainText('Berth can act there for you');
 			await picture(guest, info, 'identities');
+			await guest.getByRole('button', { name: /Forget the tokens/ }).click();
+			await guest.getByRole('alertdialog').getByRole('button', { name: 'Forget' }).click();
+			await expect(guest.getByTestId(`tokens-${slug}`)).toHaveCount(0);
 		});
 
 		await test.step('who has only a provider proves there again who they are', async () => {

@@ -24,6 +24,7 @@ var admitted = map[string][]string{
 	"edit":        {admin, member, adminAdmin, memberAdmin, onMachine},
 	"exec":        {admin, adminAdmin, onMachine},
 	"administer":  {admin, adminAdmin, onMachine},
+	"reveal":      {admin, onMachine},
 	"own factors": {admin, member},
 	"own account": {admin, member, adminAdmin, memberAdmin},
 	"oneself":     {admin, member, adminRead, adminDeploy, adminAdmin, memberRead, memberAdmin, onMachine},

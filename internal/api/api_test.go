@@ -239,6 +239,12 @@ var calls = []call{
 	{name: "set a secret unseen", as: member, method: "PUT", path: "/api/secrets/project%2Fshop/API_KEY", body: `{"value":"s3cret","version":0}`, status: 409, holds: []string{`"code":"conflict"`}, lacks: []string{"s3cret"}},
 	{name: "set a secret that is not there yet", as: member, method: "PUT", path: "/api/secrets/shop/KEY", body: `{"value":"s3cret","version":0}`, status: 200, holds: []string{`"version":1`}, events: []event.Kind{"secret.set"}},
 	{name: "set a secret to nothing", as: member, method: "PUT", path: "/api/secrets/shop/KEY", body: `{"value":""}`, status: 422, holds: []string{`"location":"body.value"`}},
+	{name: "show a secret", as: admin, method: "GET", path: "/api/secrets/project%2Fshop/API_KEY/value", status: 200, holds: []string{`"value":"hunter2-of-the-shop"`, `"version":1`}, events: []event.Kind{"secret.shown"}},
+	{name: "show a secret on the machine", as: onMachine, method: "GET", path: "/api/secrets/project%2Fshop/API_KEY/value", status: 200, holds: []string{"hunter2"}, events: []event.Kind{"secret.shown"}},
+	{name: "show a secret to an API token", as: adminAdmin, method: "GET", path: "/api/secrets/project%2Fshop/API_KEY/value", status: 403, lacks: []string{"hunter2"}},
+	{name: "show a secret to a member", as: member, method: "GET", path: "/api/secrets/project%2Fshop/API_KEY/value", status: 403, lacks: []string{"hunter2"}},
+	{name: "show a secret of Berth's own", as: onMachine, method: "GET", path: "/api/secrets/berth%2Fgateway/assertion-keys/value", status: 403},
+	{name: "show a secret that is not there", as: admin, method: "GET", path: "/api/secrets/shop/NOPE/value", status: 404},
 	{name: "remove a secret", as: member, method: "DELETE", path: "/api/secrets/project%2Fshop/API_KEY", status: 204, events: []event.Kind{"secret.removed"}},
 	{name: "remove a secret that is not there", as: member, method: "DELETE", path: "/api/secrets/shop/NOPE", status: 404},
 

@@ -17,7 +17,7 @@ import (
 const (
 	grantExchange   = "urn:ietf:params:oauth:grant-type:token-exchange"
 	typeJWT         = "urn:ietf:params:oauth:token-type:jwt"
-	typeAccessToken = "urn:ietf:params:oauth:token-type:access_token"
+	typeAccessToken = "urn:ietf:params:oauth:token-type:access_token" //nolint:gosec // a name, and no token
 )
 
 const (
@@ -57,7 +57,7 @@ func (a *API) exchangeToken(ctx context.Context, in *exchangeInput) (*exchangeOu
 	asked, err := url.ParseQuery(string(in.RawBody))
 	switch {
 	case err != nil || len(in.RawBody) > exchangeMost:
-		return a.notExchanged("invalid_request", "the body is no form"), nil
+		return a.notExchanged("invalid_request", "the body is no form"), nil //nolint:nilerr // the answer says it
 	case asked.Get("grant_type") != grantExchange:
 		return a.notExchanged("unsupported_grant_type", "grant_type is "+grantExchange), nil
 	case asked.Get("subject_token_type") != typeJWT:

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"berth/internal/cookie"
@@ -10,6 +11,7 @@ import (
 	"berth/internal/identity"
 	"berth/internal/secret"
 	"berth/internal/signin"
+	"berth/internal/vault"
 )
 
 // SignInButton is a provider on the sign-in page.
@@ -219,12 +221,50 @@ func (a *API) getProviderTest(ctx context.Context, in *trialInput) (*output[sign
 	return answer(found), nil
 }
 
-func (a *API) listIdentities(ctx context.Context, _ *struct{}) (*listOutput[identity.Identity], error) {
-	found, err := a.identity.Identities(ctx, callerOf(ctx).who().Person.ID)
+// IdentityInfo is an identity with what Berth holds of it.
+type IdentityInfo struct {
+	identity.Identity
+	Tokens *vault.Grant `json:"tokens,omitempty" doc:"The tokens of the provider that Berth holds, to act there on the person's behalf; never shown"`
+}
+
+func (a *API) listIdentities(ctx context.Context, _ *struct{}) (*listOutput[IdentityInfo], error) {
+	return a.identitiesOf(ctx, callerOf(ctx).who().Person.ID)
+}
+
+func (a *API) identitiesOf(ctx context.Context, personID string) (*listOutput[IdentityInfo], error) {
+	found, err := a.identity.Identities(ctx, personID)
 	if err != nil {
 		return nil, err
 	}
-	return list(found, ""), nil
+	ids := make([]string, len(found))
+	for i, one := range found {
+		ids[i] = one.ID
+	}
+	held, err := a.grants.Of(ctx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	infos := make([]IdentityInfo, len(found))
+	for i, one := range found {
+		infos[i].Identity = one
+		if grant, ok := held[one.ID]; ok {
+			infos[i].Tokens = &grant
+		}
+	}
+	return list(infos, ""), nil
+}
+
+// forgetTokens removes the tokens of an identity of the caller's own.
+func (a *API) forgetTokens(ctx context.Context, in *idInput) (*struct{}, error) {
+	s := callerOf(ctx).who()
+	found, err := a.identity.Identities(ctx, s.Person.ID)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(found, func(one identity.Identity) bool { return one.ID == in.ID }) {
+		return nil, fault.NotFound("there is no such identity")
+	}
+	return nil, a.grants.Forget(ctx, s.Person.Username, in.ID)
 }
 
 type linkIdentityInput struct {
@@ -242,16 +282,12 @@ func (a *API) unlinkIdentity(ctx context.Context, in *idInput) (*struct{}, error
 	return nil, a.identity.Unlink(ctx, s, s.Person.ID, in.ID)
 }
 
-func (a *API) listPersonIdentities(ctx context.Context, in *personInput) (*listOutput[identity.Identity], error) {
+func (a *API) listPersonIdentities(ctx context.Context, in *personInput) (*listOutput[IdentityInfo], error) {
 	p, err := a.identity.Person(ctx, in.Username)
 	if err != nil {
 		return nil, err
 	}
-	found, err := a.identity.Identities(ctx, p.ID)
-	if err != nil {
-		return nil, err
-	}
-	return list(found, ""), nil
+	return a.identitiesOf(ctx, p.ID)
 }
 
 func (a *API) unlinkPersonIdentity(ctx context.Context, in *personSessionInput) (*struct{}, error) {

@@ -92,6 +92,7 @@ func (a *API) routes() []route {
 		on(a, "GET /api/account/identities", own, "list-identities", "List how providers know oneself", a.listIdentities),
 		on(a, "POST /api/account/identities", own, "link-identity", "Begin to link another identity: go to the provider", a.linkIdentity),
 		on(a, "DELETE /api/account/identities/{id}", own, "unlink-identity", "Unlink an identity; the last way in stays", a.unlinkIdentity),
+		on(a, "DELETE /api/account/identities/{id}/tokens", own, "forget-tokens", "Forget the provider's tokens that Berth holds of an identity", a.forgetTokens),
 
 		on(a, "GET /api/sign-in", public, "get-sign-in-page", "Say which providers the sign-in page shows", a.getSignInPage),
 		on(a, "GET /api/providers", administer, "list-providers", "List the providers where people sign in", a.listProviders),
@@ -197,6 +198,7 @@ func (a *API) routes() []route {
 		on(a, "GET /api/audit/verify", administer, "verify-audit", "Say whether the event log is as it was written", a.verifyAudit),
 
 		on(a, "GET /api/secrets", read, "list-secrets", "List secrets by name; values are never shown", a.listSecrets),
+		on(a, "GET /api/secrets/{context}/{name}/value", may(identity.ActionReveal), "show-secret", "Show a secret's value, to who has just proved who they are; it is written down", a.showSecret),
 		on(a, "PUT /api/secrets/{context}/{name}", edit, "set-secret", "Set a secret", a.setSecret),
 		on(a, "DELETE /api/secrets/{context}/{name}", edit, "remove-secret", "Remove a secret", a.removeSecret),
 

@@ -81,6 +81,30 @@ func (a *API) setSecret(ctx context.Context, in *setSecretInput) (*output[vault.
 	return answer(slot), nil
 }
 
+// ShownSecret is a secret with its value.
+type ShownSecret struct {
+	vault.Slot
+	Value string `json:"value"`
+}
+
+// showSecret gives a value to an administrator who has just proved who they
+// are, or who is on the machine itself.
+func (a *API) showSecret(ctx context.Context, in *SlotPath) (*output[ShownSecret], error) {
+	if err := notOfBerth(in.Context); err != nil {
+		return nil, err
+	}
+	if s := callerOf(ctx).who(); s.Via == identity.ViaSession {
+		if err := a.factors.Fresh(s); err != nil {
+			return nil, err
+		}
+	}
+	slot, value, err := a.vault.Show(ctx, callerOf(ctx).actor(), in.Context, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	return answer(ShownSecret{slot, value.Reveal()}), nil
+}
+
 func (a *API) removeSecret(ctx context.Context, in *SlotPath) (*struct{}, error) {
 	if err := notOfBerth(in.Context); err != nil {
 		return nil, err

@@ -52,6 +52,7 @@ type server struct {
 	notifier *notify.Notifier
 	signin   *signin.Service
 	grants   *vault.Grants
+	edge     *gateway.Gateway
 	engine   *engine
 	// hostFolder is the one folder of the host that stages may mount; it is not made.
 	hostFolder string
@@ -111,7 +112,7 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 	s.table = table
 	keys, err := gateway.OpenKeys(ctx, s.vault, nil, nil)
 	require.NoError(tb, err)
-	edge, err := gateway.New(gateway.Config{
+	s.edge, err = gateway.New(gateway.Config{
 		Table: table, Base: http.NotFoundHandler(), IsBase: func(host string) bool { return host == "localhost" }, BaseURL: &url.URL{Scheme: "http", Host: "localhost"}, DB: db, Identity: s.identity, Keys: keys,
 	})
 	require.NoError(tb, err)
@@ -139,7 +140,7 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 	require.NoError(tb, err)
 	c := api.Config{
 		SignIn: s.signin, Grants: s.grants, Identity: s.identity, Factors: factors, Deploy: s.deploy, Registry: images, Resolver: resolver, Watcher: watcher, Webhooks: s.webhooks, Vault: s.vault,
-		Gateway: edge, Runtime: s.engine, Events: s.events, Notifier: s.notifier, BaseURL: base, DataDir: dir, Version: "1.2.3",
+		Gateway: s.edge, Runtime: s.engine, Events: s.events, Notifier: s.notifier, BaseURL: base, DataDir: dir, Version: "1.2.3",
 		Manifest: documents,
 		Settings: []settings.Value{{Name: "BERTH_LISTEN", Value: "127.0.0.1:8080", Source: "default"}},
 		Gatherer: prometheus.NewRegistry(),

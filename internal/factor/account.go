@@ -82,7 +82,7 @@ func (s *Service) Dismiss(ctx context.Context, subject identity.Subject) error {
 
 // AskNewPasskey begins to add a passkey to the subject's account.
 func (s *Service) AskNewPasskey(ctx context.Context, subject identity.Subject) (Question, error) {
-	if err := s.fresh(subject); err != nil {
+	if err := s.Fresh(subject); err != nil {
 		return Question{}, err
 	}
 	return s.askNew(ctx, subject.Person.ID, subject.SessionID)
@@ -91,7 +91,7 @@ func (s *Service) AskNewPasskey(ctx context.Context, subject identity.Subject) (
 // AddPasskey adds the passkey that answered. The session it came with is
 // stronger for it and has a new token.
 func (s *Service) AddPasskey(ctx context.Context, subject identity.Subject, name string, sealed secret.Text, answer []byte) (Passkey, Outcome, error) {
-	if err := s.fresh(subject); err != nil {
+	if err := s.Fresh(subject); err != nil {
 		return Passkey{}, Outcome{}, err
 	}
 	key, err := s.newPasskey(ctx, subject.Person.ID, subject.SessionID, name, sealed, answer)
@@ -106,7 +106,7 @@ func (s *Service) AddPasskey(ctx context.Context, subject identity.Subject, name
 
 // AskTOTP begins to add an app that makes codes.
 func (s *Service) AskTOTP(ctx context.Context, subject identity.Subject) (made Enrolment, err error) {
-	if err := s.fresh(subject); err != nil {
+	if err := s.Fresh(subject); err != nil {
 		return Enrolment{}, err
 	}
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
@@ -118,7 +118,7 @@ func (s *Service) AskTOTP(ctx context.Context, subject identity.Subject) (made E
 
 // AddTOTP adds the app, by its first code.
 func (s *Service) AddTOTP(ctx context.Context, subject identity.Subject, code string) (Outcome, error) {
-	if err := s.fresh(subject); err != nil {
+	if err := s.Fresh(subject); err != nil {
 		return Outcome{}, err
 	}
 	of, err := s.secretFor(ctx, subject.Person.ID, identity.MethodTOTP)
@@ -172,7 +172,7 @@ func (s *Service) added(ctx context.Context, tx *sqlite.Tx, p identity.Person, k
 
 // NewCodes makes recovery codes in the place of those the subject had.
 func (s *Service) NewCodes(ctx context.Context, subject identity.Subject) (codes []string, err error) {
-	if err := s.fresh(subject); err != nil {
+	if err := s.Fresh(subject); err != nil {
 		return nil, err
 	}
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
@@ -236,7 +236,7 @@ func (s *Service) RemoveTOTP(ctx context.Context, subject identity.Subject) erro
 
 // remove takes a factor away. what tells has of it.
 func (s *Service) remove(ctx context.Context, subject identity.Subject, what func(*sqlite.Tx, *Factors) (about, error)) error {
-	if err := s.fresh(subject); err != nil {
+	if err := s.Fresh(subject); err != nil {
 		return err
 	}
 	p := subject.Person

@@ -155,9 +155,9 @@ func (s *Service) record(ctx context.Context, tx *sqlite.Tx, kind event.Kind, ac
 // proves it.
 const freshFor = 10 * time.Minute
 
-// fresh refuses a subject that may not change their own factors now: they
-// need a session, and a proof that is not long ago.
-func (s *Service) fresh(subject identity.Subject) error {
+// Fresh refuses a subject that may not change what proves them, or see what is
+// sealed, now: they need a session, and a proof that is not long ago.
+func (s *Service) Fresh(subject identity.Subject) error {
 	if err := identity.Decide(&subject, identity.ActionOwnFactors, identity.On{}); err != nil {
 		return err
 	}

@@ -135,7 +135,7 @@ func newDevice(p identity.Person) *device {
 	return &device{
 		party: virtualwebauthn.RelyingParty{ID: "berth.example.com", Name: "Berth", Origin: "https://berth.example.com"},
 		auth:  virtualwebauthn.NewAuthenticatorWithOptions(virtualwebauthn.AuthenticatorOptions{UserHandle: []byte(p.ID)}),
-		key:   virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2),
+		key:   newPasskeyKey(),
 	}
 }
 
@@ -578,4 +578,16 @@ func TestResetAll_RemovesEverythingAndTellsThePerson(t *testing.T) {
 	require.Len(t, reset, 1)
 	require.Equal(t, "root", reset[0].Actor)
 	require.Equal(t, "ana", about(t, reset[0], "username"))
+}
+
+// newPasskeyKey makes a key of P-256. The library writes a coordinate that
+// begins with a zero byte without it, one key in 128, which no authenticator
+// does (RFC 9053 section 7.1.1): such a key is not taken.
+func newPasskeyKey() virtualwebauthn.Credential {
+	const whole = 77 // bytes of the COSE key with both coordinates of 32
+	for {
+		if key := virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2); len(key.Key.AttestationData()) == whole {
+			return key
+		}
+	}
 }

@@ -43,7 +43,7 @@ func (b *Bounds) hold(a Action, on On) bool {
 		return b.reachStage(on)
 	case ActionPush, ActionPull:
 		return b.reachRepository(on)
-	case ActionEdit, ActionAdminister, ActionOwnAccount, ActionOwnFactors, ActionExec:
+	case ActionEdit, ActionAdminister, ActionOwnAccount, ActionOwnFactors, ActionExec, ActionReveal:
 	}
 	return false
 }

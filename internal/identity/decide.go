@@ -18,6 +18,7 @@ const (
 	ActionEndToken                     // end the API token one came with
 	ActionOneself                      // learn who one is, and read the API's document
 	ActionOwnFactors                   // one's own passkeys and other factors, in the session they are for
+	ActionReveal                       // read a secret's value, in a session or on the machine itself
 	ActionExec                         // run a command in an instance: whatever the app may, and its secrets
 )
 
@@ -43,6 +44,8 @@ func (a Action) String() string {
 		return "oneself"
 	case ActionOwnFactors:
 		return "own factors"
+	case ActionReveal:
+		return "reveal"
 	case ActionExec:
 		return "exec"
 	}
@@ -65,6 +68,10 @@ func Decide(s *Subject, a Action, on On) error {
 	}
 	if a == ActionOwnFactors && s.Via != ViaSession {
 		return fault.Forbidden("this is for whoever is signed in with a browser")
+	}
+	if a == ActionReveal && s.Via != ViaSession && s.Via != ViaLocal {
+		// A token lies where secrets leak from.
+		return fault.Forbidden("an API token shows no secret: sign in with a browser, or run berth on the server's machine")
 	}
 	if s.Via == ViaToken && !scopeMay(s.Scope, a) {
 		return fault.Forbidden("this API token has the scope %q, which is not enough", s.Scope)
@@ -98,7 +105,7 @@ func roleMay(r Role, a Action) bool {
 	switch a {
 	case ActionRead, ActionDeploy, ActionEdit, ActionPush, ActionPull, ActionOwnAccount, ActionOwnFactors, ActionEndToken, ActionOneself:
 		return r == RoleMember || r == RoleAdministrator
-	case ActionAdminister, ActionExec:
+	case ActionAdminister, ActionExec, ActionReveal:
 		return r == RoleAdministrator
 	}
 	return false
@@ -112,7 +119,7 @@ func scopeMay(s Scope, a Action) bool {
 		return s.level() >= ScopeDeploy.level()
 	case ActionEdit, ActionAdminister, ActionOwnAccount, ActionExec:
 		return s.level() >= ScopeAdmin.level()
-	case ActionOwnFactors:
+	case ActionOwnFactors, ActionReveal:
 	}
 	return false
 }

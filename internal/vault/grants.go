@@ -221,6 +221,9 @@ func (g *Grants) Of(ctx context.Context, identityIDs ...string) (map[string]Gran
 			if err != nil {
 				return err
 			}
+			if found && one.Ended == "" && !one.Renewable && (held{grant: one}).expired(g.now()) {
+				one.Ended = ranOut
+			}
 			if found {
 				known[id] = one
 			}

@@ -26,6 +26,7 @@ import (
 const (
 	SecretSet     event.Kind = "secret.set"
 	SecretRemoved event.Kind = "secret.removed"
+	SecretShown   event.Kind = "secret.shown"
 )
 
 // MaxSize is how many bytes one secret may have.
@@ -152,6 +153,24 @@ func (v *Vault) Get(ctx context.Context, slotContext, name string) (value secret
 		return secret.Text{}, err
 	}
 	return v.sealer.openSlot(slot, sealed)
+}
+
+// Show is Get for somebody to read, which is written down.
+func (v *Vault) Show(ctx context.Context, actor, slotContext, name string) (slot Slot, value secret.Text, err error) {
+	err = v.db.Write(ctx, func(tx *sqlite.Tx) error {
+		var sealed []byte
+		if slot, sealed, err = selectSlot(ctx, tx, slotContext, name); err != nil {
+			return err
+		}
+		if value, err = v.sealer.openSlot(slot, sealed); err != nil {
+			return err
+		}
+		return v.record(ctx, tx, SecretShown, actor, slot)
+	})
+	if err != nil {
+		return Slot{}, secret.Text{}, err
+	}
+	return slot, value, nil
 }
 
 // List gives the slots of one context, or of all when it is "", by their names.

@@ -217,6 +217,14 @@ export function say(fact: Fact, within = ''): Said {
 			return said(`set secret ${slot}`, KeyRound, { href: '/secrets' });
 		case 'secret.removed':
 			return said(`removed secret ${slot}`, KeyRound, { tone: 'bad' });
+		case 'secret.shown':
+			return said(`was shown secret ${slot}`, KeyRound, { href: '/secrets' });
+		case 'grant.given':
+			return said(`${text(d, 'app')} got a token of ${text(d, 'provider')} for ${fact.actor}`, KeyRound, { who: '' });
+		case 'grant.ended':
+			return said(`Berth’s access at ${text(d, 'provider')} for ${text(d, 'external_id')} ended`, KeyRound, { who: '', tone: 'bad', detail: text(d, 'why') });
+		case 'grant.forgotten':
+			return said(`had Berth forget the tokens of ${text(d, 'provider')}`, KeyRound);
 		case 'channel.created':
 			return said(`added notification channel ${text(d, 'name')}`, Bell, { href: '/notifications' });
 		case 'channel.updated':

@@ -141,6 +141,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/account/identities/{id}/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Forget the provider's tokens that Berth holds of an identity */
+        delete: operations["forget-tokens"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/account/passkeys": {
         parameters: {
             query?: never;
@@ -1807,6 +1824,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/secrets/{context}/{name}/value": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a secret's value, to who has just proved who they are; it is written down */
+        get: operations["show-secret"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/session": {
         parameters: {
             query?: never;
@@ -2164,6 +2198,23 @@ export interface paths {
         get: operations["list-settings"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/token-exchange": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give an app an access token of whom an assertion names */
+        post: operations["exchange-token"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2754,6 +2805,23 @@ export interface components {
             project?: string;
             stage?: string;
         };
+        ExchangeAnswer: {
+            /** @description The provider's, on behalf of whom the assertion names */
+            access_token?: string;
+            /** @description A code of RFC 6749 section 5.2; invalid_grant asks for a new sign-in */
+            error?: string;
+            error_description?: string;
+            /**
+             * Format: int64
+             * @description In seconds
+             */
+            expires_in?: number;
+            issued_token_type?: string;
+            /** @description Where the person signs in at the provider again */
+            sign_in?: string;
+            /** @example Bearer */
+            token_type?: string;
+        };
         ExplainAccessInputBody: {
             /**
              * @description Where the request comes from
@@ -2827,6 +2895,15 @@ export interface components {
             /** @example must begin with a slash */
             message: string;
         };
+        Grant: {
+            ended?: string;
+            /** Format: date-time */
+            expires_at?: string;
+            provider: string;
+            renewable: boolean;
+            /** Format: date-time */
+            updated_at: string;
+        };
         Group: {
             /** Format: date-time */
             created_at: string;
@@ -2862,7 +2939,7 @@ export interface components {
             repository: string;
             tag?: string;
         };
-        Identity: {
+        IdentityInfo: {
             /** Format: date-time */
             created_at: string;
             email: string;
@@ -2876,6 +2953,8 @@ export interface components {
             provider: string;
             /** Format: date-time */
             synced_at: string;
+            /** @description The tokens of the provider that Berth holds, to act there on the person's behalf; never shown */
+            tokens?: components["schemas"]["Grant"];
             username: string;
         };
         ImageSource: {
@@ -3074,8 +3153,8 @@ export interface components {
             /** @description The cursor of the next part; absent in the last one */
             next?: string;
         };
-        ListIdentity: {
-            items: components["schemas"]["Identity"][];
+        ListIdentityInfo: {
+            items: components["schemas"]["IdentityInfo"][];
             /** @description The cursor of the next part; absent in the last one */
             next?: string;
         };
@@ -3442,6 +3521,11 @@ export interface components {
             audience?: string;
             /** @description The first that fits a request decides; a request that none fits is refused */
             rules: components["schemas"]["Rule"][];
+            /**
+             * @description The provider whose access tokens the app may exchange its assertions for; none when absent
+             * @example forgejo
+             */
+            tokens_of?: string;
         };
         PollSourceInputBody: {
             /** @description As the project has it, with its host */
@@ -3923,6 +4007,17 @@ export interface components {
         };
         SetupState: {
             needed: boolean;
+        };
+        ShownSecret: {
+            context: string;
+            /** Format: date-time */
+            created_at: string;
+            name: string;
+            /** Format: date-time */
+            updated_at: string;
+            value: string;
+            /** Format: int64 */
+            version: number;
         };
         SignInButton: {
             label: string;
@@ -4628,7 +4723,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ListIdentity"];
+                    "application/json": components["schemas"]["ListIdentityInfo"];
                 };
             };
             /** @description Error */
@@ -4676,6 +4771,35 @@ export interface operations {
         };
     };
     "unlink-identity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "forget-tokens": {
         parameters: {
             query?: never;
             header?: never;
@@ -7172,7 +7296,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ListIdentity"];
+                    "application/json": components["schemas"]["ListIdentityInfo"];
                 };
             };
             /** @description Error */
@@ -9149,6 +9273,38 @@ export interface operations {
             };
         };
     };
+    "show-secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                context: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShownSecret"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "get-session": {
         parameters: {
             query?: never;
@@ -9953,6 +10109,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ListValue"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "exchange-token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": string;
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Cache-Control"?: string;
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExchangeAnswer"];
                 };
             };
             /** @description Error */

@@ -41,6 +41,7 @@ export type Release = Schemas['Release'];
 export type Repository = Schemas['Repository'];
 export type Session = Schemas['Session'];
 export type Slot = Schemas['Slot'];
+export type ShownSecret = Schemas['ShownSecret'];
 export type VolumeStatus = Schemas['VolumeStatus'];
 export type StageSpec = Schemas['StageSpec'];
 export type StageStatus = Schemas['StageStatus'];
