@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -78,10 +79,23 @@ func (f *front) only(t *testing.T) *http.Request {
 	return seen[0]
 }
 
+// told are the headers that tell apps who comes, at Berth or elsewhere.
+var told = []string{
+	"X-Berth-User", "X-Berth-Email", "X-Berth-Groups", "X-Berth-Claims", "X-Berth-Context", "X-Berth-Provider", "X-Berth-External-Id", "X-Berth-Assertion",
+	"Remote-User", "Remote-Email", "Remote-Name", "Remote-Groups",
+	"X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Preferred-Username", "X-Forwarded-Groups",
+}
+
+// elsewhere are those that tell them of another request than was decided on.
+var elsewhere = []string{
+	"X-Original-URL", "X-Original-URI", "X-Original-Method", "X-Original-Host", "X-Rewrite-URL", "X-Forwarded-Uri", "X-Forwarded-Method", "X-Forwarded-Prefix",
+	"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "Forwarded", "Proxy",
+}
+
 // telling gives what of a request's head tells an app who comes, read as apps
 // do that take headers for CGI variables.
 func telling(r *http.Request) map[string]string {
-	told := map[string]string{}
+	found := map[string]string{}
 	for name, values := range r.Header {
 		plain := strings.Map(func(c rune) rune {
 			if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
@@ -89,14 +103,13 @@ func telling(r *http.Request) map[string]string {
 			}
 			return '-'
 		}, strings.ToLower(name))
-		if strings.HasPrefix(plain, "x-berth-") || strings.HasPrefix(plain, "remote-") || strings.HasPrefix(plain, "x-original") ||
-			plain == "x-forwarded-user" || plain == "x-forwarded-groups" || plain == "x-rewrite-url" || plain == "x-forwarded-uri" || plain == "x-http-method-override" {
+		if same := func(one string) bool { return strings.EqualFold(one, plain) }; slices.ContainsFunc(told, same) || slices.ContainsFunc(elsewhere, same) {
 			if value := strings.Join(values, "|"); value != "" {
-				told[name] = value
+				found[name] = value
 			}
 		}
 	}
-	return told
+	return found
 }
 
 func (f *front) public(t *testing.T) {
@@ -105,6 +118,7 @@ func (f *front) public(t *testing.T) {
 	require.Equal(t, "the app says a body", r.body)
 	got := f.only(t)
 	require.Equal(t, "POST /public/x?y=z", got.Method+" "+got.RequestURI)
+	require.Equal(t, frontApp, strings.TrimSuffix(got.Host, ":"+f.port()))
 	require.Equal(t, "theme=dark", got.Header.Get("Cookie"))
 	require.Equal(t, "Basic YTpi", got.Header.Get("Authorization"), "which is the app's own affair")
 	require.Empty(t, telling(got))
@@ -112,7 +126,7 @@ func (f *front) public(t *testing.T) {
 	large := strings.Repeat("0123456789abcdef", 512<<10) // 8 MiB, which the question must not take
 	r = f.guest().do("PUT", f.url(frontApp, "/public/x"), large)
 	require.Equal(t, http.StatusOK, r.StatusCode)
-	require.Equal(t, len("the app says ")+len(large), len(r.body))
+	require.Len(t, r.body, len("the app says ")+len(large))
 	f.app.took()
 	require.Equal(t, http.StatusUnauthorized, f.guest().do("PUT", f.url(frontApp, "/pages"), large).StatusCode)
 	require.Empty(t, f.app.took())
@@ -205,13 +219,11 @@ func (f *front) refuses(t *testing.T) {
 
 func (f *front) liesOfIdentity(t *testing.T) {
 	g := f.member("ana")
-	names := []string{
-		"X-Berth-User", "X_Berth_User", "X.Berth.User", "X~Berth~User", "X-Berth_User", "X-BERTH-USER", "X-Berth-Groups", "X_berth-groups", "X-Berth-Assertion",
-		"X-Berth-Email", "Remote-User", "Remote_User", "Remote.Groups", "X-Forwarded-User", "X_Forwarded_User", "X-Forwarded-Groups",
-	}
 	var lines []string
-	for _, name := range names {
-		lines = append(lines, name+": root")
+	for _, name := range append([]string{"X-Berth_User", "X_berth-groups", "X-BERTH-USER"}, told...) {
+		for _, other := range []string{"-", "_", ".", "~"} {
+			lines = append(lines, strings.ReplaceAll(name, "-", other)+": root")
+		}
 	}
 	for _, path := range []string{"/public/x", "/pages"} {
 		head := "GET " + path + " HTTP/1.1\r\nHost: " + frontApp + "\r\nCookie: " + g.cookies() + "\r\nX-Berth-Groups: again\r\nConnection: close, X-Berth-User\r\n" + strings.Join(lines, "\r\n") + "\r\n\r\n"
@@ -249,7 +261,8 @@ func (f *front) liesOfTarget(t *testing.T) {
 		{"X-Real-IP: 127.0.0.1"},
 		{"Forwarded: for=127.0.0.1;host=" + frontApp},
 		{"Connection: close, X-Forwarded-Uri, X-Original-URL, X-Forwarded-For"},
-		{"X-HTTP-Method-Override: GET"},
+		{"X-HTTP-Method-Override: GET", "X-HTTP-Method: GET", "X-Method-Override: GET", "X_HTTP_Method: GET", "X_Method_Override: GET"},
+		{"X-Original-URI: /public", "X-Original-Method: GET", "X-Forwarded-Prefix: /public", "Proxy: http://192.0.2.9"},
 	} {
 		said := strings.Join(lines, "\r\n")
 		for _, path := range []string{"/admin", "/near"} {
@@ -268,7 +281,7 @@ func (f *front) liesOfTarget(t *testing.T) {
 		require.Empty(t, telling(got), said)
 		require.Equal(t, ana.from, got.Header.Get("X-Forwarded-For"), said)
 		require.Equal(t, frontApp, got.Header.Get("X-Forwarded-Host"), said)
-		require.Empty(t, got.Header.Get("Forwarded"))
+		require.NotEqual(t, "127.0.0.1", got.Header.Get("X-Real-IP"))
 	}
 	// A host that is the proxy's default, or said in two ways.
 	status, _ := ana.raw("GET https://" + frontApp + "/admin HTTP/1.1\r\nHost: other.example.com\r\nCookie: " + ana.cookies() + "\r\n\r\n")

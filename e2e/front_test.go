@@ -74,9 +74,10 @@ func newFront(t *testing.T, begin func(t *testing.T, dir, address string, put *s
 
 // url gives an address at the proxy.
 func (f *front) url(host, path string) string {
-	_, port, _ := net.SplitHostPort(f.proxy)
-	return "https://" + host + ":" + port + path
+	return "https://" + host + ":" + f.port() + path
 }
+
+func (f *front) port() string { return f.proxy[strings.LastIndexByte(f.proxy, ':')+1:] }
 
 // program starts one, and ends it with the test. What it wrote is told where
 // that failed.
@@ -179,7 +180,7 @@ func newUpstream(t *testing.T) *upstream {
 		u.mu.Lock()
 		u.seen = append(u.seen, r.Clone(context.WithoutCancel(r.Context())))
 		u.mu.Unlock()
-		if strings.EqualFold(r.Header.Get("Upgrade"), "echo") {
+		if strings.EqualFold(r.Header.Get("Connection"), "upgrade") && r.Header.Get("Upgrade") == "echo" {
 			conn, lines, err := w.(http.Hijacker).Hijack()
 			if err != nil {
 				return
