@@ -107,7 +107,7 @@ func TestSecurity_NamesTestsThatAreThere(t *testing.T) {
 	}
 	require.NotEmpty(t, named)
 	there := map[string]bool{}
-	for _, root := range []string{"internal", "e2e"} {
+	for _, root := range []string{"cmd", "internal", "e2e"} {
 		require.NoError(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if d != nil && d.Name() == "node_modules" {
 				return filepath.SkipDir
