@@ -79,6 +79,15 @@ func (s FixedSpec) Normalise() FixedSpec {
 // Canonical gives the spec as the bytes that are stored and compared.
 func (s FixedSpec) Canonical() ([]byte, error) { return json.Marshal(s) }
 
+// Differences gives the fields that differ from s to another configuration, as
+// they are saved, by their paths in the API.
+func (s FixedSpec) Differences(to FixedSpec) []Change {
+	before, after := map[string]string{}, map[string]string{}
+	flattenSpec(before, s.Normalise())
+	flattenSpec(after, to.Normalise())
+	return differing(before, after)
+}
+
 // access gives who may enter.
 func (s FixedSpec) access() identity.Policy {
 	if s.Access == nil {

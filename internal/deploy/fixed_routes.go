@@ -26,6 +26,15 @@ func (s *Service) FixedRoutes(ctx context.Context, p Page) (list []FixedRoute, n
 	return list, next, err
 }
 
+// AllFixedRoutes gives all of them, by name.
+func (s *Service) AllFixedRoutes(ctx context.Context) (list []FixedRoute, err error) {
+	err = s.db.Read(ctx, func(tx *sqlite.Tx) (err error) {
+		list, err = listFixed(ctx, tx, "", -1)
+		return err
+	})
+	return list, err
+}
+
 // FixedRoute gives one; fault.NotFound when there is none of that name.
 func (s *Service) FixedRoute(ctx context.Context, name string) (r FixedRoute, err error) {
 	err = s.db.Read(ctx, func(tx *sqlite.Tx) (err error) {
@@ -259,11 +268,7 @@ func (s *Service) routeFixed(ctx context.Context, r FixedRoute, gone bool) {
 
 // announceFixed has the router know every fixed route.
 func (s *Service) announceFixed(ctx context.Context) error {
-	var list []FixedRoute
-	err := s.db.Read(ctx, func(tx *sqlite.Tx) (err error) {
-		list, err = listFixed(ctx, tx, "", -1)
-		return err
-	})
+	list, err := s.AllFixedRoutes(ctx)
 	if err != nil {
 		return err
 	}

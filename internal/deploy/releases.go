@@ -155,15 +155,20 @@ func (s StageSpec) variables() map[string]string {
 func flatten(s StageSpec) map[string]string {
 	flat := s.variables()
 	s.Env, s.Secrets = nil, nil
+	flattenSpec(flat, s)
+	return flat
+}
+
+// flattenSpec adds each field of a spec by its path.
+func flattenSpec(flat map[string]string, s interface{ Canonical() ([]byte, error) }) {
 	raw, err := s.Canonical()
 	if err != nil {
-		return flat // a spec that was stored encodes
+		return // a spec that was stored encodes
 	}
 	var tree any
 	if err := json.Unmarshal(raw, &tree); err == nil {
 		flattenInto(flat, "spec", tree)
 	}
-	return flat
 }
 
 func flattenInto(flat map[string]string, path string, v any) {

@@ -23,7 +23,7 @@ type Request struct {
 	Values Values
 	Prune  bool
 	// Administrator allows what only administrators may: the accounts at other
-	// registries, and mounts of the host's paths.
+	// registries, routes that no stage makes, and mounts of the host's paths.
 	Administrator bool
 	// Fingerprint is that of the plan that was seen; "" takes any.
 	Fingerprint string
@@ -48,7 +48,7 @@ type Result struct {
 // Failure is a change that could not be made.
 type Failure struct {
 	Action Action `json:"action" enum:"remove,deploy"`
-	Kind   Kind   `json:"kind" enum:"project,stage,registry,secret"`
+	Kind   Kind   `json:"kind" enum:"project,stage,route,registry,secret"`
 	Name   string `json:"name"`
 	Reason string `json:"reason"`
 }
@@ -119,7 +119,9 @@ func (s *Service) Apply(ctx context.Context, actor string, r Request) (result Re
 }
 
 // later says whether a change is made after the transaction.
-func (c Change) later() bool { return c.Action == Remove && c.Kind != KindRegistry }
+func (c Change) later() bool {
+	return c.Action == Remove && (c.Kind == KindProject || c.Kind == KindStage)
+}
 
 // note writes the event of an apply that changes something.
 func (s *Service) note(ctx context.Context, tx *sqlite.Tx, actor string, plan Plan, seed string) error {
@@ -148,8 +150,12 @@ func (s *Service) wanted(ctx context.Context, r Request) (Wanted, source, error)
 	if err != nil {
 		return Wanted{}, source{}, err
 	}
-	if doc.Registries != nil && !r.Administrator {
-		return Wanted{}, source{}, fault.Forbidden("the section \"registries\" is for administrators: leave it out, and it stays as it is")
+	if !r.Administrator && (doc.Registries != nil || doc.Routes != nil) {
+		section := "registries"
+		if doc.Registries == nil {
+			section = "routes"
+		}
+		return Wanted{}, source{}, fault.Forbidden("the section %q is for administrators: leave it out, and it stays as it is", section)
 	}
 	w := Wanted{Document: doc, Values: Values{}}
 	var wrong []fault.Field
@@ -273,6 +279,8 @@ func (c Change) steps() []string {
 		return []string{"projects", c.project}
 	case KindStage:
 		return []string{"projects", c.project, "stages", c.stage}
+	case KindRoute:
+		return []string{"routes", c.Name}
 	case KindRegistry:
 		return []string{"registries", c.Name}
 	case KindSecret:
@@ -284,7 +292,7 @@ func (c Change) steps() []string {
 // prefix is what the fields of a change's thing are called elsewhere.
 func (c Change) prefix() string {
 	switch c.Kind {
-	case KindStage:
+	case KindStage, KindRoute:
 		return "spec"
 	case KindSecret:
 		return "value"
@@ -305,6 +313,8 @@ func (w *writing) one(ctx context.Context, c Change) error {
 		}
 		_, err := w.deploy.UpdateStageIn(ctx, w.tx, w.actor, c.project, c.stage, c.version, spec, w.allow...)
 		return err
+	case KindRoute:
+		return w.route(ctx, c)
 	case KindRegistry:
 		if c.Action == Remove {
 			return w.accounts.RemoveAccountIn(ctx, w.tx, w.actor, c.Name)
@@ -327,6 +337,20 @@ func (w *writing) project(ctx context.Context, c Change) error {
 	}
 	_, err := w.deploy.UpdateProjectIn(ctx, w.tx, w.actor, c.project, c.version,
 		deploy.ProjectEdit{Image: &p.Image, Description: &p.Description})
+	return err
+}
+
+func (w *writing) route(ctx context.Context, c Change) (err error) {
+	spec := w.wanted.Routes[c.Name]
+	switch c.Action {
+	case Create:
+		_, err = w.deploy.CreateFixedRouteIn(ctx, w.tx, w.actor, c.Name, spec)
+	case Update:
+		_, err = w.deploy.UpdateFixedRouteIn(ctx, w.tx, w.actor, c.Name, c.version, spec)
+	case Remove:
+		err = w.deploy.RemoveFixedRouteIn(ctx, w.tx, w.actor, c.Name)
+	case actionDeploy: // in no plan
+	}
 	return err
 }
 

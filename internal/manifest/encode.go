@@ -31,12 +31,19 @@ func Encode(doc Document) ([]byte, error) {
 	}
 	for project, p := range doc.Projects {
 		for stage, spec := range p.Stages {
-			lean, err := leanNode(spec)
+			lean, err := leanNode(spec, deploy.StageSpec{}.Normalise())
 			if err != nil {
 				return nil, fmt.Errorf("encode %s/%s: %w", project, stage, err)
 			}
 			*source{root}.find([]string{"projects", project, "stages", stage}) = *lean
 		}
+	}
+	for name, spec := range doc.Routes {
+		lean, err := leanNode(spec, deploy.FixedSpec{}.Normalise())
+		if err != nil {
+			return nil, fmt.Errorf("encode the route %s: %w", name, err)
+		}
+		*source{root}.find([]string{"routes", name}) = *lean
 	}
 	var to bytes.Buffer
 	to.WriteString(heading)
@@ -49,12 +56,12 @@ func Encode(doc Document) ([]byte, error) {
 }
 
 // leanNode leaves out of a spec what its defaults give back.
-func leanNode(spec deploy.StageSpec) (*yaml.Node, error) {
+func leanNode[S spec[S]](spec, standard S) (*yaml.Node, error) {
 	full, err := nodeOf(spec)
 	if err != nil {
 		return nil, err
 	}
-	usual, err := nodeOf(deploy.StageSpec{}.Normalise())
+	usual, err := nodeOf(standard)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +73,7 @@ func leanNode(spec deploy.StageSpec) (*yaml.Node, error) {
 		}
 	}
 	var d decoder
-	var back deploy.StageSpec
+	var back S
 	d.value(&lean, reflect.ValueOf(&back).Elem(), &place{})
 	same, err := equalSpecs(back, spec)
 	if err != nil || !same || len(d.flaws) > 0 {
@@ -78,8 +85,14 @@ func leanNode(spec deploy.StageSpec) (*yaml.Node, error) {
 	return &lean, nil
 }
 
+// spec is what is saved of a stage, or of a route.
+type spec[S any] interface {
+	Normalise() S
+	Canonical() ([]byte, error)
+}
+
 // equalSpecs says whether two specs are saved as the same.
-func equalSpecs(a, b deploy.StageSpec) (bool, error) {
+func equalSpecs[S spec[S]](a, b S) (bool, error) {
 	one, err := a.Normalise().Canonical()
 	if err != nil {
 		return false, err

@@ -65,6 +65,8 @@ type router struct{ deploy.Router }
 
 func (router) Remove(context.Context, string) error { return nil }
 
+func (router) Switch(context.Context, deploy.Route) error { return nil }
+
 func (s *server) request(document string) manifest.Request {
 	return manifest.Request{Document: []byte(document), Administrator: true}
 }

@@ -1,5 +1,6 @@
 // Package manifest is Berth's configuration as one YAML document: projects with
-// their stages, accounts at other registries, and which secrets there are. It
+// their stages, routes that no stage makes, accounts at other registries, and
+// which secrets there are. It
 // exports what is there, plans what a document would change, and makes
 // it so.
 //
@@ -30,6 +31,7 @@ const format = 1
 type Document struct {
 	Berth      int                          `json:"berth"` // always 1
 	Projects   map[string]Project           `json:"projects"`
+	Routes     map[string]deploy.FixedSpec  `json:"routes"`
 	Registries map[string]Registry          `json:"registries"` // by host
 	Secrets    map[string]map[string]Secret `json:"secrets"`    // by context and name
 }

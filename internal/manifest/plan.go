@@ -32,6 +32,7 @@ type Kind string
 const (
 	KindProject  Kind = "project"
 	KindStage    Kind = "stage"
+	KindRoute    Kind = "route"
 	KindRegistry Kind = "registry"
 	KindSecret   Kind = "secret"
 )
@@ -39,8 +40,8 @@ const (
 // Change is one thing that an apply creates, changes or removes.
 type Change struct {
 	Action Action `json:"action" enum:"create,update,remove"`
-	Kind   Kind   `json:"kind" enum:"project,stage,registry,secret"`
-	// Name is "shop", "shop/prod", "ghcr.io", or "shop/DATABASE_URL".
+	Kind   Kind   `json:"kind" enum:"project,stage,route,registry,secret"`
+	// Name is "shop", "shop/prod", "nas", "ghcr.io", or "shop/DATABASE_URL".
 	Name string `json:"name"`
 	// Fields are those that differ. Of a secret, both sides are dots.
 	Fields []deploy.Change `json:"fields"`
@@ -69,6 +70,7 @@ type Plan struct {
 // State is what a server has.
 type State struct {
 	Projects   []deploy.SavedProject
+	Routes     []deploy.FixedRoute
 	Registries []registry.RegistryAccount
 	Slots      map[Slot]int64 // which secrets there are, and their versions
 	Values     Values         // of the slots that the document gives values for
@@ -87,6 +89,7 @@ type Wanted struct {
 func NewPlan(wanted Wanted, have State, prune bool) Plan {
 	p := planner{wanted: wanted, have: have}
 	p.projects()
+	p.routes()
 	p.registries()
 	p.secrets()
 	p.missing()
@@ -214,6 +217,31 @@ func removedStage(s deploy.Stage) Change {
 	return Change{
 		Action: Remove, Kind: KindStage, Name: s.Project + "/" + s.Name, Fields: []deploy.Change{}, Live: s.LiveDeployment != "",
 		KeptVolumes: deploy.VolumeNames(s.Project, s.Name, s.Spec), project: s.Project, stage: s.Name, version: s.Version,
+	}
+}
+
+func (p *planner) routes() {
+	if p.wanted.Routes == nil {
+		return
+	}
+	have := map[string]deploy.FixedRoute{}
+	for _, h := range p.have.Routes {
+		have[h.Name] = h
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.wanted.Routes)) {
+		h, there := have[name]
+		fields := h.Spec.Differences(p.wanted.Routes[name])
+		for n := range fields {
+			fields[n].Field = strings.TrimPrefix(fields[n].Field, "spec.")
+		}
+		if !there || len(fields) > 0 {
+			p.changes = append(p.changes, Change{Action: createOrUpdate(there), Kind: KindRoute, Name: name, Fields: fields, version: h.Version})
+		}
+	}
+	for _, h := range p.have.Routes {
+		if _, named := p.wanted.Routes[h.Name]; !named {
+			p.gone = append(p.gone, Change{Action: Remove, Kind: KindRoute, Name: h.Name, Fields: []deploy.Change{}, version: h.Version})
+		}
 	}
 }
 

@@ -123,6 +123,10 @@ func (s *Service) Export(ctx context.Context, of Scope) (Document, error) {
 	if !of.Accounts || of.Project != "" {
 		return doc, nil
 	}
+	doc.Routes = map[string]deploy.FixedSpec{}
+	for _, r := range have.Routes {
+		doc.Routes[r.Name] = r.Spec
+	}
 	doc.Registries = map[string]Registry{}
 	for _, a := range have.Registries {
 		doc.Registries[a.Host] = Registry{Username: a.Username, Insecure: a.Insecure, PollInterval: a.PollInterval}
@@ -189,6 +193,9 @@ func (s *Service) sealAccounts(ctx context.Context, doc Document, to []age.Recip
 // state reads what there is; of no slot the value.
 func (s *Service) state(ctx context.Context) (have State, err error) {
 	if have.Projects, err = s.deploy.Configuration(ctx); err != nil {
+		return have, err
+	}
+	if have.Routes, err = s.deploy.AllFixedRoutes(ctx); err != nil {
 		return have, err
 	}
 	if have.Registries, err = s.accounts.Accounts(ctx); err != nil {

@@ -3301,7 +3301,7 @@ export interface components {
             fields: components["schemas"]["Change"][];
             kept_volumes?: string[];
             /** @enum {string} */
-            kind: "project" | "stage" | "registry" | "secret";
+            kind: "project" | "stage" | "route" | "registry" | "secret";
             live?: boolean;
             name: string;
         };
@@ -3309,7 +3309,7 @@ export interface components {
             /** @enum {string} */
             action: "remove" | "deploy";
             /** @enum {string} */
-            kind: "project" | "stage" | "registry" | "secret";
+            kind: "project" | "stage" | "route" | "registry" | "secret";
             name: string;
             reason: string;
         };
