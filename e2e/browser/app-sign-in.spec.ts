@@ -5,13 +5,6 @@ import { client, signInThere, startProvider } from './provider.ts';
 const port = Number(process.env.BERTH_TEST_PROVIDER_PORT);
 const base = process.env.BERTH_URL ?? 'http://localhost:8080';
 
-/** Where a stage of makeStage is. */
-function appOf(project: string) {
-	const at = new URL(base);
-	at.hostname = `${project}.localhost`;
-	return at.origin;
-}
-
 /** A browser in which nobody has signed in, with the pages that it was led over. */
 async function stranger(browser: Browser) {
 	const context = await browser.newContext({ baseURL: base });
@@ -73,10 +66,9 @@ test('an app is entered by way of a provider, and signing out ends all that was 
 	expect(added.ok(), await added.text()).toBe(true);
 	// Its app says what it was sent, to the byte.
 	const guarded = { access: { audience: 'https://quay.example', rules: [{ allow: { signed_in: true } }] }, env: { APP_REPORT: 'yes' } };
-	const names = [unique(info, 'inner'), unique(info, 'outer')] as const;
-	const stages = [await makeStage(admin, names[0], guarded), await makeStage(admin, names[1], guarded)];
+	const stages = [await makeStage(admin, unique(info, 'inner'), guarded), await makeStage(admin, unique(info, 'outer'), guarded)] as const;
 	for (const stage of stages) await stage.live('1');
-	const [app, other] = [appOf(names[0]), appOf(names[1])];
+	const [app, other] = [stages[0].app, stages[1].app];
 	const { context, page, way } = await stranger(browser);
 	const tab = await context.newPage();
 

@@ -118,7 +118,11 @@ export async function makeStage(page: Page, project: string, more: object = {}) 
 	await ask('post', '/api/projects', { name: project, image });
 	const spec = { hostname: `${project}.localhost`, access: { rules: [{ allow: { public: true } }] }, tags: { kind: 'none' }, port: 8080, probe: { path: '/health' }, drain_timeout: '1s', stream_drain_timeout: '1s', stop_timeout: '1s', ...more };
 	await ask('post', `/api/projects/${project}/stages`, { name: 'prod', spec });
+	const app = new URL(server);
+	app.hostname = `${project}.localhost`;
 	return {
+		/** Where its app is. */
+		app: app.origin,
 		/** Its page. */
 		path: `/projects/${project}/stages/prod`,
 		/** Deploys a tag and waits until it serves. */

@@ -25,6 +25,8 @@ export async function startProvider(port: number, redirect: string, logout: stri
 	const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
 	const told: string[] = [];
 	let toldAt = 0;
+	const renewedWith: string[] = [];
+	const refused: string[] = [];
 	const provider = new Provider(issuer, {
 		jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), kid: 'key', use: 'sig', alg: 'RS256' }] },
 		clients: [
@@ -47,6 +49,9 @@ export async function startProvider(port: number, redirect: string, logout: stri
 			pushedAuthorizationRequests: { enabled: pushed, requirePushedAuthorizationRequests: pushed }
 		},
 		pkce: { required: () => true },
+		// Without offline_access, for which people would be asked each time. What it gives is due to be renewed at once.
+		issueRefreshToken: () => true,
+		ttl: { AccessToken: 50 },
 		rotateRefreshToken: true,
 		conformIdTokenClaims: true,
 		// Node's own fetch would look for localhost elsewhere than the server listens.
@@ -61,6 +66,11 @@ export async function startProvider(port: number, redirect: string, logout: stri
 		toldAt = Date.now();
 	});
 	provider.on('backchannel.error', (_: unknown, e: Error) => told.push(`refused: ${e.message}`));
+	provider.on('grant.success', (ctx: { oidc: { params: Record<string, string> } }) => {
+		const { grant_type: kind, refresh_token: token } = ctx.oidc.params;
+		if (kind === 'refresh_token') renewedWith.push(token!);
+	});
+	provider.on('grant.error', (_: unknown, e: { error: string }) => refused.push(e.error));
 	const server = http.createServer(provider.callback());
 	await new Promise<void>((listening) => server.listen(port, '127.0.0.1', listening));
 	return {
@@ -69,6 +79,10 @@ export async function startProvider(port: number, redirect: string, logout: stri
 		told,
 		/** When Berth took the last of them. */
 		toldAt: () => toldAt,
+		/** The refresh tokens that it took, each of them once. */
+		renewedWith,
+		/** The errors with which it refused tokens. */
+		refused,
 		close: () => {
 			server.close();
 			server.closeAllConnections();

@@ -319,27 +319,6 @@ func TestSignIn_GivesTheTokensToWhoKeepsThem(t *testing.T) {
 	require.Len(t, i.asked, asked)
 }
 
-func TestForgejo_SignsInAsItWasSeenTo(t *testing.T) {
-	r, i := newRig(t), newIssuer(t)
-	i.name = i.URL + "/" // its issuer ends with a slash
-	i.metadata = func(m map[string]any) {
-		delete(m, "authorization_response_iss_parameter_supported")
-		delete(m, "end_session_endpoint")
-	}
-	i.answer = func(back url.Values) { back.Del("iss") }
-	i.idToken = func(claims map[string]any) { claims["groups"] = nil; delete(claims, "sid") } // null, and told by userinfo
-	r.provider("forge", i, func(p *signin.NewProvider) { p.Preset, p.Issuer = signin.Forgejo, i.URL })
-	b := r.browser("1001")
-	at := b.signIn("forge")
-	require.NotNil(t, b.subject(), "%s", at)
-	require.Equal(t, []string{"forge:crew"}, b.subject().Groups)
-
-	i.people["1002"]["groups"] = nil
-	c := r.browser("1002")
-	c.signIn("forge")
-	require.Empty(t, c.subject().Groups)
-}
-
 func TestStart_BoundsHowOftenOneNetworkBegins(t *testing.T) {
 	r, i := newRig(t), newIssuer(t)
 	r.provider("home", i)
