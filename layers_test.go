@@ -15,7 +15,7 @@ import (
 // the lines above its own, so two packages on one line never know each other.
 // Adding a package means adding it here.
 var layers = []string{
-	"internal/fault internal/secret internal/needs internal/container/containertest/app",
+	"internal/fault internal/secret internal/needs internal/network internal/container/containertest/app",
 	"internal/sqlite internal/container internal/settings internal/probe internal/outgoing internal/selftest web packaging",
 	"internal/event internal/container/docker internal/container/containertest internal/cookie",
 	"internal/identity",

@@ -3,7 +3,8 @@ package gateway
 import (
 	"hash/fnv"
 	"io"
-	"net/netip"
+
+	"berth/internal/network"
 )
 
 // forClient gives the canary to the clients in its share, and the route itself
@@ -22,7 +23,7 @@ func (r *route) forClient(x *exchange) *route {
 // count, since the rest changes by itself (RFC 8981).
 func (x *exchange) luck(deployment string) uint64 {
 	h := fnv.New64a()
-	for _, part := range []string{deployment, network(x.from.address), x.r.UserAgent()} {
+	for _, part := range []string{deployment, network.Name(x.from.address), x.r.UserAgent()} {
 		_, _ = io.WriteString(h, part)
 		_, _ = h.Write([]byte{0})
 	}
@@ -35,16 +36,4 @@ func (x *exchange) luck(deployment string) uint64 {
 	n *= 0xc4ceb9fe1a85ec53
 	n ^= n >> 33
 	return n % 100
-}
-
-func network(address string) string {
-	a, err := netip.ParseAddr(address)
-	if err != nil {
-		return address
-	}
-	a = a.Unmap().WithZone("")
-	if a.Is4() {
-		return a.String()
-	}
-	return networkOf(a).String()
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	networks "berth/internal/network"
 )
 
 // clients bounds the connections of clients, and their requests under way: as
@@ -93,7 +95,7 @@ func (c *clients) full(k *crowd, network netip.Prefix, address netip.Addr) error
 func (c *clients) enter(address string) (network netip.Prefix, err error) {
 	client, _ := netip.ParseAddr(address)
 	client = client.Unmap().WithZone("")
-	network = networkOf(client)
+	network = networks.Of(client)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.full(&c.requests, network, client); err != nil {
@@ -108,17 +110,6 @@ func (c *clients) leave(network netip.Prefix) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.requests.remove(network)
-}
-
-// networkOf gives what one client may have addresses of: one of IPv4, the /64 of
-// IPv6 that one subscriber gets (RFC 6177). address is unmapped and has no zone.
-func networkOf(address netip.Addr) netip.Prefix {
-	bits := 64
-	if address.Is4() {
-		bits = 32
-	}
-	p, _ := address.Prefix(bits) // the zero Prefix of what is no address
-	return p
 }
 
 // clientConn is one connection of a client's. It stays a TCP connection to
@@ -161,7 +152,7 @@ func (l bounded) Accept() (net.Conn, error) {
 // take counts a connection in; it gives nil when there is no room for it.
 func (c *clients) take(conn *net.TCPConn) *clientConn {
 	address, _ := hopAddress(conn.RemoteAddr().String())
-	taken := &clientConn{TCPConn: conn, of: c, network: networkOf(address)}
+	taken := &clientConn{TCPConn: conn, of: c, network: networks.Of(address)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	err := c.full(&c.conns, taken.network, address)

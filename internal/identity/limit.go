@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"berth/internal/network"
 )
 
 // The limits of guessing. A pair of account and address is strict and backs
@@ -192,16 +194,5 @@ func (o Origin) Host() string {
 	return shortened(o.Address, 64)
 }
 
-// Network is what counts as one address: of IPv6 the network of 64 bits that
-// one subscriber gets (RFC 6177).
-func (o Origin) Network() string {
-	addr, err := netip.ParseAddr(o.Host())
-	if err != nil || addr.Is4() {
-		return o.Host()
-	}
-	network, err := addr.Prefix(64)
-	if err != nil {
-		return o.Host()
-	}
-	return network.String()
-}
+// Network is what counts as one address.
+func (o Origin) Network() string { return network.Name(o.Host()) }

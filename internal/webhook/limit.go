@@ -1,11 +1,12 @@
 package webhook
 
 import (
-	"net/netip"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"berth/internal/network"
 )
 
 // How often an address may try tokens that are none: ten, and one more every
@@ -46,7 +47,7 @@ func (l *limits) delivery(id string, now time.Time) time.Duration {
 func (l *limits) guess(address string, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key := network(address)
+	key := network.Name(address)
 	one := l.addresses[key]
 	if one == nil {
 		if len(l.addresses) >= maxAddresses {
@@ -85,22 +86,4 @@ func wait(one *rate.Limiter, now time.Time) time.Duration {
 		r.CancelAt(now)
 	}
 	return d
-}
-
-// network is what counts as one address: of IPv6 the 64 bits that one
-// subscriber gets (RFC 6177).
-func network(address string) string {
-	addr, err := netip.ParseAddr(address)
-	if err != nil {
-		return address
-	}
-	addr = addr.Unmap().WithZone("")
-	if addr.Is4() {
-		return addr.String()
-	}
-	prefix, err := addr.Prefix(64)
-	if err != nil {
-		return address
-	}
-	return prefix.String()
 }

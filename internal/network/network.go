@@ -1,0 +1,34 @@
+// Package network says what counts as one network wherever clients are limited
+// or told apart by their address: at the gateway, at sign-in, at webhooks.
+//
+// Start with [Of], or with [Name] where the address is text.
+package network
+
+import "net/netip"
+
+// Of gives what one client may have addresses of: one of IPv4, also when it is
+// written in IPv6, and the /64 of IPv6 that one subscriber gets (RFC 6177). Of
+// what is no address it gives the zero Prefix.
+func Of(address netip.Addr) netip.Prefix {
+	address = address.Unmap().WithZone("")
+	bits := 64
+	if address.Is4() {
+		bits = 32
+	}
+	p, _ := address.Prefix(bits)
+	return p
+}
+
+// Name writes the network of an address: an address of IPv4 as it is, one of
+// IPv6 as its prefix. What is no address is a network of its own.
+func Name(address string) string {
+	addr, err := netip.ParseAddr(address)
+	if err != nil {
+		return address
+	}
+	p := Of(addr)
+	if p.Addr().Is4() {
+		return p.Addr().String()
+	}
+	return p.String()
+}
