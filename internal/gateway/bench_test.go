@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -117,4 +118,22 @@ func skipAnswer(in *bufio.Reader) error {
 			return err
 		}
 	}
+}
+
+// BenchmarkClients counts requests in and out, each processor's from a network
+// of its own.
+func BenchmarkClients(b *testing.B) {
+	c := newClients(100_000, nil)
+	var last atomic.Int64
+	b.RunParallel(func(pb *testing.PB) {
+		address := fmt.Sprintf("192.0.2.%d", last.Add(1))
+		for pb.Next() {
+			place, err := c.enter(address)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			place.leave()
+		}
+	})
 }

@@ -4,6 +4,7 @@ import (
 	linked "container/list"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -25,10 +26,11 @@ type clients struct {
 	share   int            // of one network's
 	proxies []netip.Prefix // that have no share: many people come by them
 
-	mu       sync.Mutex
-	conns    crowd
-	requests crowd
-	unused   linked.List // of *clientConn, the longest unused first
+	requests *busyCrowd
+
+	mu     sync.Mutex
+	conns  crowd
+	unused linked.List // of *clientConn, the longest unused first
 
 	gaveWay                   atomic.Int64
 	connsRefused, reqsRefused refusals
@@ -36,24 +38,6 @@ type clients struct {
 
 // networkShare is the part of all that one network may hold: a fourth.
 const networkShare = 4
-
-// crowd counts what clients hold of one thing.
-type crowd struct {
-	all      int
-	networks map[netip.Prefix]int
-}
-
-func (k *crowd) add(network netip.Prefix) {
-	k.all++
-	k.networks[network]++
-}
-
-func (k *crowd) remove(network netip.Prefix) {
-	k.all--
-	if k.networks[network]--; k.networks[network] == 0 {
-		delete(k.networks, network)
-	}
-}
 
 var (
 	errLimit = errors.New("clients hold as many as there may be")
@@ -74,42 +58,40 @@ func (r *refusals) add(err error) {
 func newClients(most int, proxies []netip.Prefix) *clients {
 	return &clients{
 		most: most, share: max(most/networkShare, 1), proxies: proxies,
-		conns: crowd{networks: map[netip.Prefix]int{}}, requests: crowd{networks: map[netip.Prefix]int{}},
+		requests: newBusyCrowd(), conns: crowd{networks: map[netip.Prefix]int{}},
 	}
 }
 
-// full says why one more of a network is too many; nil where it is not. c.mu
-// is held.
-func (c *clients) full(k *crowd, network netip.Prefix, address netip.Addr) error {
+// full says why one more connection of a network is too many; nil where it is
+// not. c.mu is held.
+func (c *clients) full(network netip.Prefix, address netip.Addr) error {
 	switch {
-	case k.networks[network] >= c.share && !trusts(c.proxies, address):
+	case c.conns.networks[network] >= c.shareOf(address):
 		return errShare
-	case k.all >= c.most:
+	case c.conns.all >= c.most:
 		return errLimit
 	}
 	return nil
 }
 
-// enter counts a request in, by its client's address, until leave. It fails
-// with errLimit or errShare when there is no room for it.
-func (c *clients) enter(address string) (network netip.Prefix, err error) {
-	client, _ := netip.ParseAddr(address)
-	client = client.Unmap().WithZone("")
-	network = networks.Of(client)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.full(&c.requests, network, client); err != nil {
-		c.reqsRefused.add(err)
-		return network, err
+// shareOf is how much the network of an address may hold.
+func (c *clients) shareOf(address netip.Addr) int {
+	if trusts(c.proxies, address) {
+		return math.MaxInt
 	}
-	c.requests.add(network)
-	return network, nil
+	return c.share
 }
 
-func (c *clients) leave(network netip.Prefix) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.requests.remove(network)
+// enter counts a request in, by its client's address, until it leaves. It fails
+// with errLimit or errShare when there is no room for it.
+func (c *clients) enter(address string) (place, error) {
+	client, _ := netip.ParseAddr(address)
+	client = client.Unmap().WithZone("")
+	taken, err := c.requests.enter(networks.Of(client), c.shareOf(client), c.most)
+	if err != nil {
+		c.reqsRefused.add(err)
+	}
+	return taken, err
 }
 
 // clientConn is one connection of a client's. It stays a TCP connection to
@@ -155,7 +137,7 @@ func (c *clients) take(conn *net.TCPConn) *clientConn {
 	taken := &clientConn{TCPConn: conn, of: c, network: networks.Of(address)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	err := c.full(&c.conns, taken.network, address)
+	err := c.full(taken.network, address)
 	if errors.Is(err, errLimit) && c.giveWay() {
 		err = nil
 	}

@@ -3,15 +3,20 @@ package gateway
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
+
+	"berth/internal/network"
 )
 
 // caller is a client's connection that comes from an address of its own.
@@ -292,9 +297,14 @@ func TestRequests_AreNoMoreThanConnectionsMayBe(t *testing.T) {
 	require.InDelta(t, 1.0, r.figure(t, "berth_gateway_clients_refused_total", "share"), 0)
 	c := r.gateway.clients
 	require.Eventually(t, func() bool {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return c.requests.all == 0 && len(c.requests.networks) == 0
+		c.requests.mu.Lock()
+		defer c.requests.mu.Unlock()
+		for _, of := range c.requests.networks {
+			if of.Load() != 0 {
+				return false
+			}
+		}
+		return c.requests.all.Load() == 0
 	}, 10*time.Second, time.Millisecond)
 }
 
@@ -316,4 +326,44 @@ func (r *rig) figure(t *testing.T, name, label string) float64 {
 	}
 	require.Fail(t, "no such figure", "%s of %s", name, label)
 	return 0
+}
+
+func TestRequests_ForgetNetworksThatHoldNothing(t *testing.T) {
+	c := newClients(100_000, nil)
+	first, err := c.enter("203.0.113.1")
+	require.NoError(t, err)
+	for i := range 20 * sweepLeast {
+		place, err := c.enter(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}).String())
+		require.NoError(t, err)
+		place.leave()
+		require.LessOrEqual(t, len(c.requests.networks), sweepLeast)
+	}
+	require.EqualValues(t, 1, c.requests.networks[network.Of(netip.MustParseAddr("203.0.113.1"))].Load(), "one that holds something was forgotten")
+	first.leave()
+	require.Zero(t, c.requests.all.Load())
+}
+
+// TestRequests_AreNeverMoreThanMay has many come and go at once, of few networks.
+func TestRequests_AreNeverMoreThanMay(t *testing.T) {
+	c := newClients(8, nil)
+	var under, most atomic.Int64
+	var each sync.WaitGroup
+	for i := range 32 {
+		each.Go(func() {
+			for range 2000 {
+				place, err := c.enter(fmt.Sprintf("192.0.2.%d", i%8))
+				if err != nil {
+					continue
+				}
+				now := under.Add(1)
+				for was := most.Load(); now > was && !most.CompareAndSwap(was, now); was = most.Load() {
+				}
+				under.Add(-1)
+				place.leave()
+			}
+		})
+	}
+	each.Wait()
+	require.LessOrEqual(t, most.Load(), int64(8))
+	require.Zero(t, c.requests.all.Load())
 }

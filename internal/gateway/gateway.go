@@ -184,12 +184,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.host, x.id = host, requestID(r)
 	x.grpc = r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
 	x.body.whole.Store(r.ContentLength == 0 || r.Body == http.NoBody)
-	network, err := g.clients.enter(x.from.address)
+	place, err := g.clients.enter(x.from.address)
 	if err != nil {
 		x.finish(r.Context(), err)
 		return
 	}
-	defer g.clients.leave(network)
+	defer place.leave()
 	if d, asks := dialectOf(r.URL); asks {
 		x.serveQuestion(r.Context(), d, connected, origin)
 		return
