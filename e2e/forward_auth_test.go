@@ -254,7 +254,7 @@ func (f *front) liesOfTarget(t *testing.T) {
 		{"X-Forwarded-Uri: /public", "X-Forwarded-Uri: /public"},
 		{"X_Forwarded_Uri: /public"},
 		{"X-Forwarded-Uri: /public", "X-Forwarded-Method: GET", "X-Forwarded-Host: " + frontApp, "X-Forwarded-Proto: https"},
-		{"X-Forwarded-Host: other.example.com"},
+		{"X-Forwarded-Proto: http"}, {"X-Forwarded-Host: other.example.com"},
 		{"X-Original-Host: other.example.com"},
 		{"X-Forwarded-Method: OPTIONS"},
 		{"X-Forwarded-For: 127.0.0.1"},
@@ -281,6 +281,7 @@ func (f *front) liesOfTarget(t *testing.T) {
 		require.Empty(t, telling(got), said)
 		require.Equal(t, ana.from, got.Header.Get("X-Forwarded-For"), said)
 		require.Equal(t, frontApp, got.Header.Get("X-Forwarded-Host"), said)
+		require.Equal(t, "https", got.Header.Get("X-Forwarded-Proto"), said)
 		require.NotEqual(t, "127.0.0.1", got.Header.Get("X-Real-IP"))
 	}
 	// A host that is the proxy's default, or said in two ways.
