@@ -17,6 +17,8 @@ type accountCommand struct {
 	Sessions         accountSessions         `cmd:"" help:"List where you are signed in with a browser."`
 	EndSession       accountEndSession       `cmd:"" help:"End one of your sessions, at once."`
 	EndOtherSessions accountEndOtherSessions `cmd:"" help:"End all your sessions but the one this comes with; with a token, all."`
+	Identities       accountIdentities       `cmd:"" help:"List how providers know you."`
+	Unlink           accountUnlink           `cmd:"" help:"Unlink one of your identities; the last way in stays."`
 }
 
 type accountShow struct{}
@@ -113,6 +115,22 @@ func (*accountEndOtherSessions) Run(ctx context.Context, c *client, o *output) e
 		return err
 	}
 	return o.result(ended, func() { o.printf("%s ended.\n", counted(ended.Ended, "session")) })
+}
+
+type accountIdentities struct{}
+
+// Run lists the own identities.
+func (*accountIdentities) Run(ctx context.Context, c *client, o *output) error {
+	return listIdentities(ctx, c, o, "/api/account/identities")
+}
+
+type accountUnlink struct {
+	Identity string `arg:"" help:"The identity's id."`
+}
+
+// Run unlinks one of the own identities.
+func (cmd *accountUnlink) Run(ctx context.Context, c *client, o *output) error {
+	return unlinkIdentity(ctx, c, o, "/api/account/identities", cmd.Identity)
 }
 
 // counted says how many there are of something.

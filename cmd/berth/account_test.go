@@ -87,7 +87,20 @@ func TestSessions_AreListedAndEnded(t *testing.T) {
 	require.Contains(t, s.out, "1 session ended")
 	require.Empty(t, sessions())
 
+	h.signIn("admin", adminPassword)
+	h.signIn("admin", adminPassword)
+	shown = h.local("", "people", "show", "admin")
+	require.Zero(t, shown.code, shown.err)
+	require.Regexp(t, `(?s)Username: +admin.*Role: +administrator.*`+sessions()[0].ID+` +\S+ +local`, shown.out)
+	require.Contains(t, h.must("people", "sign-out", "admin", "-y"), "2 sessions of admin ended")
+	require.Empty(t, sessions())
+
 	require.Equal(t, exitMissing, h.local("", "people", "end-session", "admin", "nothing").code)
+	require.Equal(t, exitMissing, h.local("", "people", "unlink", "admin", "nothing", "-y").code)
+	require.Equal(t, "[]\n", h.must("--json", "people", "identities", "admin"))
+	require.Zero(t, h.run("", "account", "identities").code)
+	require.Equal(t, exitMissing, h.run("", "account", "unlink", "nothing").code)
+	require.Equal(t, exitMissing, h.local("", "people", "show", "nobody").code)
 	require.Equal(t, exitMissing, h.local("", "people", "sessions", "nobody").code)
 }
 

@@ -10,11 +10,15 @@ import (
 
 type peopleCommand struct {
 	List         peopleList         `cmd:"" default:"withargs" help:"List people."`
+	Show         peopleShow         `cmd:"" help:"Show somebody, with their identities and where they are signed in."`
 	Add          peopleAdd          `cmd:"" help:"Add somebody."`
 	Edit         peopleEdit         `cmd:"" help:"Change somebody's name, role, or whether they may sign in."`
 	Password     peoplePassword     `cmd:"" help:"Set somebody's password."`
 	Sessions     peopleSessions     `cmd:"" help:"List where somebody is signed in with a browser."`
 	EndSession   peopleEndSession   `cmd:"" help:"End one of somebody's sessions, at once."`
+	SignOut      peopleSignOut      `cmd:"" help:"End all of somebody's sessions, at once; API tokens stay."`
+	Identities   peopleIdentities   `cmd:"" help:"List how providers know somebody."`
+	Unlink       peopleUnlink       `cmd:"" help:"Unlink one of somebody's identities, and end the sessions that began with it."`
 	Factors      peopleFactors      `cmd:"" help:"List somebody's passkeys and other second factors."`
 	ResetFactors peopleResetFactors `cmd:"" help:"Remove all of somebody's passkeys and other second factors, when they have lost them."`
 	Remove       peopleRemove       `cmd:"" help:"Remove somebody."`

@@ -14,16 +14,18 @@ func listSessions(ctx context.Context, c *client, o *output, path string) error 
 	if err := c.get(ctx, path, &list); err != nil {
 		return err
 	}
-	return o.result(list.Items, func() {
-		rows := make([][]string, len(list.Items))
-		for i, s := range list.Items {
-			rows[i] = []string{
-				s.ID, s.Address, ago(s.CreatedAt, time.Now()), ago(s.LastSeenAt, time.Now()),
-				s.ExpiresAt.Local().Format("2006-01-02 15:04"), s.UserAgent,
-			}
+	return o.result(list.Items, func() { o.sessions(list.Items) })
+}
+
+func (o *output) sessions(list []api.Session) {
+	rows := make([][]string, len(list))
+	for i, s := range list {
+		rows[i] = []string{
+			s.ID, s.Address, s.Provider, ago(s.CreatedAt, time.Now()), ago(s.LastSeenAt, time.Now()),
+			s.ExpiresAt.Local().Format("2006-01-02 15:04"), s.UserAgent,
 		}
-		o.table([]string{"session", "address", "signed in", "used", "ends at the latest", "browser"}, rows)
-	})
+	}
+	o.table([]string{"session", "address", "provider", "signed in", "used", "ends at the latest", "browser"}, rows)
 }
 
 // endSession ends one of the sessions that path lists.

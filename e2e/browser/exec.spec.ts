@@ -7,6 +7,8 @@ test('a command is typed in an instance, and its output is there', async ({ dash
 	try {
 		await page.goto(stage.path);
 		await page.getByRole('link', { name: 'Terminal in instance 1' }).click();
+		// Also on a phone, where the tabs scroll, the chosen one is in view.
+		await expect(page.getByRole('link', { name: 'Terminal', exact: true })).toBeInViewport({ ratio: 1 });
 		const state = page.getByTestId('exec-state');
 		await expect(state).toHaveAttribute('data-state', 'idle');
 		await page.getByRole('button', { name: 'Run', exact: true }).click();

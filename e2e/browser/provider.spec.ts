@@ -106,8 +106,42 @@ for (const pushed of [false, true]) {
 		await test.step('the last way in is not unlinked', async () => {
 			await guest.getByRole('button', { name: `Unlink ${slug}` }).click();
 			await guest.getByRole('button', { name: 'Unlink', exact: true }).click();
-			await expect(guest.getByText('has no other way in')).toBeVisible();
+			await expect(guest.getByText('you have no other way in', { exact: false })).toBeVisible();
 			await guest.keyboard.press('Escape');
+		});
+
+		await test.step('an administrator sees the identity and the session, and ends it', async () => {
+			await page.goto(`/people/${who}`);
+			const known = page.getByTestId('person-identities').getByRole('listitem');
+			await expect(known).toContainText(`${who}@example.org`);
+			await expect(known).toContainText(provider.issuer);
+			await expect(known).toContainText('groups synced');
+			await expect(page.getByTestId('sessions')).toContainText(slug);
+			await sound(page);
+			await picture(page, info, 'person');
+			await page.setViewportSize({ width: 390, height: 844 });
+			await picture(page, info, 'person-phone');
+			await page.setViewportSize({ width: 1280, height: 860 });
+			await known.getByRole('button', { name: `Unlink ${slug}` }).click();
+			await page.getByRole('alertdialog').getByRole('button', { name: 'Unlink' }).click();
+			await expect(page.getByText('set a password for them first')).toBeVisible();
+			await page.keyboard.press('Escape');
+			await page.getByRole('button', { name: 'Sign out everywhere…' }).click();
+			await sound(page);
+			await page.getByRole('alertdialog').getByRole('button', { name: 'Sign out everywhere' }).click();
+			await expect(page.getByText('Signed in nowhere')).toBeVisible();
+			await expect(guest, 'their session has ended').toHaveURL(/\/sign-in/);
+
+			// With a password there is another way in.
+			expect((await page.request.post(`/api/people/${who}/password`, { data: { password: 'a long enough password' } })).status()).toBe(204);
+			await known.getByRole('button', { name: `Unlink ${slug}` }).click();
+			await page.getByRole('alertdialog').getByRole('button', { name: 'Unlink' }).click();
+			await expect(page.getByText('No provider knows them')).toBeVisible();
+			await sound(page);
+			expect((await page.request.delete(`/api/people/${who}`)).status()).toBe(204);
+			await guest.goto('/sign-in?to=/account/identities');
+			await guest.getByRole('link', { name: `Sign in with ${slug}` }).click();
+			await expect(guest.getByTestId('identities')).toContainText(`${slug}:crew`);
 		});
 
 		await test.step('signing out leads on to the provider, which tells Berth', async () => {

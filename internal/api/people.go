@@ -91,6 +91,18 @@ func (a *API) listPersonSessions(ctx context.Context, in *personInput) (*listOut
 	return a.sessionsOf(ctx, p.ID, callerOf(ctx).who().SessionID)
 }
 
+func (a *API) endPersonSessions(ctx context.Context, in *personInput) (*output[Ended], error) {
+	p, err := a.identity.Person(ctx, in.Username)
+	if err != nil {
+		return nil, err
+	}
+	ended, err := a.identity.SignOutEverywhere(ctx, callerOf(ctx).who(), p.ID)
+	if err != nil {
+		return nil, err
+	}
+	return answer(Ended{Ended: ended}), nil
+}
+
 type personSessionInput struct {
 	Username string `path:"username" maxLength:"64"`
 	ID       string `path:"id" maxLength:"64"`

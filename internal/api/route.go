@@ -115,6 +115,7 @@ func (a *API) routes() []route {
 		on(a, "DELETE /api/people/{username}/factors", administer, "reset-person-factors", "Remove all of a person's factors and end their sessions", a.resetPersonFactors),
 		on(a, "GET /api/people/{username}/sessions", administer, "list-person-sessions", "List a person's sessions", a.listPersonSessions),
 		on(a, "DELETE /api/people/{username}/sessions/{id}", administer, "end-person-session", "End a person's session", a.endPersonSession),
+		on(a, "POST /api/people/{username}/sessions/end", administer, "end-person-sessions", "Sign a person out everywhere; API tokens stay", a.endPersonSessions),
 
 		on(a, "GET /api/people/{username}/identities", administer, "list-person-identities", "List how providers know a person", a.listPersonIdentities),
 		on(a, "DELETE /api/people/{username}/identities/{id}", administer, "unlink-person-identity", "Unlink a person's identity; the last way in stays", a.unlinkPersonIdentity),

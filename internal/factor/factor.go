@@ -87,8 +87,11 @@ func New(c Config) (*Service, error) {
 		return s, nil
 	}
 	var err error
-	s.passkeys, err = newWebAuthn(c.BaseURL)
-	return s, err
+	if s.passkeys, err = newWebAuthn(c.BaseURL); err != nil {
+		return nil, err
+	}
+	c.People.OnWayIn(hasPasskey)
+	return s, nil
 }
 
 // TakesPasskeys says whether there can be passkeys: not where the base host is

@@ -12,6 +12,7 @@ import (
 	"berth/internal/fault"
 	"berth/internal/identity"
 	"berth/internal/secret"
+	"berth/internal/sqlite"
 )
 
 func (w *world) ask(tb testing.TB) factor.Question {
@@ -41,6 +42,37 @@ func TestPasskey_SignsInWithoutAPassword(t *testing.T) {
 	require.Equal(t, w.clock(), *has.Passkeys[0].LastUsedAt)
 	in := w.happened(t, identity.SignInSucceeded)
 	require.Equal(t, []any{"passkey"}, about(t, in[len(in)-1], "methods"))
+}
+
+func TestPasskey_IsAWayInWhenTheLastIdentityGoes(t *testing.T) {
+	w := newWorld(t)
+	ext := identity.External{Provider: "home", Issuer: "https://id.example.org", ExternalID: "1001", Username: "cy", Create: true}
+	_, cy, err := w.people.SignInExternal(t.Context(), ext, home, func(*sqlite.Tx, string) error { return nil })
+	require.NoError(t, err)
+	root := w.person(t, "root", identity.RoleAdministrator)
+	admin := identity.Subject{Person: root, Via: identity.ViaSession}
+
+	err = w.people.Unlink(t.Context(), cy, cy.Person.ID, cy.IdentityID)
+	requireKind(t, fault.Clash, err)
+	require.ErrorContains(t, err, "add a passkey or link another identity first")
+	err = w.people.Unlink(t.Context(), admin, cy.Person.ID, cy.IdentityID)
+	requireKind(t, fault.Clash, err)
+	require.ErrorContains(t, err, "set a password for them first")
+	// Codes from an app sign nobody in by themselves.
+	_, out := w.app(t, cy)
+	requireKind(t, fault.Clash, w.people.Unlink(t.Context(), out.Subject, cy.Person.ID, cy.IdentityID))
+
+	phone, _, out := w.passkey(t, out.Subject, "phone")
+	require.NoError(t, w.people.Unlink(t.Context(), out.Subject, cy.Person.ID, cy.IdentityID))
+	require.False(t, w.alive(t, out.Session), "the session that the identity began goes with it")
+	q := w.ask(t)
+	in, err := w.SignInByPasskey(t.Context(), q.Challenge, phone.answer(t, q), home)
+	require.NoError(t, err)
+	require.Equal(t, "cy", in.Subject.Person.Username)
+	// And now the passkey is the last way in.
+	has, err := w.Of(t.Context(), cy.Person.ID)
+	require.NoError(t, err)
+	requireKind(t, fault.Clash, w.RemovePasskey(t.Context(), in.Subject, has.Passkeys[0].ID))
 }
 
 func TestPasskey_IsASecondFactorAndStepsUp(t *testing.T) {

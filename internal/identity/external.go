@@ -353,7 +353,9 @@ func (s *Service) Unlink(ctx context.Context, actor Subject, personID, id string
 		case at < 0:
 			return fault.NotFound("there is no such identity")
 		case hash == nil && len(list) == 1:
-			return fault.Conflict("%s has no other way in: set a password, or link another identity first", p.Username)
+			if err := s.staysIn(ctx, tx, actor, p); err != nil {
+				return err
+			}
 		}
 		sessions, err := sessionsOfIdentity(ctx, tx, id)
 		if err != nil {
@@ -372,6 +374,28 @@ func (s *Service) Unlink(ctx context.Context, actor Subject, personID, id string
 		}
 		return s.reckon(ctx, tx)
 	})
+}
+
+// staysIn refuses to take the last identity of somebody without a password who
+// has nothing else to sign in with, and says what to add first.
+func (s *Service) staysIn(ctx context.Context, tx *sqlite.Tx, actor Subject, p Person) error {
+	for _, way := range s.waysIn {
+		leads, err := way(ctx, tx, p.ID)
+		if err != nil || leads {
+			return err
+		}
+	}
+	if actor.Person.ID == p.ID {
+		return fault.Conflict("you have no other way in: add a passkey or link another identity first, or have an administrator set a password for you")
+	}
+	return fault.Conflict("%s has no other way in: set a password for them first, or have them add a passkey or link another identity", p.Username)
+}
+
+// OnWayIn has f asked, in the transaction, whether somebody without a password
+// and without an identity can sign in nevertheless. It is called before the
+// Service is used.
+func (s *Service) OnWayIn(f func(ctx context.Context, tx *sqlite.Tx, personID string) (bool, error)) {
+	s.waysIn = append(s.waysIn, f)
 }
 
 // Foresee says, in tx, whose username an identity would sign in, and whether

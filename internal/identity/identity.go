@@ -80,6 +80,7 @@ type Service struct {
 	tickets   *tickets
 
 	onRemove []func(ctx context.Context, tx *sqlite.Tx, actor, username string) error
+	waysIn   []func(ctx context.Context, tx *sqlite.Tx, personID string) (bool, error)
 }
 
 // New checks c once.

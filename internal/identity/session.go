@@ -153,6 +153,19 @@ func (s *Service) EndOtherSessions(ctx context.Context, subject Subject) (ended 
 	return ended, err
 }
 
+// SignOutEverywhere ends all sessions of a person, the actor's own or, for an
+// administrator, anybody's, and says how many that were. API tokens stay.
+func (s *Service) SignOutEverywhere(ctx context.Context, actor Subject, personID string) (ended int, err error) {
+	if err := decideFor(actor, personID); err != nil {
+		return 0, err
+	}
+	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		ended, err = s.endSessions(ctx, tx, actor.Person.Username, personID, "", "signed out everywhere")
+		return err
+	})
+	return ended, err
+}
+
 // StartSession begins a session of somebody who has proved who they are, as a
 // part of a transaction. Its token is new; a person who is disabled gets none,
 // and one who has to prove more a [FactorError].
