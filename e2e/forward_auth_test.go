@@ -254,7 +254,8 @@ func (f *front) liesOfTarget(t *testing.T) {
 		{"X-Forwarded-Uri: /public", "X-Forwarded-Uri: /public"},
 		{"X_Forwarded_Uri: /public"},
 		{"X-Forwarded-Uri: /public", "X-Forwarded-Method: GET", "X-Forwarded-Host: " + frontApp, "X-Forwarded-Proto: https"},
-		{"X-Forwarded-Proto: http"}, {"X-Forwarded-Host: other.example.com"},
+		{"X-Forwarded-Proto: http"},
+		{"X-Forwarded-Host: other.example.com"},
 		{"X-Original-Host: other.example.com"},
 		{"X-Forwarded-Method: OPTIONS"},
 		{"X-Forwarded-For: 127.0.0.1"},
@@ -334,6 +335,7 @@ func (f *front) strangers(t *testing.T) {
 	}
 	require.NotEqual(t, http.StatusOK, f.guest().asks("/berth-decides").StatusCode, "nginx's own")
 	require.Empty(t, f.app.took())
+	require.Empty(t, f.member("ana").asks("/berth-decides").Header.Get("X-Berth-User"), "no client gets what is for the app")
 }
 
 // origins are what limits on signing in go by.
