@@ -38,8 +38,9 @@ func TestForwardAuth(t *testing.T) {
 			// A route that leads nowhere: the proxy serves the app.
 			f.call("POST", "/api/routes", map[string]any{"name": "outside", "spec": map[string]any{"hostname": frontApp, "access": frontPolicy()}}, nil)
 			for _, name := range []string{"ana", "bo"} {
-				f.call("POST", "/api/people", map[string]any{"username": name, "password": passwordOf(name), "role": "member"}, nil)
+				f.call("POST", "/api/people", map[string]any{"username": name, "password": passwordOf(name), "role": "member", "email": name + "@example.com"}, nil)
 			}
+			f.call("POST", "/api/groups", map[string]any{"name": crew, "members": []string{"ana"}}, nil)
 			for _, step := range []struct {
 				name string
 				test func(*testing.T)
@@ -163,6 +164,8 @@ func (f *front) enters(t *testing.T) {
 	got := f.only(t)
 	require.Equal(t, "/pages/a%20b?c=d", got.RequestURI)
 	require.Equal(t, "ana", got.Header.Get("X-Berth-User"))
+	require.Equal(t, "ana@example.com", got.Header.Get("X-Berth-Email"))
+	require.Equal(t, crew, got.Header.Get("X-Berth-Groups"))
 	require.Equal(t, "local", got.Header.Get("X-Berth-Provider"))
 	require.Equal(t, "outside", got.Header.Get("X-Berth-Context"))
 	require.Len(t, strings.Split(got.Header.Get("X-Berth-Assertion"), "."), 3)
