@@ -49,6 +49,9 @@ func (o *output) policy(p identity.Policy) {
 		rows[i] = []string{strconv.Itoa(i + 1), fitsIn(r), allowsIn(r), asksIn(r)}
 	}
 	o.table([]string{"rule", "for", "lets in", "asks for"}, rows)
+	if p.Audience != "" {
+		o.printf("Assertions of who comes are made out to %s.\n", p.Audience)
+	}
 	o.printf("The first rule that fits a request decides. Where none fits, nobody is let in.\n")
 }
 
@@ -125,6 +128,8 @@ type policyFlags struct {
 	Person []string `placeholder:"USERNAME" help:"Let this person in. Repeatable."`
 	Group  []string `placeholder:"GROUP" help:"Let this group in. Repeatable."`
 	File   string   `short:"f" placeholder:"POLICY.JSON" help:"Take the rules from a file (\"-\" for stdin), as \"berth --json access show\" gives them."`
+
+	Audience *string `placeholder:"NAME" help:"Have the app get signed assertions of who comes, made out to this name, such as its address; \"\" for none. Stays as it is when absent."`
 }
 
 // Help gives examples.
@@ -134,17 +139,21 @@ func (*accessSet) Help() string {
 Examples:
   berth access set shop prod public
   berth access set shop staging --group ops --person ana
+  berth access set shop prod --audience https://shop.example.com
   berth --json access show shop prod > policy.json; berth access set shop prod -f policy.json`
 }
 
 // Run saves who may enter.
 func (cmd *accessSet) Run(ctx context.Context, c *client, o *output, p *process) error {
-	policy, err := cmd.policy(p)
-	if err != nil {
+	if err := cmd.check(); err != nil {
 		return err
 	}
 	var s deploy.Stage
 	if err := c.get(ctx, cmd.path(), &s); err != nil {
+		return err
+	}
+	policy, err := cmd.policy(p, policyOf(s.Spec))
+	if err != nil {
 		return err
 	}
 	s.Spec.Access = &policy
@@ -155,19 +164,45 @@ func (cmd *accessSet) Run(ctx context.Context, c *client, o *output, p *process)
 }
 
 // none says that nothing was said.
-func (cmd *policyFlags) none() bool {
-	return cmd.Who == "" && cmd.File == "" && len(cmd.Person) == 0 && len(cmd.Group) == 0
+func (cmd *policyFlags) none() bool { return cmd.Audience == nil && !cmd.choosesWho() }
+
+func (cmd *policyFlags) choosesWho() bool { return cmd.Who != "" || cmd.File != "" || cmd.names() }
+
+func (cmd *policyFlags) names() bool { return len(cmd.Person) > 0 || len(cmd.Group) > 0 }
+
+// check refuses flags that say nothing, or two things.
+func (cmd *policyFlags) check() error {
+	if cmd.none() || cmd.File != "" && (cmd.Who != "" || cmd.names()) || cmd.Who != "" && cmd.names() {
+		return fault.Invalid("say who: one of public, signed-in, administrators and nobody, or --person and --group, or --file; or --audience alone")
+	}
+	return nil
 }
 
-func (cmd *policyFlags) policy(p *process) (policy identity.Policy, err error) {
-	named := len(cmd.Person) > 0 || len(cmd.Group) > 0
+// policy gives the policy that was with what is said of it changed. A file is
+// the whole of it; all else keeps what stands beside the rules.
+func (cmd *policyFlags) policy(p *process, was identity.Policy) (policy identity.Policy, err error) {
+	if err := cmd.check(); err != nil {
+		return policy, err
+	}
+	if policy, err = cmd.rules(p, was); err != nil {
+		return policy, err
+	}
+	if cmd.Audience != nil {
+		policy.Audience = *cmd.Audience
+	}
+	return policy, nil
+}
+
+func (cmd *policyFlags) rules(p *process, was identity.Policy) (policy identity.Policy, err error) {
 	switch {
-	case cmd.File != "" && (cmd.Who != "" || named), cmd.Who != "" && named, cmd.none():
-		return policy, fault.Invalid("say who: one of public, signed-in, administrators and nobody, or --person and --group, or --file")
 	case cmd.Who != "":
-		return accessNamed(cmd.Who), nil
-	case named:
-		return identity.Policy{Rules: []identity.Rule{{Allow: identity.Who{People: cmd.Person, Groups: cmd.Group}}}}, nil
+		was.Rules = accessNamed(cmd.Who).Rules
+		return was, nil
+	case cmd.names():
+		was.Rules = []identity.Rule{{Allow: identity.Who{People: cmd.Person, Groups: cmd.Group}}}
+		return was, nil
+	case cmd.File == "":
+		return was, nil
 	}
 	raw, err := readFile(cmd.File, p.stdin)
 	if err != nil {

@@ -28,7 +28,11 @@ func TestAccess_IsShownAndSet(t *testing.T) {
 	require.Regexp(t, `1 +/health +everybody`, shown)
 	require.Regexp(t, `2 +GET, 10.0.0.0/8 +who has signed in +a passkey within 5m0s`, shown)
 	require.Equal(t, h.must("--json", "access", "show", "shop", "prod"), h.local(h.must("--json", "access", "show", "shop", "prod"), "--json", "access", "set", "shop", "prod", "-f", "-").out)
-	h.must("access", "set", "shop", "prod", "nobody")
+	require.Contains(t, h.must("access", "set", "shop", "prod", "--audience", "https://shop.example.com"), "made out to https://shop.example.com")
+	shown = h.must("access", "set", "shop", "prod", "nobody")
+	require.Contains(t, shown, "made out to https://shop.example.com", "who may enter says nothing of it")
+	require.NotContains(t, h.must("access", "set", "shop", "prod", "--audience", ""), "made out")
+	require.Equal(t, exitInput, h.local("", "access", "set", "shop", "prod", "--audience", strings.Repeat("a", 201)).code)
 	require.NotContains(t, h.must("access", "show", "shop", "prod"), "who has signed in")
 
 	require.Equal(t, exitInput, h.local("", "access", "explain", "--as", "admin", "GET", "shop.localhost").code, "no address")

@@ -201,7 +201,10 @@ func (cmd *routeAccess) Run(ctx context.Context, c *client, o *output, p *proces
 			return err
 		}
 	} else {
-		policy, err := cmd.policy(p)
+		if err := c.get(ctx, cmd.path(), &r); err != nil {
+			return err
+		}
+		policy, err := cmd.policy(p, policyOfRoute(r.Spec))
 		if err != nil {
 			return err
 		}

@@ -159,3 +159,22 @@ test('a group is made, filled and removed', async ({ dashboard: page }, info) =>
 	await expect(page.locator('main')).not.toContainText(group);
 	await page.request.delete(`/api/people/${username}`);
 });
+
+test('an app gets assertions made out to the audience that is typed', async ({ dashboard: page }, info) => {
+	const stage = await makeStage(page, unique(info, 'aud'));
+	const field = page.getByLabel('Audience of the assertion');
+	const save = page.getByRole('button', { name: 'Save', exact: true });
+	const saved = async () => (await stage.spec()).access;
+	await page.goto(`${stage.path}/settings`);
+	await field.fill('https://shop.example.com');
+	await sound(page);
+	await picture(page, info, 'audience');
+	await save.click();
+	await expect.poll(saved).toEqual({ rules: [{ allow: { public: true } }], audience: 'https://shop.example.com' });
+	await page.reload();
+	await expect(field).toHaveValue('https://shop.example.com');
+	await field.fill('');
+	await save.click();
+	await expect.poll(saved).toEqual({ rules: [{ allow: { public: true } }] });
+	await stage.remove();
+});
