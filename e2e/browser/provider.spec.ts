@@ -79,7 +79,7 @@ for (const pushed of [false, true]) {
 			await sound(guest);
 			await expect(guest.getByTestId(`tokens-${slug}`)).toContainText('Berth can act there for you');
 			await picture(guest, info, 'identities');
-			await guest.getByRole('button', { name: /Forget the tokens/ }).click();
+			await guest.getByRole('button', { name: /Forget its tokens/ }).click();
 			await guest.getByRole('alertdialog').getByRole('button', { name: 'Forget' }).click();
 			await expect(guest.getByTestId(`tokens-${slug}`)).toHaveCount(0);
 		});
