@@ -52,6 +52,9 @@ func (o *output) policy(p identity.Policy) {
 	if p.Audience != "" {
 		o.printf("Assertions of who comes are made out to %s.\n", p.Audience)
 	}
+	if p.TokensOf != "" {
+		o.printf("The app may exchange them for access tokens of %s.\n", p.TokensOf)
+	}
 	o.printf("The first rule that fits a request decides. Where none fits, nobody is let in.\n")
 }
 
@@ -130,6 +133,7 @@ type policyFlags struct {
 	File   string   `short:"f" placeholder:"POLICY.JSON" help:"Take the rules from a file (\"-\" for stdin), as \"berth --json access show\" gives them."`
 
 	Audience *string `placeholder:"NAME" help:"Have the app get signed assertions of who comes, made out to this name, such as its address; \"\" for none. Stays as it is when absent."`
+	TokensOf *string `placeholder:"PROVIDER" help:"Let the app exchange assertions for people's access tokens of this provider, as an administrator; \"\" for none. Stays as it is when absent."`
 }
 
 // Help gives examples.
@@ -164,7 +168,9 @@ func (cmd *accessSet) Run(ctx context.Context, c *client, o *output, p *process)
 }
 
 // none says that nothing was said.
-func (cmd *policyFlags) none() bool { return cmd.Audience == nil && !cmd.choosesWho() }
+func (cmd *policyFlags) none() bool {
+	return cmd.Audience == nil && cmd.TokensOf == nil && !cmd.choosesWho()
+}
 
 func (cmd *policyFlags) choosesWho() bool { return cmd.Who != "" || cmd.File != "" || cmd.names() }
 
@@ -189,6 +195,9 @@ func (cmd *policyFlags) policy(p *process, was identity.Policy) (policy identity
 	}
 	if cmd.Audience != nil {
 		policy.Audience = *cmd.Audience
+	}
+	if cmd.TokensOf != nil {
+		policy.TokensOf = *cmd.TokensOf
 	}
 	return policy, nil
 }

@@ -173,6 +173,14 @@ test('an app gets assertions made out to the audience that is typed', async ({ d
 	await expect.poll(saved).toEqual({ rules: [{ allow: { public: true } }], audience: 'https://shop.example.com' });
 	await page.reload();
 	await expect(field).toHaveValue('https://shop.example.com');
+	const tokens = page.getByLabel('Tokens of');
+	await tokens.fill('forge');
+	await sound(page);
+	await save.click();
+	await expect.poll(saved).toEqual({ rules: [{ allow: { public: true } }], audience: 'https://shop.example.com', tokens_of: 'forge' });
+	await page.reload();
+	await expect(tokens).toHaveValue('forge');
+	await tokens.fill('');
 	await field.fill('');
 	await save.click();
 	await expect.poll(saved).toEqual({ rules: [{ allow: { public: true } }] });

@@ -133,7 +133,7 @@ test('a secret can be set and replaced, and is shown on request alone', async ({
 	await expect(page.getByTestId('secret-value')).toHaveText('hush-again');
 	await sound(page);
 	await picture(page, info, 'secret-shown');
-	await page.getByRole('button', { name: 'Close' }).click();
+	await page.getByRole('dialog').getByRole('button', { name: 'Close', exact: true }).click();
 	await expect(page.locator('body')).not.toContainText('hush-again');
 	await shelf.getByRole('button', { name: 'Remove database-password' }).click();
 	await page.getByRole('alertdialog').getByRole('button', { name: 'Remove secret' }).click();
