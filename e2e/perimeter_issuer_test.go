@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
@@ -40,6 +41,11 @@ type liar struct {
 	claims func(map[string]any)  // changes the id_token
 	sign   func(map[string]any) string
 	told   func(map[string]any) // changes what userinfo says
+
+	lifetime time.Duration // of access tokens; 90 seconds when zero
+	refresh  string        // the refresh token that is good
+	taking   func()        // before a refresh token is taken
+	taken    func()        // after it was, before that is answered
 }
 
 // liar starts one, and adds it as a provider that lets everybody in.
@@ -100,7 +106,38 @@ func (l *liar) authorize(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, query.Get("redirect_uri")+"?"+back.Encode(), http.StatusFound)
 }
 
+// renew takes a refresh token once, in Forgejo's words, unless whoever asked
+// is gone.
+func (l *liar) renew(w http.ResponseWriter, r *http.Request) {
+	given := r.PostFormValue("refresh_token")
+	if l.taking != nil {
+		l.taking()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked++
+	if r.Context().Err() != nil {
+		return
+	}
+	if given != l.refresh {
+		tell(w, http.StatusBadRequest, map[string]string{"error": "unauthorized_client", "error_description": "token was already used"})
+		return
+	}
+	access := "access-" + rand.Text()
+	l.refresh = "refresh-" + rand.Text()
+	l.h.keep(access)
+	l.h.keep(l.refresh)
+	if l.taken != nil {
+		l.taken()
+	}
+	tell(w, http.StatusOK, map[string]any{"access_token": access, "token_type": "bearer", "refresh_token": l.refresh, "expires_in": 3600})
+}
+
 func (l *liar) token(w http.ResponseWriter, r *http.Request) {
+	if r.PostFormValue("grant_type") == "refresh_token" {
+		l.renew(w, r)
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.asked++
@@ -129,7 +166,9 @@ func (l *liar) token(w http.ResponseWriter, r *http.Request) {
 			l.h.keep(text)
 		}
 	}
-	tell(w, http.StatusOK, map[string]any{"access_token": access, "token_type": "bearer", "refresh_token": refresh, "expires_in": 90, "id_token": id})
+	l.refresh = refresh
+	lives := cmp.Or(l.lifetime, 90*time.Second)
+	tell(w, http.StatusOK, map[string]any{"access_token": access, "token_type": "bearer", "refresh_token": refresh, "expires_in": int(lives.Seconds()), "id_token": id})
 }
 
 func (l *liar) honestly(claims map[string]any) string { return signBy(l.key, claims) }
