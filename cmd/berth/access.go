@@ -17,8 +17,10 @@ type accessCommand struct {
 	Show accessShow `cmd:"" help:"Show who may enter a stage, rule by rule."`
 	Set  accessSet  `cmd:"" help:"Say who may enter a stage."`
 
-	Admins      adminsCommand     `cmd:"" help:"Say who administers this Berth."`
-	ForwardAuth accessForwardAuth `cmd:"" help:"Show how nginx, Caddy, Traefik or Envoy serves a host and asks Berth who may enter."`
+	Admins adminsCommand `cmd:"" help:"Say who administers this Berth."`
+
+	SecondFactor secondFactorRule  `cmd:"" help:"Say who must have a second factor."`
+	ForwardAuth  accessForwardAuth `cmd:"" help:"Show how nginx, Caddy, Traefik or Envoy serves a host and asks Berth who may enter."`
 
 	Explain accessExplain `cmd:"" help:"Say which rule decides on a request and why, and how it would look to the app."`
 }

@@ -82,3 +82,15 @@ test('a list says who administers, and acts at once', async ({ dashboard: page, 
 		await theirs.close();
 	}
 });
+
+test('a second factor is not required by whom it would lock out', async ({ dashboard: page }, info) => {
+	await page.goto('/system/sign-in');
+	const rule = page.getByTestId('second-factor-rule');
+	await expect(rule.getByRole('radio', { name: 'Nobody' })).toBeChecked();
+	await rule.getByRole('radio', { name: 'Administrators' }).click();
+	await expect(rule.getByRole('alert')).toContainText('add a second factor of your own first');
+	await expect(rule.getByRole('radio', { name: 'Nobody' })).toBeChecked();
+	await sound(page);
+	await rule.scrollIntoViewIfNeeded();
+	await picture(page, info, 'second-factor-rule');
+});

@@ -120,6 +120,8 @@ func (a *API) routes() []route {
 		on(a, "GET /api/people/{username}/identities", administer, "list-person-identities", "List how providers know a person", a.listPersonIdentities),
 		on(a, "DELETE /api/people/{username}/identities/{id}", administer, "unlink-person-identity", "Unlink a person's identity; the last way in stays", a.unlinkPersonIdentity),
 
+		on(a, "GET /api/second-factor", administer, "get-second-factor-rule", "Say who must have a second factor", a.getSecondFactorRule),
+		on(a, "PUT /api/second-factor", administer, "set-second-factor-rule", "Say who must have a second factor; sessions that are too little end at once", a.setSecondFactorRule),
 		on(a, "GET /api/administrators", administer, "get-administrators", "Say who administers, and why", a.getAdministrators),
 		on(a, "PUT /api/administrators", administer, "set-administrators", "Say who administers, by the secret berth/ADMINS", a.setAdministrators),
 

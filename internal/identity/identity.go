@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
@@ -65,7 +66,8 @@ type Service struct {
 	idle     time.Duration
 	lifetime time.Duration
 
-	requirement Requirement
+	least  Requirement                 // of the settings
+	chosen atomic.Pointer[Requirement] // see required
 
 	passwords passwords
 	limits    *limits
@@ -116,14 +118,15 @@ func New(c Config) (*Service, error) {
 	}
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails: the documentation of crypto/rand
-	return &Service{
+	s := &Service{
 		db: c.DB, events: c.Events, log: c.Log, clock: c.Clock,
-		idle: c.SessionIdle, lifetime: c.SessionLifetime, requirement: c.SecondFactor,
+		idle: c.SessionIdle, lifetime: c.SessionLifetime, least: c.SecondFactor,
 		passwords: newPasswords(c.PasswordCost, runtime.GOMAXPROCS(0)),
 		limits:    newLimits(),
 		sessions:  newCache(maxSessionsCached), tokens: newCache(maxCached), proofs: newCache(maxCached), proofKey: key,
 		seen: newSeen(), holds: newHolds(), watches: newWatches(), tickets: newTickets(),
-	}, nil
+	}
+	return s, s.readRequirement(context.Background())
 }
 
 // How often Run writes down who was seen, sweeps, and looks whose time is over.

@@ -58,16 +58,17 @@ func stampOf(passwordHash []byte) Stamp { return sha256.Sum256(passwordHash) }
 
 // RequiresSecondFactor says whether somebody in that role must have a second
 // factor.
-func (s *Service) RequiresSecondFactor(role Role) bool { return s.requirement.of(role) }
+func (s *Service) RequiresSecondFactor(role Role) bool { return s.required().of(role) }
 
 // enough says whether what was proved makes a session: a passkey is two
 // factors by itself, a password of somebody with a second factor is not, and
 // of whom one is required nothing without one is.
 func (s *Service) enough(p Person, methods []Method) bool {
-	if strong(methods) {
-		return true
-	}
-	return !s.requirement.of(p.Role) && (!p.SecondFactor || !slices.Contains(methods, MethodPassword))
+	return s.required().satisfied(p, methods)
+}
+
+func (r Requirement) satisfied(p Person, methods []Method) bool {
+	return strong(methods) || !r.of(p.Role) && (!p.SecondFactor || !slices.Contains(methods, MethodPassword))
 }
 
 // short gives a FactorError when a proof is not enough.

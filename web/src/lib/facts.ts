@@ -199,6 +199,8 @@ export function say(fact: Fact, within = ''): Said {
 			return said(text(d, 'username') && text(d, 'username') !== fact.actor ? `ended a session of ${person}` : 'signed out', LogIn);
 		case 'session.strengthened':
 			return said('proved again who they are', LogIn, { detail: methodWords((d as { methods?: string[] }).methods) });
+		case 'factor.required':
+			return said(`requires a second factor of ${text(d, 'to')}`, KeyRound, { href: '/system/sign-in', detail: `Before: ${text(d, 'from')}` });
 		case 'factor.added':
 			return said({ passkey: `added passkey ${text(d, 'name')}`, totp: 'added an app that makes codes', recovery: 'made recovery codes' }[text(d, 'factor')] ?? 'added a second factor', KeyRound);
 		case 'factor.removed':

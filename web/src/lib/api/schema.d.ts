@@ -1806,6 +1806,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/second-factor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say who must have a second factor */
+        get: operations["get-second-factor-rule"];
+        /** Say who must have a second factor; sessions that are too little end at once */
+        put: operations["set-second-factor-rule"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/secrets": {
         parameters: {
             query?: never;
@@ -3885,6 +3903,36 @@ export interface components {
             credential?: unknown;
             /** @enum {string} */
             method: "passkey" | "totp" | "recovery";
+        };
+        SecondFactorRule: {
+            /**
+             * @description The stricter of the two
+             * @enum {string}
+             */
+            in_force: "nobody" | "administrators" | "everybody";
+            /**
+             * @description What was chosen
+             * @enum {string}
+             */
+            required_of: "nobody" | "administrators" | "everybody";
+            /**
+             * @description What BERTH_SECOND_FACTOR demands at least
+             * @enum {string}
+             */
+            settings: "nobody" | "administrators" | "everybody";
+            /** Format: date-time */
+            updated_at?: string;
+            /** Format: int64 */
+            version: number;
+        };
+        SecondFactorRuleInputBody: {
+            /** @enum {string} */
+            required_of: "nobody" | "administrators" | "everybody";
+            /**
+             * Format: int64
+             * @description The version that was seen; 409 when it has moved
+             */
+            version: number;
         };
         SecretRef: {
             context: string;
@@ -9207,6 +9255,68 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Preview"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-second-factor-rule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SecondFactorRule"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "set-second-factor-rule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SecondFactorRuleInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SecondFactorRule"];
                 };
             };
             /** @description Error */
