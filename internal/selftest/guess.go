@@ -23,7 +23,7 @@ var guessing = Check{
 			body := fmt.Sprintf(`{"username":%q,"password":"wrong and long enough %d"}`, spelled, i)
 			message := request(http.MethodPost, t.base(), "/api/session", "Content-Type: application/json", fmt.Sprintf("Content-Length: %d", len(body)),
 				fmt.Sprintf("X-Forwarded-For: 192.0.2.%d", i), fmt.Sprintf("X-Real-IP: 192.0.2.%d", i), fmt.Sprintf("Forwarded: for=192.0.2.%d", i), fmt.Sprintf("User-Agent: %d", i)) + body
-			answers := t.send(ctx, message)
+			answers := t.sendWithin(ctx, message, guessTimeout)
 			if len(answers) == 0 {
 				t.noAnswer(message)
 				return

@@ -84,7 +84,8 @@ func (a *Answer) String() string {
 // How long is waited for an answer, and how much of it is read.
 const (
 	dialTimeout   = 10 * time.Second
-	answerTimeout = 2 * time.Second // also what a request costs that waits for more of itself
+	answerTimeout = 2 * time.Second  // also what a request costs that waits for more of itself
+	guessTimeout  = 30 * time.Second // a password is slow to check on purpose
 	answerMost    = 1 << 20
 	answersMost   = 8 // on one connection
 )
@@ -172,6 +173,11 @@ func (t *Try) connect(ctx context.Context, alpn string) net.Conn {
 
 // send is Send, once.
 func (t *Try) send(ctx context.Context, message string) []Answer {
+	return t.sendWithin(ctx, message, answerTimeout)
+}
+
+// sendWithin is send with another time to wait for an answer.
+func (t *Try) sendWithin(ctx context.Context, message string, wait time.Duration) []Answer {
 	c := t.connect(ctx, "http/1.1")
 	if c == nil {
 		return nil
@@ -189,7 +195,7 @@ func (t *Try) send(ctx context.Context, message string) []Answer {
 	var answers []Answer
 	method, _, _ := strings.Cut(message, " ")
 	for len(answers) < answersMost {
-		_ = c.SetReadDeadline(time.Now().Add(answerTimeout))
+		_ = c.SetReadDeadline(time.Now().Add(wait))
 		res, err := http.ReadResponse(in, &http.Request{Method: method})
 		if err != nil {
 			break
