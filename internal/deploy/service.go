@@ -127,28 +127,31 @@ type Service struct {
 	logs         logBook
 	logRetention time.Duration
 
-	engine     engineState
-	locks      locks
-	jobs       jobs
-	beats      beats
-	usage      usage
-	outcomes   outcomes
-	losses     losses
-	verdicts   verdicts
-	execs      execs
-	restarts   restarts
-	canaries   canaries
-	watches    watches
-	announced  announced
-	picking    sync.RWMutex // held for reading while a deployment chooses its image, for writing while one is removed
-	archives   archives
-	retiring   chan struct{} // holds one: the times to stop changed
-	scheduling chan struct{} // holds one: when jobs are due changed
-	counts     runCounts
-	promoting  chan struct{} // holds one: what may be promoted changed
-	ready      chan struct{}
-	reconciled atomic.Bool
-	admit      func() // set by Run
+	engine    engineState
+	locks     locks
+	jobs      jobs
+	beats     beats
+	usage     usage
+	outcomes  outcomes
+	losses    losses
+	verdicts  verdicts
+	execs     execs
+	restarts  restarts
+	canaries  canaries
+	watches   watches
+	announced announced
+
+	announcing  sync.Once // see Announce
+	unannounced error
+	picking     sync.RWMutex // held for reading while a deployment chooses its image, for writing while one is removed
+	archives    archives
+	retiring    chan struct{} // holds one: the times to stop changed
+	scheduling  chan struct{} // holds one: when jobs are due changed
+	counts      runCounts
+	promoting   chan struct{} // holds one: what may be promoted changed
+	ready       chan struct{}
+	reconciled  atomic.Bool
+	admit       func() // set by Run
 }
 
 // What deploy remembers in the database.
@@ -215,12 +218,20 @@ func (s *Service) identify(ctx context.Context) error {
 // While the engine is away that does not happen.
 func (s *Service) Ready() <-chan struct{} { return s.ready }
 
+// Announce has the router know every route: those of stages without instances
+// yet, and those to fixed addresses, which need no engine, as they are. It does
+// so once; Run does, too.
+func (s *Service) Announce(ctx context.Context) error {
+	s.announcing.Do(func() { s.unannounced = errors.Join(s.announceRoutes(ctx), s.announceFixed(ctx)) })
+	return s.unannounced
+}
+
 // Run routes what is live, resumes what an earlier process left, and works
 // until ctx ends. Then it takes no new work; deployments that run get the
 // ShutdownTimeout to end, past which they are left to be resumed. It may be
 // called once.
 func (s *Service) Run(ctx context.Context) error {
-	if err := errors.Join(s.announceRoutes(ctx), s.announceFixed(ctx)); err != nil {
+	if err := s.Announce(ctx); err != nil {
 		return err
 	}
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))

@@ -58,6 +58,10 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		servers.run("metrics listener", func() error { return s.serve(taking, s.metrics, s.metricsMux()) })
 	}
 	servers.run("gateway", func() error {
+		// No engine is needed for it: what Berth does not run is served without.
+		if err := s.deploy.Announce(ctx); err != nil {
+			return err
+		}
 		s.awaitRoutes(ctx)
 		s.log.InfoContext(ctx, "serving", "address", s.public.Addr().String(), "base_url", s.settings.BaseURL.String())
 		return s.gateway.Serve(taking, s.public)
