@@ -159,6 +159,7 @@ func (s *Server) openStore(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	//nolint:contextcheck // it reads one row, at once
 	s.identity, err = identity.New(identity.Config{
 		DB: s.db, Events: s.events, SessionIdle: s.settings.SessionIdle, SessionLifetime: s.settings.SessionLifetime,
 		SecondFactor: identity.Requirement(s.settings.SecondFactor), Clock: s.clock, Log: s.log,
