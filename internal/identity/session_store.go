@@ -156,24 +156,6 @@ func allSessions(ctx context.Context, tx *sqlite.Tx) ([]Session, error) {
 		ORDER BY id`)
 }
 
-func selectRequirement(ctx context.Context, tx *sqlite.Tx) (rule SecondFactorRule, err error) {
-	var updated int64
-	err = tx.QueryRowContext(ctx, `
-		SELECT required_of, version, updated_at
-		FROM second_factor_rule`).Scan(&rule.RequiredOf, &rule.Version, &updated)
-	if updated > 0 {
-		rule.UpdatedAt = sqlite.Time(updated)
-	}
-	return rule, err
-}
-
-func updateRequirement(ctx context.Context, tx *sqlite.Tx, rule SecondFactorRule) error {
-	_, err := tx.ExecContext(ctx, `
-		UPDATE second_factor_rule
-		SET required_of = ?, version = ?, updated_at = ?`, rule.RequiredOf.String(), rule.Version, sqlite.Millis(rule.UpdatedAt))
-	return err
-}
-
 // expiredSessions lists some of those past a limit, so that no sweep holds up
 // the writers for long; the next one takes more.
 func expiredSessions(ctx context.Context, tx *sqlite.Tx, now time.Time, idle time.Duration) ([]Session, error) {

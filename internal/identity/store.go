@@ -151,3 +151,21 @@ func deletePerson(ctx context.Context, tx *sqlite.Tx, id string) error {
 		WHERE id = ?`, id)
 	return err
 }
+
+func selectRequirement(ctx context.Context, tx *sqlite.Tx) (rule SecondFactorRule, err error) {
+	var updated int64
+	err = tx.QueryRowContext(ctx, `
+		SELECT required_of, version, updated_at
+		FROM second_factor_rule`).Scan(&rule.RequiredOf, &rule.Version, &updated)
+	if updated > 0 {
+		rule.UpdatedAt = sqlite.Time(updated)
+	}
+	return rule, err
+}
+
+func updateRequirement(ctx context.Context, tx *sqlite.Tx, rule SecondFactorRule) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE second_factor_rule
+		SET required_of = ?, version = ?, updated_at = ?`, rule.RequiredOf.String(), rule.Version, sqlite.Millis(rule.UpdatedAt))
+	return err
+}

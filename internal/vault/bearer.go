@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"berth/internal/event"
 	"berth/internal/fault"
 	"berth/internal/sqlite"
 )
@@ -65,14 +64,19 @@ func (g *Grants) Given(ctx context.Context, actor, identityID, app string, b Bea
 	if !g.given.add(key) {
 		return nil
 	}
-	return g.db.Write(ctx, func(tx *sqlite.Tx) error {
+	err := g.db.Write(ctx, func(tx *sqlite.Tx) error {
 		one, found, err := selectGrant(ctx, tx, identityID)
 		if err != nil || !found {
 			return err
 		}
-		return g.events.Append(ctx, tx, event.Event{Kind: GrantGiven, Actor: actor, At: g.now()},
-			aboutGrant{Provider: one.Provider, Identity: one.IdentityID, ExternalID: one.ExternalID, App: app})
+		about := one.about()
+		about.App = app
+		return g.record(ctx, tx, GrantGiven, actor, about)
 	})
+	if err != nil {
+		g.given.forget(key) // the next one is written down
+	}
+	return err
 }
 
 // once knows what was done already.
@@ -92,6 +96,12 @@ func (o once) add(key string) (fresh bool) {
 	}
 	o.all[key] = struct{}{}
 	return true
+}
+
+func (o once) forget(key string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.all, key)
 }
 
 // read opens a grant for the provider as it is today.
@@ -250,7 +260,9 @@ func (g *Grants) end(ctx context.Context, one Grant, cause error) error {
 		if err != nil || !done {
 			return done, err
 		}
-		return true, g.record(ctx, tx, GrantEnded, "berth", was, why)
+		about := was.about()
+		about.Why = why
+		return true, g.record(ctx, tx, GrantEnded, "berth", about)
 	})
 	if err != nil && !errors.Is(err, errMoved) {
 		return fmt.Errorf("end a grant: %w", err)

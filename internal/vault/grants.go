@@ -50,7 +50,7 @@ type Grant struct {
 	UpdatedAt  time.Time `json:"updated_at"`
 
 	sealed    []byte
-	claimedAt time.Time
+	claimedAt time.Time // by this process, zero where it was only read
 }
 
 // Bearer is an access token that is good now (RFC 6750).
@@ -202,13 +202,13 @@ func (g *Grants) open(one Grant, to Party) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, err
 	}
-	var held sealedTokens
-	if err := json.Unmarshal([]byte(raw), &held); err != nil {
+	var had sealedTokens
+	if err := json.Unmarshal([]byte(raw), &had); err != nil {
 		return Tokens{}, fmt.Errorf("read the tokens: %w", err)
 	}
 	return Tokens{
 		Provider: one.Provider, Issuer: to.Issuer, ClientID: to.ClientID, ExternalID: one.ExternalID,
-		Access: secret.New(held.Access), Refresh: secret.New(held.Refresh), ExpiresAt: one.ExpiresAt,
+		Access: secret.New(had.Access), Refresh: secret.New(had.Refresh), ExpiresAt: one.ExpiresAt,
 	}, nil
 }
 
@@ -247,7 +247,7 @@ func (g *Grants) Forget(ctx context.Context, actor, identityID string) error {
 		if err := deleteGrant(ctx, tx, identityID); err != nil {
 			return err
 		}
-		return g.record(ctx, tx, GrantForgotten, actor, one, "")
+		return g.record(ctx, tx, GrantForgotten, actor, one.about())
 	})
 }
 
@@ -260,9 +260,12 @@ type aboutGrant struct {
 	App        string `json:"app,omitempty"` // its host
 }
 
-func (g *Grants) record(ctx context.Context, tx *sqlite.Tx, kind event.Kind, actor string, one Grant, why string) error {
-	return g.events.Append(ctx, tx, event.Event{Kind: kind, Actor: actor, At: g.now()},
-		aboutGrant{Provider: one.Provider, Identity: one.IdentityID, ExternalID: one.ExternalID, Why: why})
+func (one Grant) about() aboutGrant {
+	return aboutGrant{Provider: one.Provider, Identity: one.IdentityID, ExternalID: one.ExternalID}
+}
+
+func (g *Grants) record(ctx context.Context, tx *sqlite.Tx, kind event.Kind, actor string, data aboutGrant) error {
+	return g.events.Append(ctx, tx, event.Event{Kind: kind, Actor: actor, At: g.now()}, data)
 }
 
 func (g *Grants) now() time.Time { return g.clock().UTC().Truncate(time.Millisecond) }

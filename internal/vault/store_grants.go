@@ -10,21 +10,18 @@ import (
 )
 
 func selectGrant(ctx context.Context, tx *sqlite.Tx, identityID string) (one Grant, found bool, err error) {
-	var expires, claimed sql.NullInt64
+	var expires sql.NullInt64
 	var updated int64
 	err = tx.QueryRowContext(ctx, `
-		SELECT provider, identity_id, external_id, version, sealed, renewable, expires_at, claimed_at, ended, updated_at
+		SELECT provider, identity_id, external_id, version, sealed, renewable, expires_at, ended, updated_at
 		FROM grants
 		WHERE identity_id = ?`, identityID).Scan(
-		&one.Provider, &one.IdentityID, &one.ExternalID, &one.Version, &one.sealed, &one.Renewable, &expires, &claimed, &one.Ended, &updated)
+		&one.Provider, &one.IdentityID, &one.ExternalID, &one.Version, &one.sealed, &one.Renewable, &expires, &one.Ended, &updated)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Grant{}, false, nil
 	}
 	if expires.Valid {
 		one.ExpiresAt = sqlite.Time(expires.Int64)
-	}
-	if claimed.Valid {
-		one.claimedAt = sqlite.Time(claimed.Int64)
 	}
 	one.UpdatedAt = sqlite.Time(updated)
 	return one, err == nil, err
