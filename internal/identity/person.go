@@ -2,13 +2,7 @@ package identity
 
 import (
 	"context"
-	"net/mail"
-	"regexp"
-	"slices"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"berth/internal/fault"
 	"berth/internal/secret"
@@ -155,25 +149,6 @@ func (s *Service) UpdatePerson(ctx context.Context, actor, username string, vers
 		return Person{}, err
 	}
 	return after, nil
-}
-
-// SetPassword gives somebody a new password and ends all their sessions. Their
-// API tokens stay: they were not made with the old one.
-func (s *Service) SetPassword(ctx context.Context, actor, username string, password secret.Text) error {
-	if err := checkNewPassword(username, password); err != nil {
-		return err
-	}
-	hash, err := s.passwords.hash(ctx, password)
-	if err != nil {
-		return err
-	}
-	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		p, _, err := personByName(ctx, tx, username)
-		if err != nil {
-			return err
-		}
-		return s.storePassword(ctx, tx, actor, p, hash, "")
-	})
 }
 
 // RemovePerson removes somebody with all they have here.
@@ -327,22 +302,6 @@ func (s *Service) takeAway(ctx context.Context, tx *sqlite.Tx, actor string, p P
 	return nil
 }
 
-// storePassword ends all sessions but the one to keep: whoever had the old
-// password is out.
-func (s *Service) storePassword(ctx context.Context, tx *sqlite.Tx, actor string, p Person, hash []byte, keep string) error {
-	if err := updatePassword(ctx, tx, p.ID, hash, s.now()); err != nil {
-		return err
-	}
-	if _, err := s.endSessions(ctx, tx, actor, p.ID, keep, "password changed"); err != nil {
-		return err
-	}
-	s.forget(tx, p.ID)
-	if err := s.reckon(ctx, tx); err != nil {
-		return err
-	}
-	return s.record(ctx, tx, PasswordChanged, actor, aboutPerson{ID: p.ID, Username: p.Username})
-}
-
 // keepAnAdministrator refuses what would leave nobody to administer: p is
 // about to go, or to be less.
 func keepAnAdministrator(ctx context.Context, tx *sqlite.Tx, p Person) error {
@@ -373,40 +332,4 @@ func (e PersonEdit) of(p Person) Person {
 		p.Disabled = *e.Disabled
 	}
 	return p
-}
-
-var usernamePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$`)
-
-// reserved are the actors in the log of events that are nobody's name.
-var reserved = []string{berth, "local", "registry", "engine", "gateway", "system", "webhook", "anonymous"}
-
-// checkPerson names every field that is wrong, and trims what may be.
-func checkPerson(p *Person) error {
-	var wrong []fault.Field
-	add := func(name, message string) { wrong = append(wrong, fault.Field{Name: name, Message: message}) }
-
-	p.DisplayName, p.Email = strings.TrimSpace(p.DisplayName), strings.TrimSpace(p.Email)
-	switch {
-	case !usernamePattern.MatchString(p.Username):
-		add("username", "takes 1 to 64 of a to z, 0 to 9, dot, dash and underscore, beginning and ending with a letter or digit")
-	case slices.Contains(reserved, p.Username):
-		add("username", "is one that Berth itself uses")
-	}
-	if utf8.RuneCountInString(p.DisplayName) > 100 || !printable(p.DisplayName) {
-		add("display_name", "takes at most 100 printable characters")
-	}
-	if p.Email != "" {
-		address, err := mail.ParseAddress(p.Email)
-		if err != nil || address.Address != p.Email || len(p.Email) > 254 {
-			add("email", "is no e-mail address")
-		}
-	}
-	if p.Role != RoleAdministrator && p.Role != RoleMember || p.GivenRole != "" && p.GivenRole != RoleAdministrator && p.GivenRole != RoleMember {
-		add("role", "is administrator or member")
-	}
-	return fault.InvalidFields(wrong)
-}
-
-func printable(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }

@@ -107,17 +107,10 @@ func (s *Service) endWeak(ctx context.Context, tx *sqlite.Tx, actor string, in R
 		return err
 	}
 	for _, one := range all {
-		if strong(one.Methods) {
+		if in.satisfied(one.person, one.session.Methods) {
 			continue
 		}
-		p, _, err := personByID(ctx, tx, one.PersonID)
-		if err != nil {
-			return err
-		}
-		if in.satisfied(p, one.Methods) {
-			continue
-		}
-		if err := s.endSession(ctx, tx, actor, one, "second factor required"); err != nil {
+		if err := s.endSessionOf(ctx, tx, actor, one.person, one.session, "second factor required"); err != nil {
 			return err
 		}
 	}

@@ -244,6 +244,10 @@ const toldFor = 24 * time.Hour
 
 func (s *Service) endSessions(ctx context.Context, tx *sqlite.Tx, actor, personID, keep, why string) (ended int, err error) {
 	list, err := selectSessions(ctx, tx, personID)
+	if err != nil || len(list) == 0 {
+		return 0, err
+	}
+	p, _, err := personByID(ctx, tx, personID)
 	if err != nil {
 		return 0, err
 	}
@@ -251,7 +255,7 @@ func (s *Service) endSessions(ctx context.Context, tx *sqlite.Tx, actor, personI
 		if one.ID == keep {
 			continue
 		}
-		if err := s.endSession(ctx, tx, actor, one, why); err != nil {
+		if err := s.endSessionOf(ctx, tx, actor, p, one, why); err != nil {
 			return 0, err
 		}
 		ended++
@@ -272,6 +276,11 @@ func (s *Service) endSession(ctx context.Context, tx *sqlite.Tx, actor string, o
 	if err != nil {
 		return err
 	}
+	return s.endSessionOf(ctx, tx, actor, p, one, why)
+}
+
+// endSessionOf is endSession where whose it is was read already.
+func (s *Service) endSessionOf(ctx context.Context, tx *sqlite.Tx, actor string, p Person, one Session, why string) error {
 	if err := deleteSession(ctx, tx, one.ID); err != nil {
 		return err
 	}

@@ -148,12 +148,24 @@ func selectSessions(ctx context.Context, tx *sqlite.Tx, personID string) ([]Sess
 		ORDER BY created_at DESC, id DESC`, personID)
 }
 
+// personSession is a session with whose it is.
+type personSession struct {
+	session Session
+	person  Person
+}
+
 // allSessions lists every session there is.
-func allSessions(ctx context.Context, tx *sqlite.Tx) ([]Session, error) {
-	return listSessions(ctx, tx, `
-		SELECT `+sessionColumns+`
+func allSessions(ctx context.Context, tx *sqlite.Tx) ([]personSession, error) {
+	return sqlite.All(ctx, tx, func(from sqlite.Row) (personSession, error) {
+		var r sessionRow
+		var p personRow
+		err := from.Scan(append(r.into(), p.into()...)...)
+		return personSession{r.session(), p.person()}, err
+	}, `
+		SELECT `+sessionColumns+`, `+personColumns+`
 		FROM sessions
-		ORDER BY id`)
+		JOIN people ON people.id = sessions.person_id
+		ORDER BY sessions.id`)
 }
 
 // expiredSessions lists some of those past a limit, so that no sweep holds up

@@ -129,31 +129,6 @@ func (s *Service) proofOf(username string, password secret.Text) digest {
 	return digest(mac.Sum(nil))
 }
 
-// ChangePassword gives the subject a new password for the old one, and ends
-// their other sessions. API tokens stay.
-func (s *Service) ChangePassword(ctx context.Context, subject Subject, old, fresh secret.Text) error {
-	if err := Decide(&subject, ActionOwnAccount, On{}); err != nil {
-		return err
-	}
-	if err := checkNewPassword(subject.Person.Username, fresh); err != nil {
-		return err
-	}
-	p, was, err := s.proveOwn(ctx, subject, "old", old)
-	if err != nil {
-		return err
-	}
-	hash, err := s.passwords.hash(ctx, fresh)
-	if err != nil {
-		return err
-	}
-	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		if p, err = s.unchanged(ctx, tx, subject.Person.ID, was); err != nil {
-			return err
-		}
-		return s.storePassword(ctx, tx, p.Username, p, hash, subject.SessionID)
-	})
-}
-
 // prove compares the password, within the limits. It gives the person and the
 // hash that matched.
 func (s *Service) prove(ctx context.Context, username string, password secret.Text, from Origin) (Person, []byte, error) {

@@ -140,7 +140,7 @@ func (s *Service) SetSecondFactor(ctx context.Context, tx *sqlite.Tx, actor, per
 		if one.ID == keep || s.enough(p, one.Methods) {
 			continue
 		}
-		if err := s.endSession(ctx, tx, actor, one, "second factor added"); err != nil {
+		if err := s.endSessionOf(ctx, tx, actor, p, one, "second factor added"); err != nil {
 			return err
 		}
 	}
@@ -215,25 +215,6 @@ type aboutStrength struct {
 	Username string   `json:"username"`
 	Session  string   `json:"session"`
 	Methods  []Method `json:"methods"`
-}
-
-// ConfirmPassword says whether it is the subject's password, within the limits
-// of its change.
-func (s *Service) ConfirmPassword(ctx context.Context, subject Subject, password secret.Text) error {
-	_, _, err := s.proveOwn(ctx, subject, "password", password)
-	return err
-}
-
-// proveOwn is prove for somebody who is signed in; field is where they gave
-// the password. It has an origin of its own: whoever took over a session
-// guesses no faster than at the door, and nobody at the door is in the
-// person's way here.
-func (s *Service) proveOwn(ctx context.Context, subject Subject, field string, password secret.Text) (Person, []byte, error) {
-	p, hash, err := s.prove(ctx, subject.Person.Username, password, Origin{Address: "password change"})
-	if fault.KindOf(err) == fault.Unauthenticated {
-		err = fault.InvalidFields([]fault.Field{{Name: field, Message: "is not your password"}})
-	}
-	return p, hash, err
 }
 
 // Guess is one allowed try at somebody's second factor.

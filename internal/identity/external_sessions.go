@@ -1,0 +1,33 @@
+package identity
+
+import (
+	"context"
+
+	"berth/internal/sqlite"
+)
+
+// EndProviderSessions ends, in tx, every session that began at a provider, and
+// says how many that were.
+func (s *Service) EndProviderSessions(ctx context.Context, tx *sqlite.Tx, actor, provider, why string) (int, error) {
+	list, err := sessionsOfProvider(ctx, tx, provider)
+	return s.endAll(ctx, tx, actor, list, err, why)
+}
+
+// EndUpstream ends, in tx, the sessions that began in one session at a
+// provider, or, when sid is "", all of an identity's.
+func (s *Service) EndUpstream(ctx context.Context, tx *sqlite.Tx, provider, issuer, externalID, sid string) (int, error) {
+	list, err := sessionsUpstream(ctx, tx, provider, issuer, externalID, sid)
+	return s.endAll(ctx, tx, berth, list, err, "signed out at the provider")
+}
+
+func (s *Service) endAll(ctx context.Context, tx *sqlite.Tx, actor string, list []Session, err error, why string) (int, error) {
+	if err != nil {
+		return 0, err
+	}
+	for _, one := range list {
+		if err := s.endSession(ctx, tx, actor, one, why); err != nil {
+			return 0, err
+		}
+	}
+	return len(list), nil
+}

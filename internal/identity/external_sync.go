@@ -1,0 +1,126 @@
+package identity
+
+import (
+	"context"
+	"encoding/json"
+	"reflect"
+	"slices"
+
+	"berth/internal/sqlite"
+)
+
+// SyncExternal takes over what a provider tells of somebody between two
+// sign-ins. An identity that nobody has gives [ErrUnknownIdentity].
+func (s *Service) SyncExternal(ctx context.Context, ext External) error {
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		one, p, err := s.recognize(ctx, tx, ext)
+		if err != nil {
+			return err
+		}
+		return s.sync(ctx, tx, one, p, ext, false)
+	})
+}
+
+// told takes over what a provider tells.
+func (i *Identity) told(ext External) {
+	if ext.Username != "" {
+		i.Username = shortened(ext.Username, 255)
+	}
+	if ext.Email != "" {
+		i.Email = shortened(ext.Email, 255)
+	}
+	i.EmailVerified = ext.Email != "" && ext.EmailVerified
+	i.Groups = slices.Clone(ext.Groups)
+	slices.Sort(i.Groups)
+	i.Groups = slices.Compact(i.Groups)
+	if i.Groups == nil {
+		i.Groups = []string{}
+	}
+	i.claims = ext.Claims
+	if i.claims == nil {
+		i.claims = map[string]any{}
+	}
+}
+
+// sync takes over what a provider tells. Where that changes what somebody may
+// do, what they have open is cut, and read anew.
+func (s *Service) sync(ctx context.Context, tx *sqlite.Tx, one Identity, p Person, ext External, signIn bool) error {
+	before := one
+	one.told(ext)
+	one.SyncedAt = s.now()
+	if signIn {
+		one.LastSignInAt = one.SyncedAt
+	}
+	if err := updateIdentity(ctx, tx, one); err != nil {
+		return err
+	}
+	less := !slices.Equal(before.Groups, one.Groups) || !sameClaims(before.claims, one.claims)
+	gone := func(subject *Subject) bool { return subject.IdentityID == one.ID }
+	tx.OnCommit(func() {
+		s.sessions.drop(p.ID, gone)
+		if less {
+			s.holds.drop(gone)
+			s.watches.drop(gone)
+		}
+	})
+	if err := s.syncRole(ctx, tx, p, ext); err != nil {
+		return err
+	}
+	if before.Username == one.Username && before.Email == one.Email && before.EmailVerified == one.EmailVerified {
+		return nil
+	}
+	return s.reckon(ctx, tx)
+}
+
+func sameClaims(a, b map[string]any) bool {
+	// As they are stored: what was read back has other types of numbers.
+	return reflect.DeepEqual(canonical(a), canonical(b))
+}
+
+func canonical(claims map[string]any) (decoded any) {
+	raw, err := json.Marshal(claims)
+	if err != nil {
+		return nil
+	}
+	_ = json.Unmarshal(raw, &decoded) // it was just written
+	return decoded
+}
+
+// syncRole gives somebody the role that the provider says, which counts where
+// no list says who administers. Who has a password
+// here keeps the one that they were given here: no provider takes from Berth
+// its last administrator, nor makes one of an account that is not its own.
+func (s *Service) syncRole(ctx context.Context, tx *sqlite.Tx, p Person, ext External) error {
+	_, hash, err := personByID(ctx, tx, p.ID)
+	if err != nil || hash != nil {
+		return err
+	}
+	after := p
+	if after.GivenRole = roleOf(ext, p.GivenRole); after.GivenRole == p.GivenRole {
+		return nil
+	}
+	listed, err := hasList(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if !listed {
+		after.Role = after.GivenRole
+	}
+	after.Version++
+	after.UpdatedAt = s.now()
+	if err := updatePerson(ctx, tx, after); err != nil {
+		return err
+	}
+	s.forget(tx, p.ID)
+	return s.recordEdit(ctx, tx, berth, p, after)
+}
+
+func roleOf(ext External, otherwise Role) Role {
+	switch {
+	case ext.Administrator == nil:
+		return otherwise
+	case *ext.Administrator:
+		return RoleAdministrator
+	}
+	return RoleMember
+}

@@ -1,0 +1,88 @@
+package identity
+
+import (
+	"context"
+
+	"berth/internal/fault"
+	"berth/internal/secret"
+	"berth/internal/sqlite"
+)
+
+// ChangePassword gives the subject a new password for the old one, and ends
+// their other sessions. API tokens stay.
+func (s *Service) ChangePassword(ctx context.Context, subject Subject, old, fresh secret.Text) error {
+	if err := Decide(&subject, ActionOwnAccount, On{}); err != nil {
+		return err
+	}
+	if err := checkNewPassword(subject.Person.Username, fresh); err != nil {
+		return err
+	}
+	p, was, err := s.proveOwn(ctx, subject, "old", old)
+	if err != nil {
+		return err
+	}
+	hash, err := s.passwords.hash(ctx, fresh)
+	if err != nil {
+		return err
+	}
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		if p, err = s.unchanged(ctx, tx, subject.Person.ID, was); err != nil {
+			return err
+		}
+		return s.storePassword(ctx, tx, p.Username, p, hash, subject.SessionID)
+	})
+}
+
+// ConfirmPassword says whether it is the subject's password, within the limits
+// of its change.
+func (s *Service) ConfirmPassword(ctx context.Context, subject Subject, password secret.Text) error {
+	_, _, err := s.proveOwn(ctx, subject, "password", password)
+	return err
+}
+
+// proveOwn is prove for somebody who is signed in; field is where they gave
+// the password. It has an origin of its own: whoever took over a session
+// guesses no faster than at the door, and nobody at the door is in the
+// person's way here.
+func (s *Service) proveOwn(ctx context.Context, subject Subject, field string, password secret.Text) (Person, []byte, error) {
+	p, hash, err := s.prove(ctx, subject.Person.Username, password, Origin{Address: "password change"})
+	if fault.KindOf(err) == fault.Unauthenticated {
+		err = fault.InvalidFields([]fault.Field{{Name: field, Message: "is not your password"}})
+	}
+	return p, hash, err
+}
+
+// SetPassword gives somebody a new password and ends all their sessions. Their
+// API tokens stay: they were not made with the old one.
+func (s *Service) SetPassword(ctx context.Context, actor, username string, password secret.Text) error {
+	if err := checkNewPassword(username, password); err != nil {
+		return err
+	}
+	hash, err := s.passwords.hash(ctx, password)
+	if err != nil {
+		return err
+	}
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		p, _, err := personByName(ctx, tx, username)
+		if err != nil {
+			return err
+		}
+		return s.storePassword(ctx, tx, actor, p, hash, "")
+	})
+}
+
+// storePassword ends all sessions but the one to keep: whoever had the old
+// password is out.
+func (s *Service) storePassword(ctx context.Context, tx *sqlite.Tx, actor string, p Person, hash []byte, keep string) error {
+	if err := updatePassword(ctx, tx, p.ID, hash, s.now()); err != nil {
+		return err
+	}
+	if _, err := s.endSessions(ctx, tx, actor, p.ID, keep, "password changed"); err != nil {
+		return err
+	}
+	s.forget(tx, p.ID)
+	if err := s.reckon(ctx, tx); err != nil {
+		return err
+	}
+	return s.record(ctx, tx, PasswordChanged, actor, aboutPerson{ID: p.ID, Username: p.Username})
+}
