@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"reflect"
 	"time"
@@ -9,15 +10,17 @@ import (
 	"berth/internal/deploy"
 	"berth/internal/fault"
 	"berth/internal/identity"
+	"berth/internal/settings"
 )
 
 type routeCommand struct {
-	List   routeList   `cmd:"" default:"withargs" help:"List the routes that no stage makes."`
-	Show   routeShow   `cmd:"" help:"Show a route, and who may enter."`
-	Add    routeAdd    `cmd:"" help:"Add a route to something that Berth does not run."`
-	Edit   routeEdit   `cmd:"" help:"Change a route."`
-	Access routeAccess `cmd:"" help:"Show or say who may enter."`
-	Remove routeRemove `cmd:"" help:"Remove a route, and cut what goes through it."`
+	List    routeList    `cmd:"" default:"withargs" help:"List the routes that no stage makes."`
+	Show    routeShow    `cmd:"" help:"Show a route, and who may enter."`
+	Add     routeAdd     `cmd:"" help:"Add a route to something that Berth does not run."`
+	Edit    routeEdit    `cmd:"" help:"Change a route."`
+	Access  routeAccess  `cmd:"" help:"Show or say who may enter."`
+	Metrics routeMetrics `cmd:"" help:"Show what passed through a route, by the minute."`
+	Remove  routeRemove  `cmd:"" help:"Remove a route, and cut what goes through it."`
 }
 
 type routeName struct {
@@ -68,11 +71,20 @@ func (cmd *routeShow) Run(ctx context.Context, c *client, o *output) error {
 		o.pairs(
 			[2]string{"route", r.Name}, [2]string{"address", s.Hostname + s.PathPrefix}, [2]string{"target", targetOf(s)},
 			[2]string{"on", yes[!s.Disabled]}, [2]string{"host sent", string(s.Host)}, [2]string{"strip prefix", yes[s.StripPrefix]},
-			[2]string{"waits", time.Duration(s.RequestTimeout).String()},
+			[2]string{"protocol", string(s.Protocol)}, [2]string{"waits", time.Duration(s.RequestTimeout).String()},
+			[2]string{"largest body", largestBody(s.MaxBodyBytes)},
 		)
 		o.printf("\n")
 		o.policy(policyOfRoute(s))
 	})
+}
+
+// largestBody says what a limit of 0 means.
+func largestBody(n int64) string {
+	if n == 0 {
+		return "as BERTH_MAX_BODY says"
+	}
+	return bytesText(n)
 }
 
 func policyOfRoute(s deploy.FixedSpec) identity.Policy {
@@ -89,7 +101,9 @@ type routeFields struct {
 	StripPrefix *bool          `negatable:"" help:"Take the path prefix off before the target sees it."`
 	Target      *string        `placeholder:"URL" help:"Where requests go, such as http://192.168.0.7:8123; \"\" where another proxy forwards them."`
 	Host        *string        `enum:"public,upstream" placeholder:"public|upstream" help:"Whose name the target is asked by: the one that the client asked for, or its own."`
+	Protocol    *string        `enum:"http1,http2" placeholder:"http1|http2" help:"What the target speaks: HTTP/1.1, or HTTP/2, which gRPC needs."`
 	Wait        *time.Duration `placeholder:"60s" help:"How long to wait for the target's answer to begin."`
+	MaxBody     *byteSize      `placeholder:"100MiB" help:"Largest body of a request; 0 for what BERTH_MAX_BODY says."`
 	On          *bool          `negatable:"" help:"Serve it, or with --no-on keep it without serving it."`
 }
 
@@ -102,7 +116,9 @@ func (f *routeFields) apply(spec deploy.FixedSpec) deploy.FixedSpec {
 	give(&spec.StripPrefix, f.StripPrefix)
 	give(&spec.Target, f.Target)
 	give((*string)(&spec.Host), f.Host)
+	give((*string)(&spec.Protocol), f.Protocol)
 	give((*time.Duration)(&spec.RequestTimeout), f.Wait)
+	give((*byteSize)(&spec.MaxBodyBytes), f.MaxBody)
 	if f.On != nil {
 		spec.Disabled = !*f.On
 	}
@@ -113,6 +129,19 @@ func give[T any](to, value *T) {
 	if value != nil {
 		*to = *value
 	}
+}
+
+// byteSize is a number of bytes, as people write it.
+type byteSize int64
+
+// UnmarshalText reads bytes, or a size such as "100MiB".
+func (s *byteSize) UnmarshalText(text []byte) error {
+	n, err := settings.ParseSize(string(text))
+	if err != nil {
+		return fmt.Errorf("%q %w; it takes bytes, or a size such as 100MiB", text, err)
+	}
+	*s = byteSize(n)
+	return nil
 }
 
 type routeAdd struct {
@@ -128,6 +157,7 @@ func (*routeAdd) Help() string {
 Examples:
   berth route add nas --hostname nas.example.com --target http://192.168.0.7:5000 --access signed-in
   berth route add wiki --hostname wiki.example.com --target https://wiki.lan --host upstream
+  berth route add builds --hostname builds.example.com --target http://192.168.0.9:50051 --protocol http2   # gRPC
   berth route add grafana --hostname grafana.example.com --access administrators   # nginx forwards it, and asks Berth`
 }
 
@@ -218,6 +248,16 @@ func (cmd *routeAccess) Run(ctx context.Context, c *client, o *output, p *proces
 	}
 	policy := policyOfRoute(r.Spec)
 	return o.result(policy, func() { o.policy(policy) })
+}
+
+type routeMetrics struct {
+	routeName
+	Minutes int `default:"60" help:"How far back, at most 1440."`
+}
+
+// Run shows what passed through a route.
+func (cmd *routeMetrics) Run(ctx context.Context, c *client, o *output) error {
+	return o.metrics(ctx, c, cmd.path(), cmd.Minutes)
 }
 
 type routeRemove struct {

@@ -21,11 +21,14 @@ func TestRoute_IsAddedChangedAndRemoved(t *testing.T) {
 	require.Regexp(t, `route: +nas`, explained)
 	require.Regexp(t, `X-Berth-Context: nas\n`, explained)
 
-	h.must("route", "edit", "nas", "--target", "https://nas.lan/", "--host", "upstream", "--path", "/files", "--strip-prefix", "--wait", "5s")
+	h.must("route", "edit", "nas", "--target", "https://nas.lan/", "--host", "upstream", "--path", "/files", "--strip-prefix", "--wait", "5s", "--protocol", "http2", "--max-body", "1.5 MiB")
 	shown = h.must("route", "show", "nas")
-	for _, part := range []string{"nas.localhost/files", "https://nas.lan\n", "upstream", "5s"} {
+	for _, part := range []string{"nas.localhost/files", "https://nas.lan\n", "upstream", "5s", "http2", "1.5 MiB"} {
 		require.Contains(t, shown, part)
 	}
+	require.Regexp(t, `MINUTE +REQUESTS +ERRORS +P50 +P95`, h.must("route", "metrics", "nas", "--minutes", "5"))
+	h.must("route", "edit", "nas", "--protocol", "http1", "--max-body", "0")
+	require.Contains(t, h.must("route", "show", "nas"), "as BERTH_MAX_BODY says")
 	h.must("route", "edit", "nas", "--no-on")
 	require.Regexp(t, `https://nas.lan +off`, h.must("route"))
 	require.Equal(t, exitMissing, h.local("", "access", "explain", "--as", "admin", "GET", "http://nas.localhost/files").code)
@@ -38,6 +41,8 @@ func TestRoute_IsAddedChangedAndRemoved(t *testing.T) {
 	require.Contains(t, taken.err, "is the address of the route nas")
 	for _, wrong := range [][]string{
 		{"route", "edit", "nas"},
+		{"route", "edit", "nas", "--max-body", "much"},
+		{"route", "edit", "nas", "--protocol", "h2c"},
 		{"route", "edit", "nas", "--target", "http://169.254.169.254"},
 		{"route", "access", "nas", "public", "--person", "admin"},
 		{"route", "add", "other", "--hostname", "nas.localhost", "--path", "/files"},

@@ -15,8 +15,13 @@ type stageMetrics struct {
 
 // Run shows what passed through a stage's route.
 func (cmd *stageMetrics) Run(ctx context.Context, c *client, o *output) error {
+	return o.metrics(ctx, c, cmd.path(), cmd.Minutes)
+}
+
+// metrics shows the minutes of what the API has at a path.
+func (o *output) metrics(ctx context.Context, c *client, path string, minutes int) error {
 	var list page[gateway.Minute]
-	if err := c.get(ctx, cmd.path()+"/metrics?minutes="+strconv.Itoa(cmd.Minutes), &list); err != nil {
+	if err := c.get(ctx, path+"/metrics?minutes="+strconv.Itoa(minutes), &list); err != nil {
 		return err
 	}
 	return o.result(list.Items, func() { o.minutes(list.Items) })

@@ -126,6 +126,7 @@ var enums = []struct{ of, schema reflect.Type }{
 	enum[deploy.WatchPhase, watchPhases](),
 	enum[deploy.WatchState, watchStates](),
 	enum[deploy.Protocol, protocols](),
+	enum[deploy.TargetProtocol, targetProtocols](),
 	enum[deploy.TagKind, tagKinds](),
 	enum[deploy.ProbeKind, probeKinds](),
 	enum[deploy.Duration, duration](),
@@ -175,6 +176,7 @@ type (
 	watchPhases      struct{}
 	watchStates      struct{}
 	protocols        struct{}
+	targetProtocols  struct{}
 	tagKinds         struct{}
 	probeKinds       struct{}
 	duration         struct{}
@@ -251,6 +253,10 @@ func (watchStates) Schema(huma.Registry) *huma.Schema {
 }
 
 func (protocols) Schema(huma.Registry) *huma.Schema { return oneOf(deploy.HTTP1, deploy.H2C) }
+
+func (targetProtocols) Schema(huma.Registry) *huma.Schema {
+	return oneOf(deploy.TargetHTTP1, deploy.TargetHTTP2)
+}
 
 func (tagKinds) Schema(huma.Registry) *huma.Schema {
 	return oneOf(deploy.TagNone, deploy.TagExact, deploy.TagGlob, deploy.TagRegexp, deploy.TagSemver)

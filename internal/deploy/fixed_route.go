@@ -39,6 +39,8 @@ type FixedSpec struct {
 	Target string `json:"target,omitempty"`
 	// Host is whose name the target is asked by.
 	Host HostSent `json:"host,omitempty"` // "public" by default
+	// Protocol is what the target speaks.
+	Protocol TargetProtocol `json:"protocol,omitempty"` // "http1" by default
 	// RequestTimeout bounds the wait for the target's response headers.
 	RequestTimeout Duration `json:"request_timeout,omitempty"` // "60s" by default
 	MaxBodyBytes   int64    `json:"max_body_bytes,omitempty"`  // 0: the gateway's own limit
@@ -57,6 +59,17 @@ const (
 	HostUpstream HostSent = "upstream" // the target's own
 )
 
+// TargetProtocol is what the target of a fixed route speaks.
+type TargetProtocol string
+
+// The protocols of targets.
+const (
+	TargetHTTP1 TargetProtocol = "http1"
+	// TargetHTTP2 is what gRPC needs. By "https://" it is agreed on with TLS
+	// (RFC 7301), by "http://" spoken from the first byte (RFC 9113 section 3.3).
+	TargetHTTP2 TargetProtocol = "http2"
+)
+
 // Normalise gives the spec with its defaults filled in and its spelling made
 // one. It is the same when applied twice.
 func (s FixedSpec) Normalise() FixedSpec {
@@ -67,6 +80,7 @@ func (s FixedSpec) Normalise() FixedSpec {
 		s.Target = to.String()
 	}
 	s.Host = orElse(s.Host, HostPublic)
+	s.Protocol = orElse(s.Protocol, TargetHTTP1)
 	s.RequestTimeout = orElse(s.RequestTimeout, Duration(60*time.Second))
 	access := identity.Policy{Rules: []identity.Rule{}}
 	if s.Access != nil {
@@ -182,11 +196,13 @@ func (c *checks) fixed(s FixedSpec, reserved map[string]bool, own func(netip.Add
 	c.when(reserved[s.Hostname], "spec.hostname", "%s is Berth's own", s.Hostname)
 	c.prefix(s.PathPrefix)
 	c.when(s.Host != HostPublic && s.Host != HostUpstream, "spec.host", "it is %q or %q", HostPublic, HostUpstream)
+	c.when(s.Protocol != TargetHTTP1 && s.Protocol != TargetHTTP2, "spec.protocol", "it is %q or %q", TargetHTTP1, TargetHTTP2)
 	c.between("spec.request_timeout", s.RequestTimeout, time.Millisecond, time.Hour)
 	c.when(s.MaxBodyBytes < 0 || s.MaxBodyBytes > maxBytes, "spec.max_body_bytes", "it is 0 (the gateway's own limit) or a number of bytes")
 	*c = append(*c, s.access().Check("spec.access")...)
 	if s.Target == "" {
 		c.when(s.Host == HostUpstream, "spec.host", "without a target there is no name of its own")
+		c.when(s.Protocol == TargetHTTP2, "spec.protocol", "without a target nothing is spoken to it")
 		return
 	}
 	to, err := parseTarget(s.Target)

@@ -36,10 +36,13 @@ func TestFixedRoute_IsServedAsItIsSavedAndAfterARestart(t *testing.T) {
 	require.Empty(t, r.Access.Rules, "nobody until somebody says")
 	require.Equal(t, []deploy.Endpoint{{Instance: made.ID, Address: "nas.lan:443", TLSName: "nas.lan", Guarded: true}}, r.Instances)
 	require.Empty(t, r.Fixed.Host, "the public name")
+	require.Equal(t, deploy.HTTP1, r.Protocol)
+	require.Zero(t, r.MaxBodyBytes, "the gateway's own")
 
 	spec := made.Spec
 	signedIn := identity.SignedIn()
 	spec.Host, spec.Access, spec.Target = deploy.HostUpstream, &signedIn, "http://192.168.0.7:8123"
+	spec.Protocol, spec.MaxBodyBytes = deploy.TargetHTTP2, 1<<20
 	_, err = b.UpdateFixedRoute(t.Context(), "root", "nas", 7, spec)
 	require.Equal(t, fault.Clash, fault.KindOf(err))
 	saved, err := b.UpdateFixedRoute(t.Context(), "root", "nas", 1, spec)
@@ -52,6 +55,8 @@ func TestFixedRoute_IsServedAsItIsSavedAndAfterARestart(t *testing.T) {
 	r, _ = b.router.of("nas.test")
 	require.Equal(t, signedIn, r.Access)
 	require.Equal(t, "192.168.0.7:8123", r.Fixed.Host)
+	require.Equal(t, deploy.H2C, r.Protocol)
+	require.EqualValues(t, 1<<20, r.MaxBodyBytes)
 	require.Equal(t, []deploy.Endpoint{{Instance: made.ID, Address: "192.168.0.7:8123", Guarded: true}}, r.Instances)
 
 	spec.Disabled = true
@@ -59,7 +64,7 @@ func TestFixedRoute_IsServedAsItIsSavedAndAfterARestart(t *testing.T) {
 	require.NoError(t, err)
 	_, served = b.router.of("nas.test")
 	require.False(t, served)
-	spec.Disabled, spec.Target, spec.Host = false, "", ""
+	spec.Disabled, spec.Target, spec.Host, spec.Protocol = false, "", "", ""
 	_, err = b.UpdateFixedRoute(t.Context(), "root", "nas", 3, spec)
 	require.NoError(t, err)
 	r, _ = b.router.of("nas.test")
@@ -162,15 +167,17 @@ func TestFixedRoute_SaysOfEachFieldWhatIsWrong(t *testing.T) {
 		require.NoError(t, b.RemoveFixedRoute(t.Context(), "root", "nas"))
 	}
 	_, err := b.CreateFixedRoute(t.Context(), "root", "NAS", deploy.FixedSpec{
-		Hostname: "nas.test:80", PathPrefix: "/a//b", Host: "private", RequestTimeout: -1, MaxBodyBytes: -1,
+		Hostname: "nas.test:80", PathPrefix: "/a//b", Host: "private", RequestTimeout: -1, MaxBodyBytes: -1, Protocol: "h2c",
 		Access: &identity.Policy{Rules: []identity.Rule{{Allow: identity.Who{People: []string{"eve"}}, Paths: []string{"x"}}}},
 	})
 	found := flaws(t, err)
-	for _, field := range []string{"name", "spec.hostname", "spec.path_prefix", "spec.host", "spec.request_timeout", "spec.max_body_bytes", "spec.access.rules[0].allow.people[0]", "spec.access.rules[0].paths[0]"} {
+	for _, field := range []string{"name", "spec.hostname", "spec.path_prefix", "spec.host", "spec.protocol", "spec.request_timeout", "spec.max_body_bytes", "spec.access.rules[0].allow.people[0]", "spec.access.rules[0].paths[0]"} {
 		require.Contains(t, found, field)
 	}
 	_, err = b.CreateFixedRoute(t.Context(), "root", "nas", deploy.FixedSpec{Hostname: "nas.test", Host: deploy.HostUpstream})
 	require.Contains(t, flaws(t, err), "spec.host", "whose?")
+	_, err = b.CreateFixedRoute(t.Context(), "root", "nas", deploy.FixedSpec{Hostname: "nas.test", Protocol: deploy.TargetHTTP2})
+	require.Contains(t, flaws(t, err), "spec.protocol", "spoken to whom?")
 }
 
 func TestFixedRoute_ForgetsWhoIsRemoved(t *testing.T) {

@@ -214,6 +214,9 @@ func (r FixedRoute) route() Route {
 		return to
 	}
 	to.Fixed.Target = target.String()
+	if s.Protocol == TargetHTTP2 {
+		to.Protocol = H2C
+	}
 	if s.Host == HostUpstream {
 		to.Fixed.Host = target.authority()
 	}

@@ -34,7 +34,7 @@ type Route struct {
 	Hostname       string // lower case, without port
 	PathPrefix     string // "/" or "/x", never ending in "/" otherwise
 	StripPrefix    bool
-	Protocol       Protocol
+	Protocol       Protocol      // H2C is HTTP/2 over TLS where an Endpoint has a TLSName
 	RequestTimeout time.Duration // for the response's headers
 	MaxBodyBytes   int64         // 0: the router's own limit
 	Deployment     string

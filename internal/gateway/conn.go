@@ -94,13 +94,7 @@ type pool struct {
 }
 
 func newPool(to deploy.Endpoint, by *edge) *pool {
-	p := &pool{address: to.Address, tls: by.tlsTo(to)}
-	if p.dialer = by.guarded(to); p.dialer == nil {
-		// Keep-alive probes would cost three system calls for each connection to
-		// an app on this machine, and find nothing that a reset does not tell.
-		p.dialer = &net.Dialer{Timeout: dialTimeout, KeepAlive: -1}
-	}
-	return p
+	return &pool{address: to.Address, dialer: by.dialer(to), tls: by.tlsTo(to, "http/1.1")}
 }
 
 // take gives the connection that was used last and is still quiet; nil when
@@ -135,9 +129,11 @@ func (p *pool) dial(ctx context.Context) (*conn, error) {
 		return nil, errors.Join(err, nc.Close())
 	}
 	if p.tls != nil {
-		if c.Conn, err = secure(ctx, nc, p.tls); err != nil {
+		secured, err := secure(ctx, nc, p.tls)
+		if err != nil {
 			return nil, err
 		}
+		c.Conn = tlsConn{secured}
 	}
 	c.in, c.out = readers.Get().(*bufio.Reader), writers.Get().(*bufio.Writer)
 	c.in.Reset(c)

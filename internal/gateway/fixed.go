@@ -27,6 +27,7 @@ const loopHeader = "Cdn-Loop"
 var (
 	errLoop      = errors.New("the request came back here from its target")
 	errElsewhere = errors.New("another proxy serves this address")
+	errNoHTTP2   = errors.New("the target speaks TLS, and no HTTP/2 within it")
 )
 
 // edge is how targets of fixed routes are connected to.
@@ -35,12 +36,14 @@ type edge struct {
 	roots *x509.CertPool
 }
 
-// guarded gives the dialer for an address that somebody named; nil for an
-// instance's, which Berth knows itself. What a name has turned into is looked
-// at when it is connected to.
-func (e *edge) guarded(to deploy.Endpoint) *net.Dialer {
+// dialer gives what connects to an endpoint. Where somebody named the address,
+// what the name has turned into is looked at when it is connected to; an
+// instance's Berth knows itself.
+func (e *edge) dialer(to deploy.Endpoint) *net.Dialer {
 	if !to.Guarded {
-		return nil
+		// Keep-alive probes would cost three system calls for each connection to
+		// an app on this machine, and find nothing that a reset does not tell.
+		return &net.Dialer{Timeout: dialTimeout, KeepAlive: -1}
 	}
 	d := outgoing.NewDialer(true)
 	d.Timeout = dialTimeout
@@ -54,24 +57,25 @@ func (e *edge) guarded(to deploy.Endpoint) *net.Dialer {
 	return d
 }
 
-// tlsTo says how TLS is spoken to an endpoint; nil where it is not.
-func (e *edge) tlsTo(to deploy.Endpoint) *tls.Config {
+// tlsTo says how TLS is spoken to an endpoint, and what within it; nil where it
+// is not.
+func (e *edge) tlsTo(to deploy.Endpoint, protocol string) *tls.Config {
 	if to.TLSName == "" {
 		return nil
 	}
-	return &tls.Config{ServerName: to.TLSName, RootCAs: e.roots, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
+	return &tls.Config{ServerName: to.TLSName, RootCAs: e.roots, MinVersion: tls.VersionTLS12, NextProtos: []string{protocol}}
 }
 
 // secure speaks TLS over a connection, and closes that when it can not. It
 // takes no longer than connecting may.
-func secure(ctx context.Context, nc net.Conn, config *tls.Config) (net.Conn, error) {
+func secure(ctx context.Context, nc net.Conn, config *tls.Config) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	c := tls.Client(nc, config)
 	if err := c.HandshakeContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("speak TLS: %w", err), nc.Close())
 	}
-	return tlsConn{c}, nil
+	return c, nil
 }
 
 // tlsConn is closed at once: TLS's own farewell may have to wait for a target

@@ -16,6 +16,9 @@ import (
 	"github.com/coder/websocket"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
 
 	"berth/internal/deploy"
 	"berth/internal/identity"
@@ -45,12 +48,35 @@ func (r *rig) trust(s *httptest.Server) {
 	r.table.edge.roots.AddCert(s.Certificate())
 }
 
+// speaking gives a server that speaks one protocol alone.
+func speaking(t *testing.T, protocol string, h http.Handler) *httptest.Server {
+	t.Helper()
+	s := httptest.NewUnstartedServer(h)
+	s.Config.Protocols = new(http.Protocols)
+	switch protocol {
+	case "http", "https":
+		s.Config.Protocols.SetHTTP1(true)
+	case "h2c":
+		s.Config.Protocols.SetUnencryptedHTTP2(true)
+	case "h2":
+		s.Config.Protocols.SetHTTP2(true)
+		s.EnableHTTP2 = true
+	}
+	if s.EnableHTTP2 || protocol == "https" {
+		s.StartTLS()
+	} else {
+		s.Start()
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
 func TestFixed_GoesTheWayOfAnApp(t *testing.T) {
-	for name, start := range map[string]func(http.Handler) *httptest.Server{"http": httptest.NewServer, "https": httptest.NewTLSServer} {
+	for name, protocol := range map[string]deploy.Protocol{"http": deploy.HTTP1, "https": deploy.HTTP1, "h2c": deploy.H2C, "h2": deploy.H2C} {
 		t.Run(name, func(t *testing.T) {
 			d := newDoor(t)
 			var got *http.Request
-			target := start(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+			target := speaking(t, name, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 				got = q
 				w.Header().Set("Location", "//elsewhere.test/")
 				if to := q.URL.Query().Get("to"); to != "" {
@@ -58,11 +84,11 @@ func TestFixed_GoesTheWayOfAnApp(t *testing.T) {
 				}
 				w.WriteHeader(http.StatusSeeOther)
 			}))
-			t.Cleanup(target.Close)
-			if name == "https" {
+			if target.TLS != nil {
 				d.trust(target)
 			}
 			route := fixedTo(target.URL, identity.SignedIn())
+			route.Protocol = protocol
 			d.route(route)
 			ana := d.cookieFor(d.signIn("ana", identity.RoleMember), "nas.test")
 
@@ -78,6 +104,8 @@ func TestFixed_GoesTheWayOfAnApp(t *testing.T) {
 			ask("/a%2Fb?c=d")
 			require.Equal(t, "/a%2Fb?c=d", got.RequestURI)
 			require.Equal(t, "nas.test", got.Host)
+			require.Equal(t, protocol == deploy.H2C, got.ProtoMajor == 2)
+			require.Equal(t, target.TLS != nil, got.TLS != nil)
 			require.Equal(t, []string{"ana"}, got.Header["X-Berth-User"])
 			require.Equal(t, "nas", got.Header.Get("X-Berth-Context"))
 			require.NotContains(t, got.Header, "X_berth_user")
@@ -93,6 +121,62 @@ func TestFixed_GoesTheWayOfAnApp(t *testing.T) {
 			require.Equal(t, target.URL+"0/", ask("/?to="+url.QueryEscape(target.URL+"0/")).Header.Get("Location"), "another port is another server")
 
 			require.NotZero(t, sum(t, d, "berth_gateway_requests_total", "route", "nas"))
+		})
+	}
+}
+
+func TestFixed_PassesGRPC(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		t.Run(map[bool]string{false: "http", true: "https"}[secure], func(t *testing.T) {
+			r := newRig(t)
+			target := speaking(t, map[bool]string{false: "h2c", true: "h2"}[secure], grpcHandler(t))
+			if secure {
+				r.trust(target)
+			}
+			route := fixedTo(target.URL, identity.Public())
+			route.Protocol = deploy.H2C
+			r.route(route)
+			client := r.dialGRPC("nas.test")
+			answer, err := client.Check(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+			require.NoError(t, err)
+			require.Equal(t, grpc_health_v1.HealthCheckResponse_SERVING, answer.GetStatus())
+			_, err = client.Check(t.Context(), &grpc_health_v1.HealthCheckRequest{Service: "unknown"})
+			require.Equal(t, codes.NotFound, status.Code(err), err)
+
+			watch, err := client.Watch(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+			require.NoError(t, err)
+			_, err = watch.Recv()
+			require.NoError(t, err)
+			require.NoError(t, r.table.Remove(t.Context(), route.StageID))
+			_, err = watch.Recv()
+			require.Error(t, err, "cut")
+		})
+	}
+}
+
+func TestFixed_SpeaksHTTP2OnlyToWhatDoes(t *testing.T) {
+	for _, name := range []string{"http", "https"} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			var seen atomic.Int32
+			target := speaking(t, name, http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) {
+				if q.Method != "PRI" { // what HTTP/2 begins with
+					seen.Add(1)
+				}
+			}))
+			if target.TLS != nil {
+				r.trust(target)
+				target.TLS.NextProtos = nil // as a server that knows no choice
+			}
+			route := fixedTo(target.URL, identity.Public())
+			route.Protocol = deploy.H2C
+			r.route(route)
+			started := time.Now()
+			res, _ := r.get("http://nas.test/")
+			require.Equal(t, http.StatusBadGateway, res.StatusCode)
+			require.Less(t, time.Since(started), 5*time.Second)
+			require.Contains(t, r.log.String(), map[string]string{"http": "HTTP/1.1 header", "https": errNoHTTP2.Error()}[name])
+			require.Zero(t, seen.Load())
 		})
 	}
 }
@@ -163,6 +247,13 @@ func TestFixed_TrustsNoCertificateThatNobodyVouchesFor(t *testing.T) {
 }
 
 func TestFixed_LeadsNobodyToCredentialsOrBackToBerth(t *testing.T) {
+	for _, protocol := range []deploy.Protocol{deploy.HTTP1, deploy.H2C} {
+		t.Run(string(protocol), func(t *testing.T) { leadsNobodyToCredentialsOrBack(t, protocol) })
+	}
+}
+
+func leadsNobodyToCredentialsOrBack(t *testing.T, protocol deploy.Protocol) {
+	t.Helper()
 	r := newRig(t)
 	own := netip.MustParseAddrPort(r.address)
 	r.table.edge.own = func(at netip.AddrPort) bool { return at == own }
@@ -171,6 +262,7 @@ func TestFixed_LeadsNobodyToCredentialsOrBackToBerth(t *testing.T) {
 		"http://[::ffff:169.254.169.254]", "http://0.0.0.0:" + strings.SplitN(r.address, ":", 2)[1],
 	} {
 		route := fixedTo(target, identity.Public())
+		route.Protocol = protocol
 		if _, _, err := net.SplitHostPort(route.Instances[0].Address); err != nil {
 			route.Instances[0].Address += ":80"
 		}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"maps"
@@ -16,29 +17,49 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"berth/internal/deploy"
 )
 
-// newHTTP2 makes the way to an app that speaks HTTP/2 without TLS. There a
-// server says which requests it has not looked at before it closes (GOAWAY),
-// and net/http sends those again, so no choice of connections is needed.
-func newHTTP2(address string) *http.Transport {
-	dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: -1}
+// newHTTP2 makes the way to an app that speaks HTTP/2. There a server says
+// which requests it has not looked at before it closes (GOAWAY), and net/http
+// sends those again, so no choice of connections is needed.
+func newHTTP2(to deploy.Endpoint, by *edge) *http.Transport {
+	dialer, config := by.dialer(to), by.tlsTo(to, "h2")
+	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		c, err := dialer.DialContext(ctx, network, to.Address)
+		if err == nil && config != nil {
+			c, err = secureHTTP2(ctx, c, config)
+		}
+		if err != nil {
+			return nil, &refusedError{err}
+		}
+		return c, nil
+	}
 	t := &http.Transport{
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			c, err := dialer.DialContext(ctx, network, address)
-			if err != nil {
-				return nil, &refusedError{err}
-			}
-			return c, nil
-		},
+		DialContext:            dial,
+		DialTLSContext:         dial,
 		DisableCompression:     true,
 		IdleConnTimeout:        idleLimit,
 		MaxResponseHeaderBytes: answerHeadMost,
 		Protocols:              new(http.Protocols),
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 	}
-	t.Protocols.SetUnencryptedHTTP2(true)
+	t.Protocols.SetHTTP2(config != nil)
+	t.Protocols.SetUnencryptedHTTP2(config == nil)
 	return t
+}
+
+// secureHTTP2 speaks TLS over a connection, to what speaks HTTP/2 within it.
+func secureHTTP2(ctx context.Context, nc net.Conn, config *tls.Config) (net.Conn, error) {
+	c, err := secure(ctx, nc, config)
+	if err != nil {
+		return nil, err
+	}
+	if c.ConnectionState().NegotiatedProtocol != "h2" { // net/http would go on in HTTP/1.1
+		return nil, errors.Join(errNoHTTP2, nc.Close())
+	}
+	return c, nil
 }
 
 var errNoAnswerInTime = errors.New("the app did not answer in time")
@@ -103,16 +124,16 @@ func (x *exchange) outgoing(ctx context.Context, in *instance, progress func()) 
 	r := x.r
 	h := make(http.Header, len(r.Header)+8)
 	x.eachForwarded(func(name string, values []string) { h[name] = values })
-	x.eachSet(func(name, value string) { h.Set(name, value) })
+	x.eachSet(func(name, value string) { h[name] = append(slices.Clip(h[name]), value) }) // others' loop marks stay
 	if hasToken(r.Header["Te"], "trailers") {
 		h.Set("Te", "trailers")
 	}
 	if h["User-Agent"] == nil {
 		h["User-Agent"] = nil // keeps net/http from setting its own
 	}
-	target := &url.URL{Scheme: "http", Host: in.Address, RawPath: x.route.targetPath(r.URL), RawQuery: r.URL.RawQuery, ForceQuery: r.URL.ForceQuery}
+	target := &url.URL{Scheme: in.scheme(), Host: in.Address, RawPath: x.route.targetPath(r.URL), RawQuery: r.URL.RawQuery, ForceQuery: r.URL.ForceQuery}
 	target.Path, _ = url.PathUnescape(target.RawPath) // net/http has taken it once
-	out := &http.Request{Method: r.Method, URL: target, Proto: "HTTP/2.0", ProtoMajor: 2, Host: r.Host, Header: h}
+	out := &http.Request{Method: r.Method, URL: target, Proto: "HTTP/2.0", ProtoMajor: 2, Host: x.hostSent(), Header: h}
 	switch {
 	case x.body.small != nil:
 		out.ContentLength = int64(len(x.body.small))
@@ -217,6 +238,7 @@ func (x *exchange) answerHTTP2(answer *http.Response) error {
 		}
 	}
 	x.g.own.keepCookies(h)
+	x.comeHome(h)
 	if strings.HasPrefix(h.Get("Content-Type"), "text/event-stream") && !x.becomeStream() {
 		clear(h)
 		return errOneMoment

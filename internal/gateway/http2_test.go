@@ -58,6 +58,15 @@ func grpcApp(t *testing.T) (*grpchealth.Server, string) {
 	return h, l.Addr().String()
 }
 
+// grpcHandler is the health service, for a server that speaks HTTP/2.
+func grpcHandler(t *testing.T) http.Handler {
+	t.Helper()
+	s := grpc.NewServer()
+	grpc_health_v1.RegisterHealthServer(s, grpchealth.NewServer())
+	t.Cleanup(s.Stop)
+	return s
+}
+
 func (r *rig) dialGRPC(host string) grpc_health_v1.HealthClient {
 	r.t.Helper()
 	c, err := grpc.NewClient("passthrough:///"+host, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableRetry(),

@@ -96,6 +96,14 @@ func (in *instance) becomeStream(c *claim) bool {
 	return true
 }
 
+// scheme is what the instance's address begins with.
+func (in *instance) scheme() string {
+	if in.TLSName != "" {
+		return "https"
+	}
+	return "http"
+}
+
 // close refuses claims from now on, and closes the connections not in use.
 func (in *instance) close() {
 	in.mu.Lock()

@@ -6,7 +6,7 @@ import (
 	"berth/internal/deploy"
 )
 
-// upstream is the way to one instance: by HTTP/1.1, or by HTTP/2 without TLS.
+// upstream is the way to one instance: by HTTP/1.1, or by HTTP/2.
 // One of the two is set.
 type upstream struct {
 	http1 *pool
@@ -15,7 +15,7 @@ type upstream struct {
 
 func newUpstream(to deploy.Endpoint, p deploy.Protocol, by *edge) upstream {
 	if p == deploy.H2C {
-		return upstream{http2: newHTTP2(to.Address)}
+		return upstream{http2: newHTTP2(to, by)}
 	}
 	return upstream{http1: newPool(to, by)}
 }

@@ -16,6 +16,8 @@ routes:
   nas:
     hostname: nas.example.com
     target: http://192.168.0.7:5000
+    protocol: http2
+    max_body_bytes: 1048576
     access: {rules: [{allow: {signed_in: true}}]}
   grafana:
     hostname: grafana.example.com
@@ -31,13 +33,15 @@ func TestRoutes_AreExportedPlannedAndApplied(t *testing.T) {
 	nas, err := s.deploy.FixedRoute(t.Context(), "nas")
 	require.NoError(t, err)
 	require.Equal(t, identity.SignedIn(), *nas.Spec.Access)
+	require.Equal(t, deploy.TargetHTTP2, nas.Spec.Protocol)
+	require.EqualValues(t, 1<<20, nas.Spec.MaxBodyBytes)
 	grafana, err := s.deploy.FixedRoute(t.Context(), "grafana")
 	require.NoError(t, err)
 	require.Empty(t, grafana.Spec.Access.Rules, "nobody, unless it is said")
 	require.Empty(t, s.plan(withRoutes).Changes, "again")
 
 	exported := s.export()
-	require.Contains(t, exported, "  grafana:\n    hostname: grafana.example.com\n  nas:\n    hostname: nas.example.com\n    target: http://192.168.0.7:5000\n    access:\n")
+	require.Contains(t, exported, "  grafana:\n    hostname: grafana.example.com\n  nas:\n    hostname: nas.example.com\n    target: http://192.168.0.7:5000\n    protocol: http2\n    max_body_bytes: 1048576\n    access:\n")
 	require.Empty(t, s.plan(exported).Changes)
 	fresh := newServer(t)
 	fresh.apply(exported)
@@ -56,6 +60,8 @@ func TestRoutes_AreExportedPlannedAndApplied(t *testing.T) {
 	require.Equal(t, []deploy.Change{
 		{Field: "access.rules[0].allow.signed_in", From: "true"},
 		{Field: "host", From: "public", To: "upstream"},
+		{Field: "max_body_bytes", From: "1048576"},
+		{Field: "protocol", From: "http2", To: "http1"},
 		{Field: "target", From: "http://192.168.0.7:5000", To: "https://nas.lan"},
 	}, result.Applied[0].Fields)
 }

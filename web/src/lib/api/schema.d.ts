@@ -2916,6 +2916,8 @@ export interface components {
             /** Format: int64 */
             max_body_bytes?: number;
             path_prefix?: string;
+            /** @enum {string} */
+            protocol?: "http1" | "http2";
             /** @example 1m30s */
             request_timeout?: string;
             strip_prefix?: boolean;
