@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/bcrypt"
 
 	"berth/internal/server"
 	"berth/internal/settings"
@@ -50,7 +51,7 @@ func newHouse(t *testing.T, environ ...string) *house {
 	}, environ...)
 	s, err := settings.Load(environ, dir)
 	require.NoError(t, err)
-	built, err := server.New(t.Context(), server.Config{Settings: s, Version: "test", Log: slog.New(slog.DiscardHandler)})
+	built, err := server.New(t.Context(), server.Config{Settings: s, Version: "test", Log: slog.New(slog.DiscardHandler), PasswordCost: bcrypt.MinCost})
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

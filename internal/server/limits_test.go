@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/bcrypt"
 
 	"berth/internal/deploy"
 	"berth/internal/gateway"
@@ -33,7 +34,7 @@ func newServer(t *testing.T, environ ...string) *Server {
 	require.NoError(t, l.Close())
 	set, err := settings.Load(append(environ, "BERTH_LISTEN="+address, "BERTH_ENGINE=unix:///nowhere/engine.sock"), dir)
 	require.NoError(t, err)
-	s, err := New(t.Context(), Config{Settings: set, Version: "test", Log: slog.New(slog.DiscardHandler)})
+	s, err := New(t.Context(), Config{Settings: set, Version: "test", Log: slog.New(slog.DiscardHandler), PasswordCost: bcrypt.MinCost})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.close()) })
 	return s

@@ -43,16 +43,20 @@ type Config struct {
 	Version  string
 	Log      *slog.Logger
 	Clock    func() time.Time // time.Now when nil
+	// PasswordCost is bcrypt's; 0 means identity's own. Tests take the least:
+	// with the race detector one hash takes seconds.
+	PasswordCost int
 }
 
 // Server is one Berth, with its data folder locked, its database open and its
 // addresses taken.
 type Server struct {
-	settings *settings.Settings
-	version  string
-	log      *slog.Logger
-	clock    func() time.Time
-	diskAt   func(path string) api.Disk
+	settings     *settings.Settings
+	version      string
+	log          *slog.Logger
+	clock        func() time.Time
+	passwordCost int
+	diskAt       func(path string) api.Disk
 
 	db       *sqlite.DB
 	events   *event.Log
@@ -92,7 +96,7 @@ func New(ctx context.Context, c Config) (_ *Server, err error) {
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
-	s := &Server{settings: c.Settings, version: c.Version, log: c.Log, clock: c.Clock, diskAt: api.DiskAt}
+	s := &Server{settings: c.Settings, version: c.Version, log: c.Log, clock: c.Clock, passwordCost: c.PasswordCost, diskAt: api.DiskAt}
 	s.stop.total = c.Settings.ShutdownTimeout
 	defer func() {
 		if err != nil {
@@ -162,7 +166,7 @@ func (s *Server) openStore(ctx context.Context) (err error) {
 	//nolint:contextcheck // it reads one row, at once
 	s.identity, err = identity.New(identity.Config{
 		DB: s.db, Events: s.events, SessionIdle: s.settings.SessionIdle, SessionLifetime: s.settings.SessionLifetime,
-		SecondFactor: identity.Requirement(s.settings.SecondFactor), Clock: s.clock, Log: s.log,
+		SecondFactor: identity.Requirement(s.settings.SecondFactor), PasswordCost: s.passwordCost, Clock: s.clock, Log: s.log,
 	})
 	if err != nil {
 		return err
