@@ -24,10 +24,15 @@ test('an app gets tokens of who comes, renewed by rotation until somebody else u
 	const program = await playwright.request.newContext();
 	const local = (address: string) => ({ url: address.replace('localhost', '127.0.0.1'), host: new URL(address).host });
 
-	/** What the app does: it gives Berth the assertion that came with the page, for a token of the provider's. */
-	async function exchange() {
+	/** What came with the page for the app to ask with. */
+	async function shown() {
 		await page.goto(stage.app);
-		const assertion = /X-Berth-Assertion: (\S+)/.exec((await page.locator('body').textContent())!)![1]!;
+		return /X-Berth-Assertion: (\S+)/.exec((await page.locator('body').textContent())!)![1]!;
+	}
+
+	/** What the app does: it gives Berth the assertion that came with the page, for a token of the provider's. */
+	async function exchange(assertion?: string) {
+		assertion ??= await shown();
 		const { url, host } = local(`${base}/api/token-exchange`);
 		const answer = await program.post(url, {
 			headers: { host },
@@ -59,17 +64,20 @@ test('an app gets tokens of who comes, renewed by rotation until somebody else u
 		expect(new Set(provider.renewedWith).size).toBe(3);
 	});
 
-	await test.step('a token that somebody else used as well ends the grant, and is asked for once', async () => {
+	await test.step('a token that somebody else used as well ends the grant and the session, and is asked for once', async () => {
+		const assertion = await shown();
 		const { url, host } = local(`${provider.issuer}/token`);
 		const authorization = `Basic ${Buffer.from(`${client.id}:${encodeURIComponent(client.secret)}`).toString('base64')}`;
 		const thief = await program.post(url, { headers: { host, authorization }, form: { grant_type: 'refresh_token', refresh_token: provider.renewedWith[0]! } });
 		expect(await thief.json()).toMatchObject({ error: 'invalid_grant' });
-		for (let i = 0; i < 2; i++) expect(await exchange()).toMatchObject({ status: 400, error: 'invalid_grant', sign_in: `${base}/auth/${slug}/start` });
+		for (let i = 0; i < 2; i++) expect(await exchange(assertion)).toMatchObject({ status: 400, error: 'invalid_grant', sign_in: `${base}/auth/${slug}/start` });
 		expect(provider.renewedWith).toHaveLength(3);
 		expect(provider.refused).toEqual(['invalid_grant', 'invalid_grant']); // the thief's, and one of Berth's
 	});
 
 	await test.step('signing in again begins a new one', async () => {
+		await page.goto(stage.app);
+		await expect(page).not.toHaveURL(`${stage.app}/`);
 		await page.goto(`${base}/auth/${slug}/start`);
 		await page.getByRole('button', { name: 'Continue' }).click(); // what Berth may know was forgotten with the grant
 		await expect(page).toHaveURL(`${base}/`);

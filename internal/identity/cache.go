@@ -103,6 +103,22 @@ func (c *cache) drop(personID string, gone func(*Subject) bool) {
 	}
 }
 
+// confirm lets those of a person's entries that chosen chooses count until a
+// later time. Nothing is revoked by it: what stands on an entry goes on.
+func (c *cache) confirm(personID string, chosen func(*Subject) bool, until time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, entry := range c.people[personID] {
+		if !chosen(&entry.subject) {
+			continue
+		}
+		// Another entry, as those who have this one read it without a lock.
+		next := &cached{subject: entry.subject, expires: entry.expires, seen: entry.seen}
+		next.subject.SyncedUntil = until
+		c.people[personID][key], c.entries[key] = next, next
+	}
+}
+
 // remove empties the cache of one entry that has run out by itself.
 func (c *cache) remove(key digest) {
 	c.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"berth/internal/sqlite"
 )
@@ -101,6 +102,31 @@ func sessionsOfIdentity(ctx context.Context, tx *sqlite.Tx, id string) ([]Sessio
 		SELECT `+sessionColumns+`
 		FROM sessions
 		WHERE identity_id = ?`, id)
+}
+
+// livingIdentities finds those with a session that neither expired by now nor
+// was last used by idle.
+func livingIdentities(ctx context.Context, tx *sqlite.Tx, id string, now, idle time.Time) ([]Living, error) {
+	const living = `
+		SELECT identities.id, identities.provider, identities.synced_at
+		FROM identities
+		WHERE EXISTS (
+			SELECT 1
+			FROM sessions
+			WHERE sessions.identity_id = identities.id AND sessions.expires_at > ? AND sessions.last_seen_at > ?
+		)`
+	query, args := living, []any{sqlite.Millis(now), sqlite.Millis(idle)}
+	if id != "" {
+		query, args = living+`
+		AND identities.id = ?`, append(args, id)
+	}
+	return sqlite.All(ctx, tx, func(from sqlite.Row) (Living, error) {
+		var one Living
+		var synced int64
+		err := from.Scan(&one.ID, &one.Provider, &synced)
+		one.SyncedAt = sqlite.Time(synced)
+		return one, err
+	}, query, args...)
 }
 
 func sessionsOfProvider(ctx context.Context, tx *sqlite.Tx, provider string) ([]Session, error) {

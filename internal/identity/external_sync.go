@@ -43,7 +43,8 @@ func (i *Identity) told(ext External) {
 }
 
 // sync takes over what a provider tells. Where that changes what somebody may
-// do, what they have open is cut, and read anew.
+// do, what they have open is cut, and read anew; where it does not, it is only
+// known to be so for longer, and nothing is read for it.
 func (s *Service) sync(ctx context.Context, tx *sqlite.Tx, one Identity, p Person, ext External, signIn bool) error {
 	before := one
 	one.told(ext)
@@ -57,6 +58,10 @@ func (s *Service) sync(ctx context.Context, tx *sqlite.Tx, one Identity, p Perso
 	less := !slices.Equal(before.Groups, one.Groups) || !sameClaims(before.claims, one.claims)
 	gone := func(subject *Subject) bool { return subject.IdentityID == one.ID }
 	tx.OnCommit(func() {
+		if !less && !signIn {
+			s.sessions.confirm(p.ID, gone, one.SyncedAt.Add(toldFor))
+			return
+		}
 		s.sessions.drop(p.ID, gone)
 		if less {
 			s.holds.drop(gone)

@@ -186,7 +186,8 @@ func (s *Server) openStore(ctx context.Context) (err error) {
 		return err
 	}
 	s.signin, err = signin.New(signin.Config{
-		DB: s.db, Events: s.events, Secrets: s.vault, Identity: s.identity, Keeper: s.grants, BaseURL: s.settings.BaseURL, Clock: s.clock, Log: s.log,
+		DB: s.db, Events: s.events, Secrets: s.vault, Identity: s.identity, Keeper: s.grants, BaseURL: s.settings.BaseURL,
+		RefreshEvery: s.settings.IdentityRefresh, Clock: s.clock, Log: s.log,
 	})
 	return err
 }

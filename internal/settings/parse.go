@@ -20,6 +20,26 @@ import (
 // emptying the log.
 const leastRetention = time.Hour
 
+// Providers are asked no more often than this, and less than what they told is
+// good for.
+const (
+	leastRefresh = time.Minute
+	mostRefresh  = 12 * time.Hour
+)
+
+func parseRefresh(v string) (time.Duration, error) {
+	d, err := parseDuration(v, 0)
+	switch {
+	case err != nil || d == 0:
+		return 0, err
+	case d < leastRefresh:
+		return 0, fmt.Errorf("is less than %s", leastRefresh)
+	case d > mostRefresh:
+		return 0, fmt.Errorf("is more than %s", mostRefresh)
+	}
+	return d, nil
+}
+
 // leastSession is the shortest that somebody can work in.
 const leastSession = time.Minute
 

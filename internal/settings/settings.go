@@ -46,8 +46,9 @@ type Settings struct {
 	SecondFactor    string
 	SessionIdle     time.Duration
 	SessionLifetime time.Duration
-	SeedFile        string      // a document to set a new server up from; empty for none
-	SeedIdentity    secret.Text // opens what is sealed in it
+	IdentityRefresh time.Duration // between two looks at a provider for who is signed in; 0 is never
+	SeedFile        string        // a document to set a new server up from; empty for none
+	SeedIdentity    secret.Text   // opens what is sealed in it
 
 	LogLevel  slog.Level
 	LogFormat LogFormat

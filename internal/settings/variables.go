@@ -134,6 +134,14 @@ var variables = []variable{
 		},
 	},
 	{
+		name: "IDENTITY_REFRESH", help: "how often providers are asked about those who are signed in by them",
+		takes: "a duration from 1m to 12h, such as 15m; 0s for never", fallback: always("15m"),
+		set: func(s *Settings, v, _ string) (err error) {
+			s.IdentityRefresh, err = parseRefresh(v)
+			return err
+		},
+	},
+	{
 		name: "SEED_FILE", help: "configuration that a new server is set up from, as berth export gives it; once there are projects it is ignored",
 		takes: "the path of a YAML file", fallback: always(""),
 		set: func(s *Settings, v, dir string) error { s.SeedFile = absolute(v, dir); return nil },

@@ -25,6 +25,8 @@ type claims map[string]any
 var notAbout = []string{
 	"iss", "aud", "azp", "exp", "iat", "nbf", "jti", "nonce", "at_hash", "c_hash", "s_hash", "sid", "auth_time", "amr", "acr",
 	"_claim_names", "_claim_sources", "token_use", "typ", "events",
+	"session_state",    // Keycloak's sid
+	"uti", "aio", "rh", // Entra's own, others in each token
 }
 
 // at finds a claim by its name, or by a path with dots where no claim has the

@@ -94,7 +94,7 @@ func TestForgejo_RenewsAsItWasSeenTo(t *testing.T) {
 		require.Equal(t, fault.NotProved, fault.KindOf(err))
 	}
 	require.Equal(t, 2, i.renewals(), "it was asked again")
-	require.NotNil(t, b.subject(), "the session is not the grant's")
+	require.Nil(t, b.subject(), "the session stands on what the provider has ended")
 	b.signIn("forge")
 	require.False(t, bearer().Token.Equal(second.Token))
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -117,9 +116,5 @@ func (s *Service) getGitHub(ctx context.Context, c *connection, token *oauth2.To
 	request.Header.Set("Accept", "application/vnd.github+json")
 	request.Header.Set("X-GitHub-Api-Version", "2022-11-28")
 	token.SetAuthHeader(request)
-	status, err := s.fetch(request, into)
-	if err == nil && status != http.StatusOK {
-		err = fmt.Errorf("it answered %d %s", status, http.StatusText(status))
-	}
-	return err
+	return s.get(request, "it", into)
 }

@@ -64,6 +64,9 @@ func (k *keeper) KeepTokens(ctx context.Context, tx *sqlite.Tx, identityID strin
 	return k.Grants.KeepTokens(ctx, tx, identityID, t)
 }
 
+// refreshEvery is how often these providers are asked about who is signed in.
+const refreshEvery = 15 * time.Minute
+
 var key = secret.New("a key of thirty-two characters!!")
 
 // grants are those of one more process on the same database.
@@ -76,7 +79,7 @@ func (r *rig) grants() *vault.Grants {
 	return g
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T, changes ...func(*signin.Config)) *rig {
 	t.Helper()
 	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "berth.db")})
 	require.NoError(t, err)
@@ -92,9 +95,13 @@ func newRig(t *testing.T) *rig {
 	t.Cleanup(r.server.Close)
 	base, err := url.Parse(r.server.URL)
 	require.NoError(t, err)
-	r.Service, err = signin.New(signin.Config{
-		DB: db, Events: r.events, Secrets: r.vault, Identity: r.identity, Keeper: r.kept, BaseURL: base, Clock: r.now,
-	})
+	made := signin.Config{
+		DB: db, Events: r.events, Secrets: r.vault, Identity: r.identity, Keeper: r.kept, BaseURL: base, RefreshEvery: refreshEvery, Clock: r.now,
+	}
+	for _, change := range changes {
+		change(&made)
+	}
+	r.Service, err = signin.New(made)
 	require.NoError(t, err)
 	mux := http.NewServeMux()
 	mux.Handle("/auth/", r.Handler(edge{r.identity}))

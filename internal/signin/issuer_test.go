@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -54,7 +55,14 @@ type issuer struct {
 	answer   func(url.Values) // changes what the browser brings back
 	renewing func()           // before a refresh token is taken
 	once     bool             // a refresh token is given at the sign-in alone
+	never    bool             // none is given
 	away     bool
+	now      func() time.Time
+
+	tokenStatus    int    // of the token endpoint, instead of an answer
+	userinfoStatus int    // of userinfo
+	wait           string // Retry-After with these
+	page           string // a page in the place of userinfo
 }
 
 type grant struct {
@@ -90,7 +98,7 @@ func newIssuer(t *testing.T) *issuer {
 	t.Helper()
 	i := &issuer{
 		t: t, codes: map[string]grant{}, refresh: map[string]string{}, spent: map[string]bool{}, pushed: map[string]url.Values{},
-		people: map[string]map[string]any{}, lifetime: 90 * time.Second,
+		people: map[string]map[string]any{}, lifetime: 90 * time.Second, now: time.Now,
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", i.configuration)
@@ -130,6 +138,18 @@ func (i *issuer) configuration(w http.ResponseWriter, _ *http.Request) {
 		i.metadata(m)
 	}
 	reply(w, http.StatusOK, m)
+}
+
+// fails answers with a status that a test asks for, if any.
+func (i *issuer) fails(w http.ResponseWriter, status int) bool {
+	if status == 0 {
+		return false
+	}
+	if i.wait != "" {
+		w.Header().Set("Retry-After", i.wait)
+	}
+	reply(w, status, map[string]string{"error": "unauthorized_client"})
+	return true
 }
 
 func (i *issuer) keys(w http.ResponseWriter, _ *http.Request) {
@@ -197,6 +217,9 @@ func (i *issuer) token(w http.ResponseWriter, r *http.Request) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.asked = append(i.asked, r.PostForm)
+	if i.fails(w, i.tokenStatus) {
+		return
+	}
 	if i.renewing != nil && r.PostFormValue("grant_type") == "refresh_token" {
 		i.mu.Unlock()
 		i.renewing()
@@ -236,7 +259,7 @@ func (i *issuer) refreshed(w http.ResponseWriter, token string) {
 func (i *issuer) give(w http.ResponseWriter, g grant) {
 	access, refresh := "access-"+g.subject+"-"+rand.Text(), rand.Text()
 	i.refresh[refresh] = g.subject
-	now := time.Now()
+	now := i.now()
 	claims := map[string]any{
 		"iss": i.name, "sub": g.subject, "aud": clientID, "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(), "auth_time": now.Unix(),
 	}
@@ -253,7 +276,7 @@ func (i *issuer) give(w http.ResponseWriter, g grant) {
 	given := map[string]any{
 		"access_token": access, "token_type": "bearer", "refresh_token": refresh, "expires_in": int(i.lifetime.Seconds()), "id_token": sign(claims),
 	}
-	if i.once && g.again {
+	if i.once && g.again || i.never {
 		delete(given, "refresh_token")
 	}
 	reply(w, http.StatusOK, given)
@@ -263,6 +286,14 @@ func (i *issuer) info(w http.ResponseWriter, r *http.Request) {
 	subject, _, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer access-"), "-")
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if i.fails(w, i.userinfoStatus) {
+		return
+	}
+	if i.page != "" {
+		w.Header().Set("Content-Type", "text/html; charset=UTF-8")
+		_, _ = io.WriteString(w, i.page)
+		return
+	}
 	told := map[string]any{"sub": subject}
 	maps.Copy(told, i.people[subject])
 	if i.userinfo != nil {

@@ -2,10 +2,8 @@ package signin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -41,7 +39,7 @@ func (s *Service) push(ctx context.Context, c *connection, config *oauth2.Config
 		RequestURI string `json:"request_uri"`
 		Error      string `json:"error"`
 	}
-	status, err := s.fetch(request, &pushed)
+	status, _, err := s.fetch(request, &pushed)
 	switch {
 	case err != nil:
 		return "", refused(ReasonAway, err)
@@ -52,22 +50,4 @@ func (s *Service) push(ctx context.Context, c *connection, config *oauth2.Config
 	}
 	address.RawQuery = url.Values{"client_id": {config.ClientID}, "request_uri": {pushed.RequestURI}}.Encode()
 	return address.String(), nil
-}
-
-// fetch makes a request and decodes what is answered, which is JSON.
-func (s *Service) fetch(request *http.Request, into any) (status int, err error) {
-	request.Header.Set("User-Agent", "Berth")
-	response, err := s.client.Do(request)
-	if err != nil {
-		return 0, err
-	}
-	defer response.Body.Close()
-	raw, err := io.ReadAll(response.Body) // bounded by the client
-	if err != nil {
-		return 0, err
-	}
-	if err := json.Unmarshal(raw, into); err != nil && response.StatusCode < 300 {
-		return 0, err
-	}
-	return response.StatusCode, nil
 }

@@ -8,13 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
-	"berth/internal/fault"
 	"berth/internal/secret"
 	"berth/internal/vault"
 )
@@ -103,6 +101,18 @@ func (s *Service) believe(ctx context.Context, c *connection, token *oauth2.Toke
 
 // checkToken checks what go-oidc leaves to us.
 func (s *Service) checkToken(c *connection, t *oidc.IDToken, want proofs) (claims, error) {
+	switch {
+	case t.Subject == "" || len(t.Subject) > 255: // section 2
+		return nil, errors.New("its sub is empty, or longer than 255 letters")
+	case want.nonce == "" || subtle.ConstantTimeCompare([]byte(t.Nonce), []byte(want.nonce)) != 1:
+		return nil, errors.New("its nonce is not the one of this browser")
+	}
+	return s.checkRenewed(c, t)
+}
+
+// checkRenewed checks what also holds of a token that a refresh gives, which
+// has no nonce (section 12.2).
+func (s *Service) checkRenewed(c *connection, t *oidc.IDToken) (claims, error) {
 	told, err := decodeClaims(t.Claims)
 	if err != nil {
 		return nil, err
@@ -112,10 +122,6 @@ func (s *Service) checkToken(c *connection, t *oidc.IDToken, want proofs) (claim
 	switch {
 	case t.Issuer != c.provider.PinnedIssuer: // go-oidc is lenient with Google
 		return nil, fmt.Errorf("it is of the issuer %q", t.Issuer)
-	case t.Subject == "" || len(t.Subject) > 255: // section 2
-		return nil, errors.New("its sub is empty, or longer than 255 letters")
-	case want.nonce == "" || subtle.ConstantTimeCompare([]byte(t.Nonce), []byte(want.nonce)) != 1:
-		return nil, errors.New("its nonce is not the one of this browser")
 	case named && party != c.provider.ClientID:
 		return nil, errors.New("its azp is another client")
 	case !named && len(t.Audience) > 1:
@@ -157,6 +163,9 @@ func (s *Service) askedSince(told claims, left time.Time) error {
 	return nil
 }
 
+// errSomebodyElse says that what a provider tells is not of whom it should be.
+var errSomebodyElse = errors.New("what it tells is about somebody else")
+
 // addUserInfo fills in what userinfo tells on top. It is bound to the id_token
 // by its subject alone.
 func (s *Service) addUserInfo(ctx context.Context, c *connection, token *oauth2.Token, subject string, told claims) error {
@@ -167,11 +176,7 @@ func (s *Service) addUserInfo(ctx context.Context, c *connection, token *oauth2.
 	request.Header.Set("Accept", "application/json")
 	token.SetAuthHeader(request)
 	var raw json.RawMessage
-	status, err := s.fetch(request, &raw)
-	if err == nil && status != http.StatusOK {
-		err = fmt.Errorf("its userinfo answered %d %s", status, http.StatusText(status))
-	}
-	if err != nil {
+	if err := s.get(request, "its userinfo", &raw); err != nil {
 		return refused(ReasonAway, err)
 	}
 	more, err := decodeClaims(func(into any) error { return json.Unmarshal(raw, into) })
@@ -179,7 +184,7 @@ func (s *Service) addUserInfo(ctx context.Context, c *connection, token *oauth2.
 		return refused(ReasonInvalid, err)
 	}
 	if more["sub"] != subject {
-		return refused(ReasonInvalid, errors.New("its userinfo is about somebody else"))
+		return refused(ReasonInvalid, errSomebodyElse)
 	}
 	told.fill(more)
 	return nil
@@ -202,100 +207,4 @@ func (c *connection) tokens(t *oauth2.Token, externalID string) vault.Tokens {
 		Provider: c.provider.Slug, Issuer: c.provider.PinnedIssuer, ClientID: c.provider.ClientID, ExternalID: externalID,
 		Access: secret.New(t.AccessToken), Refresh: secret.New(t.RefreshToken), ExpiresAt: t.Expiry,
 	}
-}
-
-// endings are the errors with which a provider says so: RFC 6749 section 5.2,
-// and what Forgejo answers to a token that was used before.
-var endings = []string{"invalid_grant", "unauthorized_client"}
-
-// Party gives whom tokens of a provider are of and for today.
-func (s *Service) Party(ctx context.Context, slug string) (vault.Party, error) {
-	p, err := s.Provider(ctx, slug)
-	if err != nil {
-		return vault.Party{}, err
-	}
-	if !p.Enabled {
-		return vault.Party{}, fault.Forbidden("the provider %q is switched off", slug)
-	}
-	return vault.Party{Issuer: p.PinnedIssuer, ClientID: p.ClientID}, nil
-}
-
-// Refresh has new tokens kept for those that a person had, before anything
-// else is asked, and then takes over what the provider says of their groups by
-// now. Tokens of another issuer or client than the provider has today are not
-// sent anywhere. An error with [vault.ErrGrantEnded] in its chain never goes
-// better.
-func (s *Service) Refresh(ctx context.Context, t vault.Tokens, keep func(vault.Tokens) error) error {
-	p, err := s.Provider(ctx, t.Provider)
-	if err != nil {
-		return err
-	}
-	if !p.Enabled || p.PinnedIssuer != t.Issuer || p.ClientID != t.ClientID || t.Refresh.Empty() {
-		return fmt.Errorf("refresh at %s: %w", p.Slug, vault.ErrGrantEnded)
-	}
-	c, err := s.connect(ctx, p)
-	if err != nil {
-		return err
-	}
-	config, err := s.config(ctx, c)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(oidc.ClientContext(ctx, s.client), 2*fetchTimeout)
-	defer cancel()
-	token, err := config.TokenSource(ctx, &oauth2.Token{RefreshToken: t.Refresh.Reveal()}).Token()
-	if said, is := errors.AsType[*oauth2.RetrieveError](err); is && slices.Contains(endings, said.ErrorCode) {
-		return fmt.Errorf("refresh at %s: %s: %w", p.Slug, trouble(err), vault.ErrGrantEnded)
-	}
-	if err != nil {
-		return fmt.Errorf("refresh at %s: %s", p.Slug, trouble(err))
-	}
-	if err := keep(c.tokens(token, t.ExternalID)); err != nil {
-		return err
-	}
-	s.resync(ctx, c, token, t.ExternalID)
-	return nil
-}
-
-// resync takes over what a provider says of somebody at a refresh. The tokens
-// are good without: what fails here is only logged.
-func (s *Service) resync(ctx context.Context, c *connection, token *oauth2.Token, externalID string) {
-	told, err := s.told(ctx, c, token, externalID)
-	if err == nil {
-		err = s.identity.SyncExternal(ctx, c.provider.external(answer{externalID: externalID, claims: told}))
-	}
-	if err != nil {
-		s.log.WarnContext(ctx, "groups not taken over at a refresh", "provider", c.provider.Slug, "error", trouble(err))
-	}
-}
-
-// told asks who a token is of, which must be who it was before.
-func (s *Service) told(ctx context.Context, c *connection, token *oauth2.Token, externalID string) (claims, error) {
-	if c.oidc == nil {
-		a, err := s.askGitHub(ctx, c, token)
-		if err == nil && a.externalID != externalID {
-			err = errors.New("the token is of somebody else")
-		}
-		return a.claims, err
-	}
-	told := claims{}
-	if raw, _ := token.Extra("id_token").(string); raw != "" {
-		verified, err := c.verifier.Verify(ctx, raw)
-		if err != nil {
-			return nil, err
-		}
-		if verified.Subject != externalID || verified.Issuer != c.provider.PinnedIssuer { // section 12.2
-			return nil, errors.New("the id_token is about somebody else")
-		}
-		if told, err = decodeClaims(verified.Claims); err != nil {
-			return nil, err
-		}
-	}
-	if c.meta.UserInfoURL == "" {
-		if len(told) == 0 {
-			return nil, errors.New("it tells nothing at a refresh")
-		}
-		return told, nil
-	}
-	return told, s.addUserInfo(ctx, c, token, externalID, told)
 }

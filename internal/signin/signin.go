@@ -11,9 +11,11 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"berth/internal/cookie"
@@ -45,9 +47,14 @@ type Secrets interface {
 }
 
 // TokenKeeper keeps, in the transaction that a sign-in is written in, the
-// tokens that a provider gave for somebody.
+// tokens that a provider gave for somebody. Renewable gives the identities of
+// which it has refresh tokens; Renew has [Service.Refresh] called with one,
+// never twice at the same time, and gives an error with [vault.ErrGrantEnded]
+// in its chain when the grant is over.
 type TokenKeeper interface {
 	KeepTokens(ctx context.Context, tx *sqlite.Tx, identityID string, t vault.Tokens) error
+	Renewable(ctx context.Context) (identityIDs map[string]bool, err error)
+	Renew(ctx context.Context, identityID string) error
 }
 
 // Config is what a Service needs. DB, Events, Secrets, Identity and BaseURL
@@ -60,8 +67,11 @@ type Config struct {
 	Keeper   TokenKeeper    // nobody keeps tokens when nil
 	BaseURL  *url.URL       // providers send browsers back here
 	Roots    *x509.CertPool // whose certificates are trusted; the system's when nil
-	Clock    func() time.Time
-	Log      *slog.Logger
+	// RefreshEvery is how often providers are asked about those who are signed
+	// in; 0 is never, and then no session ends with what they say in between.
+	RefreshEvery time.Duration
+	Clock        func() time.Time
+	Log          *slog.Logger
 }
 
 // Service keeps providers and takes people through them. Its methods may be
@@ -82,6 +92,7 @@ type Service struct {
 	trials trials
 	gates  gates
 	counts counts
+	rounds rounds
 }
 
 // The bounds of what is asked of providers.
@@ -94,6 +105,9 @@ const (
 func New(c Config) (*Service, error) {
 	if c.DB == nil || c.Events == nil || c.Secrets == nil || c.Identity == nil || c.BaseURL == nil {
 		return nil, errors.New("signin: needs a database, an event log, secrets, people and a base URL")
+	}
+	if c.RefreshEvery != 0 && c.RefreshEvery < leastRefresh {
+		return nil, fmt.Errorf("signin: asking providers each %s is too often; %s is the least", c.RefreshEvery, leastRefresh)
 	}
 	if c.Clock == nil {
 		c.Clock = time.Now
@@ -108,14 +122,25 @@ func New(c Config) (*Service, error) {
 		// home: private networks are allowed, what hands out credentials is not.
 		client: outgoing.Client{Inside: true, Timeout: fetchTimeout, MaxAnswer: maxAnswer, Roots: c.Roots}.New(),
 		known:  newConnections(), trials: newTrials(), gates: newGates(), counts: newCounts(),
+		rounds: newRounds(c.RefreshEvery),
 	}, nil
 }
 
 // sweepEvery is how often what has run out is removed.
 const sweepEvery = 5 * time.Minute
 
-// Run removes the sign-ins that nobody finished, until ctx ends.
+// leastRefresh is the least time between two looks at one identity: who is
+// signed in is read no more often.
+const leastRefresh = rereadEvery
+
+// Run removes the sign-ins that nobody finished, and makes the rounds, until
+// ctx ends. It returns when the looks that are under way have ended.
 func (s *Service) Run(ctx context.Context) error {
+	var all sync.WaitGroup
+	defer all.Wait()
+	if s.rounds.every > 0 {
+		all.Go(func() { s.runRounds(ctx) })
+	}
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {

@@ -102,6 +102,12 @@ func (z *zitadel) SetUserinfoFromToken(ctx context.Context, info *oidc.UserInfo,
 	return nil
 }
 
+func (z *zitadel) setGroups(groups ...string) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.groups = groups
+}
+
 // asks gives what it was asked for at a path, oldest first.
 func (z *zitadel) asks(path string) (queries []url.Values) {
 	z.mu.Lock()

@@ -34,24 +34,14 @@ func (g *Grants) Bearer(ctx context.Context, identityID string) (Bearer, error) 
 	if resting := g.rests.of(identityID, g.now()); resting != nil {
 		return h.despite(g.now(), resting)
 	}
-	// Whoever asked first may leave: the others wait for what was asked.
-	answer := g.renewing.DoChan(identityID, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewTimeout)
-		defer cancel()
-		return g.renew(ctx, identityID)
-	})
-	select {
-	case <-ctx.Done():
-		return Bearer{}, ctx.Err()
-	case got := <-answer:
-		if errors.Is(got.Err, ErrGrantEnded) {
-			return Bearer{}, got.Err
-		}
-		if got.Err != nil {
-			return h.despite(g.now(), got.Err)
-		}
-		return got.Val.(Bearer), nil //nolint:forcetypeassert // the only type that renew gives
+	got, err := g.renewOnce(ctx, identityID, false)
+	switch {
+	case err == nil:
+		return got.bearer, nil // what went wrong afterwards takes no token back
+	case errors.Is(err, ErrGrantEnded), ctx.Err() != nil:
+		return Bearer{}, err
 	}
+	return h.despite(g.now(), err)
 }
 
 // givenMost bounds what is known of tokens that apps were given.
@@ -158,154 +148,4 @@ func (h held) despite(now time.Time, err error) (Bearer, error) {
 		return Bearer{}, err
 	}
 	return h.bearer(), nil
-}
-
-// renew refreshes tokens that are due, unless somebody else just has.
-func (g *Grants) renew(ctx context.Context, identityID string) (Bearer, error) {
-	for {
-		h, err := g.read(ctx, identityID)
-		if err != nil || !h.due(g.now()) {
-			return h.bearer(), err
-		}
-		claimed, err := g.claim(ctx, &h.grant)
-		if err != nil {
-			return Bearer{}, err
-		}
-		if claimed {
-			return g.refresh(ctx, h)
-		}
-		select {
-		case <-ctx.Done():
-			return Bearer{}, fault.Unavailable("the provider's answer takes too long").Because(ctx.Err())
-		case <-time.After(claimLook):
-		}
-	}
-}
-
-// claim takes the right to refresh a grant as it was read.
-func (g *Grants) claim(ctx context.Context, one *Grant) (claimed bool, err error) {
-	now := g.now()
-	err = g.db.Write(ctx, func(tx *sqlite.Tx) error {
-		claimed, err = claimGrant(ctx, tx, *one, now, now.Add(-claimLasts))
-		return err
-	})
-	one.claimedAt = now
-	return claimed, err
-}
-
-// refresh asks the provider, and keeps what it says at once. Dying anywhere
-// here leaves the old refresh token: the provider takes it, or says that it
-// was used and the grant is over.
-func (g *Grants) refresh(ctx context.Context, h held) (b Bearer, err error) {
-	kept := false
-	err = g.providers().Refresh(ctx, h.tokens, func(fresh Tokens) (err error) {
-		b, err = g.keep(context.WithoutCancel(ctx), h, fresh)
-		kept = err == nil
-		return err
-	})
-	outcome := "refreshed"
-	defer func() { g.counts.WithLabelValues(h.grant.Provider, outcome).Inc() }()
-	if kept {
-		return b, nil // what went wrong afterwards takes no token back
-	}
-	if errors.Is(err, ErrGrantEnded) {
-		outcome = "ended"
-		return Bearer{}, g.end(context.WithoutCancel(ctx), h.grant, err)
-	}
-	outcome = "failed"
-	away := error(fault.Unavailable("the provider can not be asked for a new token at the moment").Because(err).After(renewRests))
-	g.rests.begin(h.grant.IdentityID, away, g.now())
-	if err := g.swap(context.WithoutCancel(ctx), h.grant, releaseGrant); err != nil && !errors.Is(err, errMoved) {
-		away = errors.Join(away, err)
-	}
-	return Bearer{}, away
-}
-
-// keep stores what a refresh gave. Where a new sign-in came in between, what
-// that brought counts.
-func (g *Grants) keep(ctx context.Context, h held, fresh Tokens) (Bearer, error) {
-	if fresh.Refresh.Empty() {
-		fresh.Refresh = h.tokens.Refresh // it goes on: RFC 6749 section 6
-	}
-	next := g.grant(h.grant.IdentityID, h.grant.Version+1, fresh)
-	err := g.swap(ctx, h.grant, func(ctx context.Context, tx *sqlite.Tx, was Grant) (bool, error) {
-		return renewGrant(ctx, tx, was, next)
-	})
-	if errors.Is(err, errMoved) {
-		h, err := g.read(ctx, h.grant.IdentityID)
-		return h.bearer(), err
-	}
-	return held{next, fresh}.bearer(), err
-}
-
-// errMoved says that a grant is no longer what was claimed.
-var errMoved = errors.New("the grant was changed meanwhile")
-
-// swap writes over a grant that is still the one which was claimed.
-func (g *Grants) swap(ctx context.Context, was Grant, write func(context.Context, *sqlite.Tx, Grant) (bool, error)) error {
-	return g.db.Write(ctx, func(tx *sqlite.Tx) error {
-		done, err := write(ctx, tx, was)
-		if err == nil && !done {
-			err = errMoved
-		}
-		return err
-	})
-}
-
-// end forgets the tokens of a grant that is over, and says so once.
-func (g *Grants) end(ctx context.Context, one Grant, cause error) error {
-	const why = "the provider ended the grant"
-	err := g.swap(ctx, one, func(ctx context.Context, tx *sqlite.Tx, was Grant) (bool, error) {
-		done, err := endGrant(ctx, tx, was, why, g.now())
-		if err != nil || !done {
-			return done, err
-		}
-		about := was.about()
-		about.Why = why
-		return true, g.record(ctx, tx, GrantEnded, "berth", about)
-	})
-	if err != nil && !errors.Is(err, errMoved) {
-		return fmt.Errorf("end a grant: %w", err)
-	}
-	g.log.InfoContext(ctx, "grant ended", "provider", one.Provider, "identity", one.IdentityID, "error", cause)
-	return again("%s", why)
-}
-
-// rests are the renewals that failed a moment ago.
-type rests struct {
-	mu  *sync.Mutex
-	all map[string]rest
-}
-
-type rest struct {
-	err   error
-	until time.Time
-}
-
-func newRests() rests { return rests{mu: &sync.Mutex{}, all: map[string]rest{}} }
-
-func (r rests) begin(id string, err error, now time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.all) >= restsMost {
-		clear(r.all)
-	}
-	r.all[id] = rest{err, now.Add(renewRests)}
-}
-
-func (r rests) of(id string, now time.Time) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	one, ok := r.all[id]
-	if ok && !now.Before(one.until) {
-		delete(r.all, id)
-		return nil
-	}
-	return one.err
-}
-
-func (r rests) end(id string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.all, id)
 }

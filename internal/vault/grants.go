@@ -65,16 +65,36 @@ type Bearer struct {
 type Party struct{ Issuer, ClientID string }
 
 // Providers ask the providers that tokens are of. Refresh has the new ones kept
-// as soon as it has them; it gives an error with [ErrGrantEnded] in its chain
-// when it will never go better.
+// as soon as it has them, and then hears what the provider says of the person;
+// it gives an error with [ErrGrantEnded] in its chain when it will never go
+// better, an [EndedError] where there is a reason. Ended is told, in tx, that a
+// grant is over.
 type Providers interface {
 	Party(ctx context.Context, slug string) (Party, error)
 	Refresh(ctx context.Context, t Tokens, keep func(Tokens) error) error
+	Ended(ctx context.Context, tx *sqlite.Tx, identityID, why string) error
 }
 
 // ErrGrantEnded is in the chain of every error after which only a new sign-in
 // at the provider helps.
 var ErrGrantEnded = errors.New("the provider ended the grant")
+
+// EndedError says in words why a grant is over.
+type EndedError struct {
+	Why   string // for people, and for the log of events
+	Cause error  // for the log
+}
+
+func (e *EndedError) Error() string {
+	if e.Cause == nil {
+		return e.Why
+	}
+	return e.Why + ": " + e.Cause.Error()
+}
+
+// Unwrap gives [ErrGrantEnded]. The cause may be of another kind, and is for
+// reading alone.
+func (e *EndedError) Unwrap() error { return ErrGrantEnded }
 
 const (
 	// renewBefore is how long before its end an access token is renewed.
@@ -86,8 +106,10 @@ const (
 	claimLasts = 2 * renewTimeout
 	// claimLook is how often somebody who waits for another's renewal looks.
 	claimLook = 100 * time.Millisecond
-	// renewRests is how long nothing is asked after a renewal that failed.
-	renewRests = 5 * time.Second
+	// renewRests is how long nothing is asked after a renewal that failed, and
+	// renewRestsMost how long where the provider asked for a longer time.
+	renewRests     = 5 * time.Second
+	renewRestsMost = 5 * time.Minute
 	// restsMost bounds what is known of renewals that failed.
 	restsMost = 10_000
 )

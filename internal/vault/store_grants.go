@@ -27,6 +27,21 @@ func selectGrant(ctx context.Context, tx *sqlite.Tx, identityID string) (one Gra
 	return one, err == nil, err
 }
 
+func renewableGrants(ctx context.Context, tx *sqlite.Tx) (map[string]bool, error) {
+	ids, err := sqlite.All(ctx, tx, func(from sqlite.Row) (id string, err error) {
+		err = from.Scan(&id)
+		return id, err
+	}, `
+		SELECT identity_id
+		FROM grants
+		WHERE renewable = 1 AND sealed IS NOT NULL`)
+	set := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		set[id] = true
+	}
+	return set, err
+}
+
 // upsertGrant also takes the slot from an identity that had it before: of the
 // issuer that the provider was pointed at by then.
 func upsertGrant(ctx context.Context, tx *sqlite.Tx, one Grant) error {
@@ -92,12 +107,14 @@ func releaseGrant(ctx context.Context, tx *sqlite.Tx, was Grant) (bool, error) {
 		WHERE identity_id = ? AND version = ? AND claimed_at = ?`, was.IdentityID, was.Version, sqlite.Millis(was.claimedAt)))
 }
 
+// endGrant ends the grant that was claimed, or the one that was just kept,
+// whoever has claimed it since.
 func endGrant(ctx context.Context, tx *sqlite.Tx, was Grant, why string, now time.Time) (bool, error) {
 	return changed(tx.ExecContext(ctx, `
 		UPDATE grants
-		SET version = version + 1, sealed = NULL, renewable = 0, claimed_at = NULL, ended = ?, updated_at = ?
-		WHERE identity_id = ? AND version = ? AND claimed_at = ?`, why, sqlite.Millis(now),
-		was.IdentityID, was.Version, sqlite.Millis(was.claimedAt)))
+		SET version = version + 1, sealed = NULL, renewable = 0, claimed_at = NULL, ended = ?1, updated_at = ?2
+		WHERE identity_id = ?3 AND version = ?4 AND (?5 IS NULL OR claimed_at = ?5)`, why, sqlite.Millis(now),
+		was.IdentityID, was.Version, orNull(was.claimedAt)))
 }
 
 func changed(result sql.Result, err error) (bool, error) {
