@@ -34,6 +34,9 @@ func (s *Service) Approve(ctx context.Context, actor, id string) (Deployment, er
 		if ok, err := approve(ctx, tx, d); err != nil || !ok {
 			return errors.Join(err, unless(ok, errTaken))
 		}
+		if err := s.supersede(ctx, tx, d); err != nil {
+			return err
+		}
 		told := d
 		told.Actor = actor
 		if err := s.emitDeployment(ctx, tx, told); err != nil {

@@ -138,15 +138,15 @@ func (s *Service) pickUnless(ctx context.Context, l *Leftover) (done func()) {
 
 // needAgain says whether a release has come to need an image.
 func (s *Service) needAgain(ctx context.Context, l *Leftover) bool {
-	var uses []Use
+	var needed map[string]bool
 	err := s.db.Read(ctx, func(tx *sqlite.Tx) (err error) {
-		uses, err = usesOf(ctx, tx, s.keepRule)
+		needed, err = s.neededImages(ctx, tx)
 		return err
 	})
 	switch {
 	case err != nil:
 		l.Stays = "the database does not say whether it is needed"
-	case l.neededIn(neededBy(uses, s.clock())):
+	case l.neededIn(needed):
 		l.Stays = "a release needs it by now"
 	}
 	return l.Stays != ""

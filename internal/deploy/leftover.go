@@ -100,10 +100,9 @@ type candidate struct {
 // spare finds the images that Berth pulled and that no release needs, the
 // oldest first; needed are the digests of those that are.
 func (s *Service) spare(ctx context.Context, count *Leftovers) (needed map[string]bool, list []candidate, err error) {
-	var uses []Use
 	var pulled []pull
 	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
-		if uses, err = usesOf(ctx, tx, s.keepRule); err != nil {
+		if needed, err = s.neededImages(ctx, tx); err != nil {
 			return err
 		}
 		pulled, err = pulls(ctx, tx)
@@ -112,7 +111,6 @@ func (s *Service) spare(ctx context.Context, count *Leftovers) (needed map[strin
 	if err != nil {
 		return nil, nil, fmt.Errorf("find images that nothing needs: %w", err)
 	}
-	needed = neededBy(uses, s.clock())
 	byImage := map[string]*candidate{}
 	var order []string
 	for _, p := range pulled {
@@ -140,11 +138,22 @@ func (s *Service) spare(ctx context.Context, count *Leftovers) (needed map[strin
 	return needed, list, nil
 }
 
-// neededBy gives the digests, and the engine's ids, of images that a release
-// needs.
-func neededBy(uses []Use, now time.Time) map[string]bool {
+// neededImages gives the digests, and the engine's ids, of images that a
+// release needs, and the digests of those that wait for an approval.
+func (s *Service) neededImages(ctx context.Context, tx *sqlite.Tx) (map[string]bool, error) {
+	uses, err := usesOf(ctx, tx, s.keepRule)
+	if err != nil {
+		return nil, err
+	}
+	held, err := heldDigests(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
 	needed := map[string]bool{}
-	needs := Needs(uses, now)
+	for _, digest := range held {
+		needed[digest] = true
+	}
+	needs := Needs(uses, s.clock())
 	for _, u := range uses {
 		if needs[u.Release] != NeedNone {
 			needed[u.Digest] = true
@@ -153,7 +162,7 @@ func neededBy(uses []Use, now time.Time) map[string]bool {
 			}
 		}
 	}
-	return needed
+	return needed, nil
 }
 
 // neededIn says whether it, or what is in it, is among what is needed.

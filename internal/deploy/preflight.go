@@ -118,9 +118,15 @@ func (a *attempt) keepRelease(ctx context.Context, tx *sqlite.Tx) error {
 	return setRelease(ctx, tx, a.d.ID, id)
 }
 
-// resolve asks where the images come from what the reference is now.
+// resolve asks where the images come from what the reference is now. What
+// somebody approved is the image that was found, wherever its tag points now.
 func (a *attempt) resolve(ctx context.Context, info container.Info) (registry.Resolution, error) {
-	return a.resolveFrom(ctx, info, a.stage.image, a.d.Reference)
+	if a.d.Approval == ApprovalNone || a.d.Digest == "" {
+		return a.resolveFrom(ctx, info, a.stage.image, a.d.Reference)
+	}
+	found, err := a.resolveFrom(ctx, info, a.stage.image, a.d.Digest)
+	a.release.Reference = a.d.Reference
+	return found, err
 }
 
 // resolveAgain takes the image that was named when this was asked for (what

@@ -16,6 +16,7 @@ import (
 type pushed struct {
 	Repository string `json:"repository"`
 	Tag        string `json:"tag"`
+	Digest     string `json:"digest"`
 	By         string `json:"by"` // what found it; "" of a push
 	// Of a push by somebody who is held to a project or stage: that.
 	Project string `json:"project"`
@@ -112,7 +113,7 @@ func (s *Service) takePush(ctx context.Context, e event.Event) error {
 				continue
 			}
 			if st.Spec.Approve {
-				d.Approval = ApprovalAny
+				d.Approval, d.Digest = ApprovalAny, p.Digest
 			}
 			if _, err := s.request(ctx, tx, st, d); err != nil {
 				return err

@@ -122,8 +122,9 @@ func (s *Service) ask(ctx context.Context, project, stageName string, fill func(
 }
 
 // request completes d as the newest deployment of st, stores it, supersedes
-// what waits or is held, and has the worker woken when tx commits. What needs
-// somebody's approval is held. What the stage does not take is a fault.
+// what gives way to it, and has the worker woken when tx commits. What needs
+// somebody's approval is held, and what others asked for goes on meanwhile.
+// What the stage does not take is a fault.
 func (s *Service) request(ctx context.Context, tx *sqlite.Tx, st stage, d deployment) (_ deployment, err error) {
 	if err := s.mayTake(ctx, tx, st, d); err != nil {
 		return d, err
@@ -140,14 +141,8 @@ func (s *Service) request(ctx context.Context, tx *sqlite.Tx, st stage, d deploy
 	if d.Generation, err = nextGeneration(ctx, tx, st.ID); err != nil {
 		return d, err
 	}
-	older, err := waitingBefore(ctx, tx, st.ID, d.Generation)
-	if err != nil {
+	if err := s.supersede(ctx, tx, d); err != nil {
 		return d, err
-	}
-	for _, o := range older {
-		if err := s.conclude(ctx, tx, o, Superseded); err != nil {
-			return d, err
-		}
 	}
 	if err := insertDeployment(ctx, tx, d); err != nil {
 		return d, err
@@ -157,6 +152,20 @@ func (s *Service) request(ctx context.Context, tx *sqlite.Tx, st stage, d deploy
 	}
 	tx.OnCommit(func() { s.deployLater(st.ID) })
 	return d, withSteps(ctx, tx, []*deployment{&d})
+}
+
+// supersede ends what gives way to d.
+func (s *Service) supersede(ctx context.Context, tx *sqlite.Tx, d deployment) error {
+	older, err := givesWay(ctx, tx, d)
+	if err != nil {
+		return err
+	}
+	for _, o := range older {
+		if err := s.conclude(ctx, tx, o, Superseded); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // conclude ends a deployment that never began.

@@ -34,7 +34,7 @@ func (d deployment) asTold() Deployment {
 // instances drain or are kept.
 const toldState = `CASE WHEN d.state = 'live' AND d.id <> COALESCE(s.live_deployment, '') THEN 'replaced' ELSE d.state END`
 
-const deploymentColumns = `d.id, d.stage_id, p.name, s.name, d.generation, d.reference, COALESCE(r.digest, ''), COALESCE(d.release_id, ''),
+const deploymentColumns = `d.id, d.stage_id, p.name, s.name, d.generation, d.reference, COALESCE(r.digest, d.found_digest), COALESCE(d.release_id, ''),
 			d.kind, d.trigger, d.actor, d.state, d.cancel, d.error, d.failed_step,
 			d.created_at, COALESCE(d.started_at, 0), COALESCE(d.finished_at, 0), COALESCE(d.stop_at, 0),
 			d.approval, d.approved_by, COALESCE(d.approved_at, 0), d.source_stage, d.source_deployment, d.source_release,
@@ -66,8 +66,9 @@ func scanDeployment(row sqlite.Row) (d deployment, err error) {
 
 func insertDeployment(ctx context.Context, tx *sqlite.Tx, d deployment) error {
 	var releaseID any
+	found := d.Digest
 	if d.Release != "" {
-		releaseID = d.Release
+		releaseID, found = d.Release, ""
 	}
 	var from Source
 	if d.Source != nil {
@@ -75,10 +76,10 @@ func insertDeployment(ctx context.Context, tx *sqlite.Tx, d deployment) error {
 	}
 	_, err := tx.ExecContext(ctx, `
 		INSERT INTO deployments (id, stage_id, generation, release_id, reference, kind, trigger, actor, state, created_at,
-			approval, source_stage, source_deployment, source_release)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			approval, source_stage, source_deployment, source_release, found_digest)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		d.ID, d.stageID, d.Generation, releaseID, d.Reference, string(d.Kind), string(d.Trigger), d.Actor, string(d.State), sqlite.Millis(d.CreatedAt),
-		string(d.Approval), from.Stage, from.Deployment, from.Release)
+		string(d.Approval), from.Stage, from.Deployment, from.Release, found)
 	return err
 }
 
@@ -146,12 +147,21 @@ func scanText(row sqlite.Row) (v string, err error) {
 	return v, err
 }
 
-// waitingBefore gives what a generation supersedes.
-func waitingBefore(ctx context.Context, tx *sqlite.Tx, stageID string, generation int64) ([]deployment, error) {
+// givesWay gives what a deployment that is now in its state supersedes: what
+// is held gives way to anything newer; what waits, only to what waits, too.
+func givesWay(ctx context.Context, tx *sqlite.Tx, d deployment) ([]deployment, error) {
 	return sqlite.All(ctx, tx, scanDeployment, `
 		SELECT `+deploymentColumns+deploymentFrom+`
-		WHERE d.stage_id = ? AND d.generation < ? AND d.state IN ('waiting', 'held') AND d.finished_at IS NULL
-		ORDER BY d.generation`, stageID, generation)
+		WHERE d.stage_id = ? AND d.generation < ? AND d.state IN ('held', ?) AND d.finished_at IS NULL
+		ORDER BY d.generation`, d.stageID, d.Generation, string(d.State))
+}
+
+// heldDigests lists the images that wait for somebody's approval.
+func heldDigests(ctx context.Context, tx *sqlite.Tx) ([]string, error) {
+	return sqlite.All(ctx, tx, scanText, `
+		SELECT found_digest
+		FROM deployments
+		WHERE finished_at IS NULL AND release_id IS NULL AND found_digest <> ''`)
 }
 
 // onceLive lists deployments of a stage that were switched to before the
