@@ -63,35 +63,41 @@ func (s *Service) whole(rule SecondFactorRule) SecondFactorRule {
 // version that was seen. Every session that is too little then ends at once;
 // an actor whose own would is refused.
 func (s *Service) RequireSecondFactor(ctx context.Context, actor Subject, of Requirement, version int64) (rule SecondFactorRule, err error) {
+	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		rule, err = s.RequireSecondFactorIn(ctx, tx, actor, of, version)
+		return err
+	})
+	return rule, err
+}
+
+// RequireSecondFactorIn is RequireSecondFactor as a part of a transaction.
+func (s *Service) RequireSecondFactorIn(ctx context.Context, tx *sqlite.Tx, actor Subject, of Requirement, version int64) (rule SecondFactorRule, err error) {
 	if err := Decide(&actor, ActionAdminister, On{}); err != nil {
 		return rule, err
 	}
 	if _, known := strictness[of]; !known {
 		return rule, fault.InvalidFields([]fault.Field{{Name: "required_of", Message: "is nobody, administrators or everybody"}})
 	}
-	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		before, err := selectRequirement(ctx, tx)
-		switch {
-		case err != nil:
-			return err
-		case before.Version != version:
-			return fault.Conflict("who must have a second factor was changed meanwhile; look at it again")
-		}
-		in := stricter(s.least, of)
-		if actor.Via == ViaSession && !in.satisfied(actor.Person, actor.Methods) {
-			return fault.Conflict("your own session would end: add a second factor of your own first, and sign in with it")
-		}
-		rule = SecondFactorRule{RequiredOf: of, Version: version + 1, UpdatedAt: s.now()}
-		if err := updateRequirement(ctx, tx, rule); err != nil {
-			return err
-		}
-		tx.OnCommit(func() { s.chosen.Store(&of) })
-		if err := s.endWeak(ctx, tx, actor.Person.Username, in); err != nil {
-			return err
-		}
-		return s.record(ctx, tx, FactorRequired, actor.Person.Username, aboutRequirement{before.RequiredOf, of})
-	})
-	return s.whole(rule), err
+	before, err := selectRequirement(ctx, tx)
+	switch {
+	case err != nil:
+		return rule, err
+	case before.Version != version:
+		return rule, fault.Conflict("who must have a second factor was changed meanwhile; look at it again")
+	}
+	in := stricter(s.least, of)
+	if actor.Via == ViaSession && !in.satisfied(actor.Person, actor.Methods) {
+		return rule, fault.Conflict("your own session would end: add a second factor of your own first, and sign in with it")
+	}
+	rule = SecondFactorRule{RequiredOf: of, Version: version + 1, UpdatedAt: s.now()}
+	if err := updateRequirement(ctx, tx, rule); err != nil {
+		return rule, err
+	}
+	tx.OnCommit(func() { s.chosen.Store(&of) })
+	if err := s.endWeak(ctx, tx, actor.Person.Username, in); err != nil {
+		return rule, err
+	}
+	return s.whole(rule), s.record(ctx, tx, FactorRequired, actor.Person.Username, aboutRequirement{before.RequiredOf, of})
 }
 
 // aboutRequirement is the data of factor.required.

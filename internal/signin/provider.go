@@ -82,6 +82,9 @@ type NewProvider struct {
 
 // ProviderEdit is what an edit changes; nil is as it was.
 type ProviderEdit struct {
+	// Preset is what its author takes the provider to be of, which no edit
+	// changes; "" for whatever it is.
+	Preset         Preset
 	Label          *string
 	Order          *int
 	Enabled        *bool
@@ -117,11 +120,12 @@ func (p Provider) issuer() string {
 	return p.Issuer
 }
 
-func (n NewProvider) provider() Provider {
+// Whole is the provider that is made of n, with what n leaves out.
+func (n NewProvider) Whole() Provider {
 	preset, _ := n.Preset.Known()
 	p := Provider{
 		Slug: n.Slug, Preset: n.Preset, Label: strings.TrimSpace(n.Label), Order: n.Order, Enabled: n.Enabled,
-		Issuer: strings.TrimSpace(n.Issuer), ClientID: strings.TrimSpace(n.ClientID), HasSecret: !n.ClientSecret.Empty(),
+		Issuer: strings.TrimSpace(n.Issuer), ClientID: strings.TrimSpace(n.ClientID),
 		Scopes: n.Scopes, Claims: n.Claims.over(preset.Claims), Create: n.Create,
 		AllowedDomains: lowered(n.AllowedDomains), AllowedGroups: orEmpty(n.AllowedGroups), GroupPrefix: n.GroupPrefix, SignOut: n.SignOut, TrustFactor: n.TrustFactor,
 	}
@@ -135,6 +139,17 @@ func (n NewProvider) provider() Provider {
 		p.Scopes = slices.Clone(preset.Scopes)
 	}
 	return p
+}
+
+// EditTo is the edit that makes what p is of whatever a provider of its slug
+// and preset was. Without a client secret, the one there is stays.
+func (p Provider) EditTo(clientSecret secret.Text) ProviderEdit {
+	return ProviderEdit{
+		Preset: p.Preset, Label: &p.Label, Order: &p.Order, Enabled: &p.Enabled, Issuer: &p.Issuer, ClientID: &p.ClientID,
+		ClientSecret: clientSecret, Scopes: orEmpty(p.Scopes), Claims: &p.Claims, Create: &p.Create,
+		AllowedDomains: orEmpty(p.AllowedDomains), AllowedGroups: orEmpty(p.AllowedGroups),
+		GroupPrefix: p.GroupPrefix, OwnGroupPrefix: p.GroupPrefix == nil, SignOut: &p.SignOut, TrustFactor: &p.TrustFactor,
+	}
 }
 
 // over fills what c leaves out.

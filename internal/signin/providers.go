@@ -67,37 +67,44 @@ func (s *Service) Provider(ctx context.Context, slug string) (p Provider, err er
 }
 
 // Create adds a provider. It is not asked for anything yet: see [Service.Check].
-func (s *Service) Create(ctx context.Context, actor string, made NewProvider) (Provider, error) {
-	p, now := made.provider(), s.now()
-	p.ID, p.CreatedAt, p.UpdatedAt, p.Version = sqlite.NewID(now), now, now, 1
-	if err := fault.InvalidFields(append(p.validate(), checkSecret(made.ClientSecret)...)); err != nil {
-		return Provider{}, err
-	}
-	err := s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		others, err := selectProviders(ctx, tx)
-		switch {
-		case err != nil:
-			return err
-		case len(others) >= maxProviders:
-			return fault.Conflict("there are %d providers already, and no more are kept", len(others))
-		case slices.ContainsFunc(others, func(o Provider) bool { return o.Slug == p.Slug }):
-			return fault.Conflict("there is a provider named %q already", p.Slug)
-		}
-		if err := p.keepApart(others); err != nil {
-			return err
-		}
-		if err := insertProvider(ctx, tx, p); err != nil {
-			return err
-		}
-		if err := s.seal(ctx, tx, actor, p, made.ClientSecret); err != nil {
-			return err
-		}
-		return s.emit(ctx, tx, ProviderCreated, actor, p)
+func (s *Service) Create(ctx context.Context, actor string, made NewProvider) (p Provider, err error) {
+	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		p, err = s.CreateIn(ctx, tx, actor, made.Whole(), made.ClientSecret)
+		return err
 	})
 	if err != nil {
 		return Provider{}, err
 	}
 	return p, nil
+}
+
+// CreateIn is Create as a part of a transaction, of a provider that is whole:
+// nothing of its preset is put in.
+func (s *Service) CreateIn(ctx context.Context, tx *sqlite.Tx, actor string, p Provider, clientSecret secret.Text) (Provider, error) {
+	now := s.now()
+	p.ID, p.HasSecret, p.CreatedAt, p.UpdatedAt, p.Version = sqlite.NewID(now), !clientSecret.Empty(), now, now, 1
+	if err := fault.InvalidFields(append(p.validate(), checkSecret(clientSecret)...)); err != nil {
+		return Provider{}, err
+	}
+	others, err := selectProviders(ctx, tx)
+	switch {
+	case err != nil:
+		return Provider{}, err
+	case len(others) >= maxProviders:
+		return Provider{}, fault.Conflict("there are %d providers already, and no more are kept", len(others))
+	case slices.ContainsFunc(others, func(o Provider) bool { return o.Slug == p.Slug }):
+		return Provider{}, fault.Conflict("there is a provider named %q already", p.Slug)
+	}
+	if err := p.keepApart(others); err != nil {
+		return Provider{}, err
+	}
+	if err := insertProvider(ctx, tx, p); err != nil {
+		return Provider{}, err
+	}
+	if err := s.seal(ctx, tx, actor, p, clientSecret); err != nil {
+		return Provider{}, err
+	}
+	return p, s.emit(ctx, tx, ProviderCreated, actor, p)
 }
 
 // Update saves an edit of the version that its author saw; fault.Conflict when
@@ -106,49 +113,8 @@ func (s *Service) Create(ctx context.Context, actor string, made NewProvider) (P
 // changes.
 func (s *Service) Update(ctx context.Context, actor, slug string, version int64, e ProviderEdit) (p Provider, err error) {
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		was, err := findProvider(ctx, tx, slug)
-		if err != nil {
-			return err
-		}
-		p = e.of(was)
-		wrong := append(p.validate(), checkSecret(e.ClientSecret)...)
-		if p.Issuer != was.Issuer && was.HasSecret && e.ClientSecret.Empty() {
-			// Else whoever may edit could have the secret sent to an address of
-			// their own.
-			wrong = append(wrong, fault.Field{Name: "client_secret", Message: "is given again with another issuer: the one there is is not sent elsewhere"})
-		}
-		if err := fault.InvalidFields(wrong); err != nil {
-			return err
-		}
-		others, err := selectProviders(ctx, tx)
-		if err != nil {
-			return err
-		}
-		if err := p.keepApart(others); err != nil {
-			return err
-		}
-		p.Version, p.UpdatedAt = version+1, s.now()
-		ok, err := updateProvider(ctx, tx, p)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return fault.Conflict("provider %q was changed meanwhile; look at it again", slug)
-		}
-		if err := s.seal(ctx, tx, actor, p, e.ClientSecret); err != nil {
-			return err
-		}
-		if p.Issuer != was.Issuer || p.ClientID != was.ClientID || was.Enabled && !p.Enabled {
-			if _, err := s.identity.EndProviderSessions(ctx, tx, actor, p.Slug, "its provider was changed"); err != nil {
-				return err
-			}
-		}
-		if was.TrustFactor && !p.TrustFactor {
-			if err := s.identity.EndTrustedSessions(ctx, tx, actor, p.Slug, "its provider's second factor is trusted no more"); err != nil {
-				return err
-			}
-		}
-		return s.emit(ctx, tx, ProviderUpdated, actor, p)
+		p, err = s.UpdateIn(ctx, tx, actor, slug, version, e)
+		return err
 	})
 	if err != nil {
 		return Provider{}, err
@@ -156,25 +122,89 @@ func (s *Service) Update(ctx context.Context, actor, slug string, version int64,
 	return p, nil
 }
 
+// UpdateIn is Update as a part of a transaction.
+func (s *Service) UpdateIn(ctx context.Context, tx *sqlite.Tx, actor, slug string, version int64, e ProviderEdit) (Provider, error) {
+	was, err := findProvider(ctx, tx, slug)
+	if err != nil {
+		return Provider{}, err
+	}
+	p := e.of(was)
+	if err := fault.InvalidFields(e.validate(was, p)); err != nil {
+		return Provider{}, err
+	}
+	others, err := selectProviders(ctx, tx)
+	if err != nil {
+		return Provider{}, err
+	}
+	if err := p.keepApart(others); err != nil {
+		return Provider{}, err
+	}
+	p.Version, p.UpdatedAt = version+1, s.now()
+	ok, err := updateProvider(ctx, tx, p)
+	if err != nil {
+		return Provider{}, err
+	}
+	if !ok {
+		return Provider{}, fault.Conflict("provider %q was changed meanwhile; look at it again", slug)
+	}
+	if err := s.seal(ctx, tx, actor, p, e.ClientSecret); err != nil {
+		return Provider{}, err
+	}
+	if err := s.endOver(ctx, tx, actor, was, p); err != nil {
+		return Provider{}, err
+	}
+	return p, s.emit(ctx, tx, ProviderUpdated, actor, p)
+}
+
+// validate names every field that is wrong in an edit that makes p of was.
+func (e ProviderEdit) validate(was, p Provider) []fault.Field {
+	wrong := append(p.validate(), checkSecret(e.ClientSecret)...)
+	if e.Preset != "" && e.Preset != was.Preset {
+		wrong = append(wrong, fault.Field{Name: "preset", Message: fmt.Sprintf("stays %s, as the provider was made: remove it and make another one", was.Preset)})
+	}
+	if p.Issuer != was.Issuer && was.HasSecret && e.ClientSecret.Empty() {
+		// Else whoever may edit could have the secret sent to an address of
+		// their own.
+		wrong = append(wrong, fault.Field{Name: "client_secret", Message: "is given again with another issuer: the one there is is not sent elsewhere"})
+	}
+	return wrong
+}
+
+// endOver ends the sessions that an edit leaves nothing to rest on.
+func (s *Service) endOver(ctx context.Context, tx *sqlite.Tx, actor string, was, p Provider) error {
+	if p.Issuer != was.Issuer || p.ClientID != was.ClientID || was.Enabled && !p.Enabled {
+		if _, err := s.identity.EndProviderSessions(ctx, tx, actor, p.Slug, "its provider was changed"); err != nil {
+			return err
+		}
+	}
+	if was.TrustFactor && !p.TrustFactor {
+		return s.identity.EndTrustedSessions(ctx, tx, actor, p.Slug, "its provider's second factor is trusted no more")
+	}
+	return nil
+}
+
 // Remove removes a provider and its secret, and ends the sessions that came by
 // it. The identities stay: they are the same people when it comes back.
 func (s *Service) Remove(ctx context.Context, actor, slug string) error {
-	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		p, err := findProvider(ctx, tx, slug)
-		if err != nil {
-			return err
-		}
-		if _, err := s.identity.EndProviderSessions(ctx, tx, actor, p.Slug, "its provider was removed"); err != nil {
-			return err
-		}
-		if err := deleteProvider(ctx, tx, p.ID); err != nil {
-			return err
-		}
-		if err := s.secrets.RemoveIn(ctx, tx, actor, SlotContext, p.ID); err != nil && fault.KindOf(err) != fault.Missing {
-			return fmt.Errorf("remove the secret of %s: %w", p.Slug, err)
-		}
-		return s.emit(ctx, tx, ProviderRemoved, actor, p)
-	})
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error { return s.RemoveIn(ctx, tx, actor, slug) })
+}
+
+// RemoveIn is Remove as a part of a transaction.
+func (s *Service) RemoveIn(ctx context.Context, tx *sqlite.Tx, actor, slug string) error {
+	p, err := findProvider(ctx, tx, slug)
+	if err != nil {
+		return err
+	}
+	if _, err := s.identity.EndProviderSessions(ctx, tx, actor, p.Slug, "its provider was removed"); err != nil {
+		return err
+	}
+	if err := deleteProvider(ctx, tx, p.ID); err != nil {
+		return err
+	}
+	if err := s.secrets.RemoveIn(ctx, tx, actor, SlotContext, p.ID); err != nil && fault.KindOf(err) != fault.Missing {
+		return fmt.Errorf("remove the secret of %s: %w", p.Slug, err)
+	}
+	return s.emit(ctx, tx, ProviderRemoved, actor, p)
 }
 
 // keepApart refuses a prefix of groups that is another provider's.
@@ -201,6 +231,16 @@ func (s *Service) seal(ctx context.Context, tx *sqlite.Tx, actor string, p Provi
 		return nil
 	}
 	return s.secrets.SetIn(ctx, tx, actor, SlotContext, p.ID, given)
+}
+
+// ClientSecret opens the client secret of a provider; the empty one when it has
+// none. A fault of kind Missing when there is no such provider.
+func (s *Service) ClientSecret(ctx context.Context, slug string) (secret.Text, error) {
+	p, err := s.Provider(ctx, slug)
+	if err != nil {
+		return secret.Text{}, err
+	}
+	return s.secretOf(ctx, p)
 }
 
 // secretOf opens the client secret; the empty one for a provider without.
