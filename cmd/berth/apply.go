@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -159,7 +160,7 @@ func notAll(r manifest.Result) error {
 	}
 	said := make([]string, len(r.Failed))
 	for n, f := range r.Failed {
-		said[n] = fmt.Sprintf("%s %s %s: %s", f.Action, f.Kind, f.Name, f.Reason)
+		said[n] = fmt.Sprintf("%s %s: %s", f.Action, thing(f.Kind, f.Name), f.Reason)
 	}
 	return fmt.Errorf("not all was done; what was is listed above, and the same command goes on: %s", strings.Join(said, "; "))
 }
@@ -170,9 +171,9 @@ func question(plan manifest.Plan) string {
 	for _, c := range plan.Changes {
 		switch {
 		case c.Action == manifest.Remove && c.Live:
-			live = append(live, string(c.Kind)+" "+c.Name)
+			live = append(live, thing(c.Kind, c.Name))
 		case c.Action == manifest.Remove:
-			gone = append(gone, string(c.Kind)+" "+c.Name)
+			gone = append(gone, thing(c.Kind, c.Name))
 		}
 	}
 	said := "This is applied: " + tally(plan.Changes) + "."
@@ -182,7 +183,15 @@ func question(plan manifest.Plan) string {
 	if len(gone) > 0 {
 		said += " Also removed: " + strings.Join(gone, ", ") + "."
 	}
+	if slices.ContainsFunc(plan.Changes, func(c manifest.Change) bool { return c.Action == manifest.Remove && c.Kind == manifest.KindProvider }) {
+		said += " Whoever came by a provider that is removed is signed out."
+	}
 	return said
+}
+
+// thing names what a change is of.
+func thing(k manifest.Kind, name string) string {
+	return strings.ReplaceAll(string(k), "_", " ") + " " + oneLine(name)
 }
 
 func tally(changes []manifest.Change) string {
@@ -202,7 +211,7 @@ func (o *output) plan(p manifest.Plan) {
 	if len(p.Left) > 0 {
 		names := make([]string, len(p.Left))
 		for n, c := range p.Left {
-			names[n] = string(c.Kind) + " " + c.Name
+			names[n] = thing(c.Kind, c.Name)
 			if c.Live {
 				names[n] += " (live)"
 			}
@@ -221,7 +230,7 @@ func (o *output) plan(p manifest.Plan) {
 
 func (o *output) change(c manifest.Change) {
 	sign := map[manifest.Action]string{manifest.Create: "+", manifest.Update: "~", manifest.Remove: "-"}[c.Action]
-	said := fmt.Sprintf("%s %s %s", sign, c.Kind, oneLine(c.Name))
+	said := sign + " " + thing(c.Kind, c.Name)
 	if c.Live {
 		said += " (live)"
 	}

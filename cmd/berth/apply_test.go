@@ -73,6 +73,36 @@ func TestApply_SaysWhatIsWrongAndWhere(t *testing.T) {
 	require.Contains(t, s.err, "projects.shop.stages.prod.hostnam: line 7, column 9: there is no such field; did you mean hostname?")
 }
 
+func TestApply_SaysWhoEnters(t *testing.T) {
+	key, err := age.GenerateX25519Identity()
+	require.NoError(t, err)
+	from := newHouse(t)
+	require.Equal(t, exitDone, from.local("hunter2", "secret", "set", "infra", "CORP").code)
+	file := writeFile(t, from.home, "berth.yaml", `berth: 1
+providers:
+  corp: {issuer: "https://id.example.com", client_id: berth, client_secret: {context: infra, name: CORP}}
+administrators: ["corp:bo@example.com"]
+second_factor: {required_of: administrators}
+`)
+	said := from.must("apply", "-y", "-f", file)
+	require.Contains(t, said, "+ provider corp\n    issuer: \"https://id.example.com\"\n")
+	require.Contains(t, said, "+ administrators list\n    corp:bo@example.com: \"listed\"\n")
+	require.Contains(t, said, "~ second factor rule\n    required_of: \"nobody\" -> \"administrators\"\n")
+	require.Contains(t, from.must("access", "admins"), "corp:bo@example.com")
+
+	sealed := filepath.Join(from.home, "sealed.yaml")
+	from.must("export", "-o", sealed, "--age-recipient", key.Recipient().String())
+	to := newHouse(t)
+	require.Contains(t, to.must("apply", "-y", "-f", sealed, "--age-identity", writeFile(t, to.home, "key.txt", key.String()+"\n")), "client_secret: \"••••••\"")
+	require.Equal(t, from.must("export"), to.must("export"), "another server has the same")
+
+	empty := writeFile(t, to.home, "empty.yaml", "berth: 1\nproviders: {}\n")
+	require.Contains(t, to.local("", "apply", "-y", "-f", empty).err, "left alone without --prune: provider corp.")
+	pruned := to.local("", "apply", "-y", "-f", empty, "--prune")
+	require.Contains(t, pruned.out, "- provider corp\n    issuer: \"https://id.example.com\" is taken away\n")
+	require.Contains(t, pruned.err, "the list of administrators names corp:bo@example.com, who can not sign in without the provider corp.")
+}
+
 func TestExport_SealsSecretsThatApplyOpensHere(t *testing.T) {
 	key, err := age.GenerateX25519Identity()
 	require.NoError(t, err)

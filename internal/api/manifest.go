@@ -68,7 +68,7 @@ func yamlFile(doc manifest.Document) (*fileOutput, error) {
 // OpenedSecret is the value of what is sealed in a document, as its sender
 // opened it: the key stays with the sender.
 type OpenedSecret struct {
-	Context string      `json:"context" maxLength:"200" doc:"registry for the password of a registry account, whose name is the host"`
+	Context string      `json:"context" maxLength:"200" doc:"registry for the password of a registry account, whose name is the host; berth/provider for the client secret of a provider, whose name is its slug"`
 	Name    string      `json:"name" maxLength:"255"`
 	Value   secret.Text `json:"value" maxLength:"65536"`
 }
@@ -85,7 +85,7 @@ func (b ManifestRequest) request(ctx context.Context) manifest.Request {
 	for _, o := range b.Opened {
 		values[manifest.Slot{Context: o.Context, Name: o.Name}] = o.Value
 	}
-	return manifest.Request{Document: []byte(b.Document), Values: values, Prune: b.Prune, Administrator: administrates(ctx)}
+	return manifest.Request{Document: []byte(b.Document), Values: values, Prune: b.Prune, Administrator: administrates(ctx), By: callerOf(ctx).who()}
 }
 
 type planManifestInput struct{ Body ManifestRequest }

@@ -6,8 +6,11 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"berth/internal/sqlite"
 )
 
 func TestManifest_IsExportedPlannedAndApplied(t *testing.T) {
@@ -43,6 +46,51 @@ func TestManifest_LeavesAccountsAtRegistriesToAdministrators(t *testing.T) {
 		require.Equal(t, http.StatusForbidden, s.do(member, http.MethodPost, path, body).StatusCode)
 	}
 	require.Equal(t, http.StatusOK, s.do(admin, http.MethodPost, "/api/manifest/apply", body).StatusCode)
+}
+
+func TestManifest_LeavesWhoEntersToAdministrators(t *testing.T) {
+	s := newServer(t)
+	s.followSlot()
+	for _, section := range []string{"providers: {corp: {issuer: 'https://id.example.com', client_id: berth}}", "second_factor: {required_of: nobody}", "administrators: ['local:bo']"} {
+		body := document(t, "berth: 1\n"+section+"\n")
+		for _, path := range []string{"/api/manifest/plan", "/api/manifest/apply"} {
+			for _, who := range []string{member, memberAdmin} {
+				require.Equal(t, http.StatusForbidden, s.do(who, http.MethodPost, path, body).StatusCode, section)
+			}
+			require.Equal(t, http.StatusForbidden, s.do(adminDeploy, http.MethodPost, path, body).StatusCode, section)
+		}
+		require.Equal(t, http.StatusOK, s.do(adminAdmin, http.MethodPost, "/api/manifest/apply", body).StatusCode, section)
+	}
+	require.Contains(t, s.do(admin, http.MethodGet, "/api/providers/corp", "").body, `"issuer":"https://id.example.com"`)
+	require.Contains(t, s.do(admin, http.MethodGet, "/api/administrators", "").body, `"entry":"local:bo"`)
+	exported := s.do(admin, http.MethodGet, "/api/manifest", "").body
+	for _, section := range []string{"providers:\n  corp:", "administrators:\n  - local:bo\n", "second_factor:\n  required_of: nobody\n"} {
+		require.Contains(t, exported, section)
+	}
+	// Bo administers by now, and what a token may is not more for that.
+	require.NotContains(t, s.do(memberRead, http.MethodGet, "/api/manifest", "").body, "providers")
+}
+
+// Whoever takes over a session takes no rule away by a file, either.
+func TestManifest_AsksWhoSetsTheRuleOfSecondFactorsToProveIt(t *testing.T) {
+	s := newServer(t)
+	body := document(t, "berth: 1\nsecond_factor: {required_of: administrators}\n")
+	own := s.do(admin, http.MethodPost, "/api/manifest/apply", body)
+	require.Equal(t, http.StatusUnprocessableEntity, own.StatusCode, own.body)
+	require.Contains(t, own.body, "your own session would end")
+
+	cookie := s.session(admin)
+	require.NoError(t, s.db.Write(t.Context(), func(tx *sqlite.Tx) error {
+		_, err := tx.ExecContext(t.Context(), `UPDATE sessions SET authenticated_at = ?, methods = 'passkey'`, time.Now().Add(-11*time.Minute).UnixMilli())
+		return err
+	}))
+	long := s.do(nobody, http.MethodPost, "/api/manifest/apply", body, func(r *http.Request) {
+		r.AddCookie(cookie)
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+	})
+	require.Equal(t, http.StatusForbidden, long.StatusCode, long.body)
+	require.Contains(t, long.body, `"code":"step_up"`)
+	require.Contains(t, s.do(admin, http.MethodGet, "/api/second-factor", "").body, `"required_of":"nobody"`)
 }
 
 func TestAPI_LeavesPathsOfTheHostToAdministrators(t *testing.T) {

@@ -132,11 +132,13 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 	})
 	require.NoError(tb, err)
 
-	documents, err := manifest.New(manifest.Config{DB: db, Events: s.events, Deploy: s.deploy, Accounts: resolver, Vault: s.vault})
-	require.NoError(tb, err)
 	s.grants, err = vault.NewGrants(ctx, vault.GrantsConfig{DB: db, Events: s.events, Key: key, Providers: func() vault.Providers { return s.signin }})
 	require.NoError(tb, err)
 	s.signin, err = signin.New(signin.Config{DB: db, Events: s.events, Secrets: s.vault, Identity: s.identity, Keeper: s.grants, BaseURL: base})
+	require.NoError(tb, err)
+	documents, err := manifest.New(manifest.Config{
+		DB: db, Events: s.events, Deploy: s.deploy, Accounts: resolver, Vault: s.vault, SignIn: s.signin, Identity: s.identity, Prover: factors,
+	})
 	require.NoError(tb, err)
 	c := api.Config{
 		SignIn: s.signin, Grants: s.grants, Identity: s.identity, Factors: factors, Deploy: s.deploy, Registry: images, Resolver: resolver, Watcher: watcher, Webhooks: s.webhooks, Vault: s.vault,

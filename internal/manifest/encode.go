@@ -47,6 +47,9 @@ func Encode(doc Document) ([]byte, error) {
 	}
 	var to bytes.Buffer
 	to.WriteString(heading)
+	if doc.adminsFrom != "" {
+		fmt.Fprintf(&to, "# Who administers is not in it: BERTH_ADMINS says so, set by %s.\n", strings.Join(strings.Fields(doc.adminsFrom), " "))
+	}
 	encoder := yaml.NewEncoder(&to)
 	encoder.SetIndent(2)
 	if err := encoder.Encode(root); err != nil {

@@ -2,17 +2,24 @@ package manifest_test
 
 import (
 	"context"
+	"net/url"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/bcrypt"
 
 	"berth/internal/container"
 	"berth/internal/deploy"
 	"berth/internal/event"
+	"berth/internal/factor"
+	"berth/internal/fault"
+	"berth/internal/identity"
 	"berth/internal/manifest"
 	"berth/internal/registry"
 	"berth/internal/secret"
+	"berth/internal/settings"
+	"berth/internal/signin"
 	"berth/internal/sqlite"
 	"berth/internal/vault"
 )
@@ -27,11 +34,21 @@ type server struct {
 	deploy   *deploy.Service
 	accounts *registry.Resolver
 	vault    *vault.Vault
+	identity *identity.Service
+	signin   *signin.Service
+
+	adminsFrom string // what has BERTH_ADMINS
 }
 
 const key = "a key for tests that is long enough"
 
 func newServer(t *testing.T) *server {
+	t.Helper()
+	return newServerThatDemands(t, identity.RequireOfNobody)
+}
+
+// newServerThatDemands has settings that require a second factor of somebody.
+func newServerThatDemands(t *testing.T, least identity.Requirement) *server {
 	t.Helper()
 	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "berth.db")})
 	require.NoError(t, err)
@@ -45,9 +62,35 @@ func newServer(t *testing.T) *server {
 		ReservedHosts: []string{"berth.test"},
 	})
 	require.NoError(t, err)
-	s.Service, err = manifest.New(manifest.Config{DB: db, Events: s.events, Deploy: s.deploy, Accounts: s.accounts, Vault: s.vault})
+	s.identity, err = identity.New(identity.Config{DB: db, Events: s.events, PasswordCost: bcrypt.MinCost, SecondFactor: least})
+	require.NoError(t, err)
+	base := &url.URL{Scheme: "https", Host: "berth.test"}
+	s.signin, err = signin.New(signin.Config{DB: db, Events: s.events, Secrets: s.vault, Identity: s.identity, BaseURL: base})
+	require.NoError(t, err)
+	factors, err := factor.New(factor.Config{DB: db, Events: s.events, People: s.identity, Slots: s.vault, BaseURL: base})
+	require.NoError(t, err)
+	s.vault.Guard(vault.AdminsContext, vault.AdminsName, s.guard)
+	s.Service, err = manifest.New(manifest.Config{
+		DB: db, Events: s.events, Deploy: s.deploy, Accounts: s.accounts, Vault: s.vault,
+		SignIn: s.signin, Identity: s.identity, Prover: factors, AdminsSource: func() string { return s.adminsFrom },
+	})
 	require.NoError(t, err)
 	return s
+}
+
+// guard takes over the list of administrators, as the server has it done.
+func (s *server) guard(ctx context.Context, tx *sqlite.Tx, actor string, value secret.Text) error {
+	if value.Empty() {
+		return s.identity.UseAdministrators(ctx, tx, actor, nil)
+	}
+	list, err := settings.ParseAdmins(value.Reveal())
+	if err == nil {
+		err = s.signin.KnowsProviders(ctx, tx, list)
+	}
+	if err != nil {
+		return fault.InvalidFields([]fault.Field{{Name: "value", Message: err.Error()}})
+	}
+	return s.identity.UseAdministrators(ctx, tx, actor, list)
 }
 
 // engine has nothing in it.
@@ -68,7 +111,7 @@ func (router) Remove(context.Context, string) error { return nil }
 func (router) Switch(context.Context, deploy.Route) error { return nil }
 
 func (s *server) request(document string) manifest.Request {
-	return manifest.Request{Document: []byte(document), Administrator: true}
+	return manifest.Request{Document: []byte(document), Administrator: true, By: identity.Local()}
 }
 
 func (s *server) apply(document string) manifest.Result {

@@ -81,19 +81,35 @@ func notYAML(err error) error {
 
 // references checks what stands instead of passwords.
 func (d *decoder) references(doc Document, root *yaml.Node) {
-	from := source{root}
 	for host, r := range doc.Registries {
-		p := r.Password
-		if p == nil {
+		if p := r.Password; p != nil && *p == (Password{}) {
+			d.notReference(root, "registries", host, "password")
 			continue
 		}
-		named := p.Context != "" || p.Name != ""
-		if named == (p.Sealed != "") || named && (p.Context == "" || p.Name == "") {
-			at := []string{"registries", host, "password"}
-			d.flaw(from.find(at), (&place{}).field("registries").field(host).field("password"),
-				"it is a stored secret, with its context and its name, or a sealed text")
-		}
+		d.reference(r.Password, root, "registries", host, "password")
 	}
+	for slug, p := range doc.Providers {
+		d.reference(p.ClientSecret, root, "providers", slug, "client_secret")
+	}
+}
+
+// reference checks one; an empty one refers to nothing.
+func (d *decoder) reference(p *Password, root *yaml.Node, at ...string) {
+	if p == nil || *p == (Password{}) {
+		return
+	}
+	named := p.Context != "" || p.Name != ""
+	if named == (p.Sealed != "") || named && (p.Context == "" || p.Name == "") {
+		d.notReference(root, at...)
+	}
+}
+
+func (d *decoder) notReference(root *yaml.Node, at ...string) {
+	where := &place{}
+	for _, step := range at {
+		where = where.field(step)
+	}
+	d.flaw(source{root}.find(at), where, "it is a stored secret, with its context and its name, or a sealed text")
 }
 
 // find gives the node at a path, or the nearest one above it.

@@ -15,6 +15,7 @@ import (
 	"berth/internal/fault"
 	"berth/internal/registry"
 	"berth/internal/secret"
+	"berth/internal/signin"
 	"berth/internal/vault"
 )
 
@@ -22,7 +23,8 @@ import (
 type Slot struct{ Context, Name string }
 
 // Values are secrets in the clear, by their slots. The password of the account
-// at a registry is in the slot of its own, [PasswordOf].
+// at a registry is in the slot of its own, [PasswordOf], and the client secret
+// of a provider in [ClientSecretOf].
 type Values map[Slot]secret.Text
 
 // PasswordOf is the slot of a registry account's password.
@@ -104,6 +106,11 @@ func (doc Document) sealedTexts() map[Slot]string {
 			found[PasswordOf(host)] = r.Password.Sealed
 		}
 	}
+	for slug, p := range doc.Providers {
+		if p.ClientSecret != nil && p.ClientSecret.Sealed != "" {
+			found[ClientSecretOf(slug)] = p.ClientSecret.Sealed
+		}
+	}
 	return found
 }
 
@@ -131,8 +138,11 @@ func (doc Document) Open(with []age.Identity) (Values, error) {
 func (s Slot) path() string { return strings.Join(s.steps(), ".") }
 
 func (s Slot) steps() []string {
-	if s.Context == registry.SecretContext {
+	switch s.Context {
+	case registry.SecretContext:
 		return []string{"registries", s.Name, "password"}
+	case signin.SlotContext:
+		return []string{"providers", s.Name, "client_secret"}
 	}
 	return []string{"secrets", s.Context, s.Name}
 }

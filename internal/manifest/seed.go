@@ -10,6 +10,7 @@ import (
 	"filippo.io/age"
 
 	"berth/internal/fault"
+	"berth/internal/identity"
 	"berth/internal/secret"
 	"berth/internal/sqlite"
 )
@@ -19,9 +20,9 @@ const seeder = "berth"
 
 // Seed applies a file to a server that is new: one without projects, that was
 // never seeded. On any other it does nothing and does not read the file. What is
-// sealed in the file is opened with identity, a private key of age. The error
+// sealed in the file is opened with key, a private key of age. The error
 // says what is wrong with the file; nothing is kept of it then.
-func (s *Service) Seed(ctx context.Context, path string, identity secret.Text) error {
+func (s *Service) Seed(ctx context.Context, path string, key secret.Text) error {
 	switch fresh, err := s.fresh(ctx); {
 	case err != nil:
 		return err
@@ -33,7 +34,7 @@ func (s *Service) Seed(ctx context.Context, path string, identity secret.Text) e
 	if err != nil {
 		return err
 	}
-	if err := s.seed(ctx, path, raw, identity); err != nil {
+	if err := s.seed(ctx, path, raw, key); err != nil {
 		// Whoever starts a server reads its errors on a terminal.
 		if fault.KindOf(err) != fault.Internal {
 			return fmt.Errorf("%s: %s", path, fault.Message(err))
@@ -52,18 +53,18 @@ func readSeed(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, MaxSize+1))
 }
 
-func (s *Service) seed(ctx context.Context, path string, raw []byte, identity secret.Text) error {
+func (s *Service) seed(ctx context.Context, path string, raw []byte, key secret.Text) error {
 	doc, err := Parse(raw)
 	if err != nil {
 		return err
 	}
-	r := Request{Document: raw, Administrator: true}
+	r := Request{Document: raw, Administrator: true, By: identity.Local()}
 	if doc.HasSealed() {
-		if identity.Empty() {
+		if key.Empty() {
 			return errors.New("it has sealed secrets: BERTH_SEED_IDENTITY_FILE names the private key of age that opens them")
 		}
 		var keys []age.Identity
-		if keys, err = Identities(identity); err != nil {
+		if keys, err = Identities(key); err != nil {
 			return fmt.Errorf("BERTH_SEED_IDENTITY: %w", err)
 		}
 		if r.Values, err = doc.Open(keys); err != nil {

@@ -28,7 +28,6 @@ const adminsEvery = 2 * time.Second
 // takeAdmins has the list say who administers, before anything is served, and
 // from then on whenever the slot is set or removed.
 func (s *Server) takeAdmins(ctx context.Context) error {
-	s.vault.Guard(vault.AdminsContext, vault.AdminsName, s.guardAdmins)
 	if len(s.settings.Admins) > 0 {
 		return s.useAdmins(ctx, s.settings.Admins)
 	}

@@ -25,6 +25,22 @@ import (
 // choice.
 func newServer(t *testing.T, environ ...string) *Server {
 	t.Helper()
+	s, err := start(t, environ)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.close()) })
+	return s
+}
+
+// startFails gives the error of a server that can not be made.
+func startFails(t *testing.T, environ ...string) error {
+	t.Helper()
+	_, err := start(t, environ)
+	require.Error(t, err)
+	return err
+}
+
+func start(t *testing.T, environ []string) (*Server, error) {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "berth") //nolint:usetesting // the path of t.TempDir is too long for a socket
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
@@ -34,10 +50,7 @@ func newServer(t *testing.T, environ ...string) *Server {
 	require.NoError(t, l.Close())
 	set, err := settings.Load(append(environ, "BERTH_LISTEN="+address, "BERTH_ENGINE=unix:///nowhere/engine.sock"), dir)
 	require.NoError(t, err)
-	s, err := New(t.Context(), Config{Settings: set, Version: "test", Log: slog.New(slog.DiscardHandler), PasswordCost: bcrypt.MinCost})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.close()) })
-	return s
+	return New(t.Context(), Config{Settings: set, Version: "test", Log: slog.New(slog.DiscardHandler), PasswordCost: bcrypt.MinCost})
 }
 
 func TestMaxBody_OfNothingIsNoLimit(t *testing.T) {

@@ -189,6 +189,7 @@ func (s *Server) openStore(ctx context.Context) (err error) {
 		DB: s.db, Events: s.events, Secrets: s.vault, Identity: s.identity, Keeper: s.grants, BaseURL: s.settings.BaseURL,
 		RefreshEvery: s.settings.IdentityRefresh, Clock: s.clock, Log: s.log,
 	})
+	s.vault.Guard(vault.AdminsContext, vault.AdminsName, s.guardAdmins)
 	return err
 }
 
@@ -252,7 +253,8 @@ func (s *Server) buildDeploy(ctx context.Context) (err error) {
 		return err
 	}
 	s.manifest, err = manifest.New(manifest.Config{
-		DB: s.db, Events: s.events, Deploy: s.deploy, Accounts: s.resolver, Vault: s.vault, Clock: s.clock, Log: s.log,
+		DB: s.db, Events: s.events, Deploy: s.deploy, Accounts: s.resolver, Vault: s.vault,
+		SignIn: s.signin, Identity: s.identity, Prover: s.factors, AdminsSource: s.settings.AdminsSource, Clock: s.clock, Log: s.log,
 	})
 	return err
 }
