@@ -67,8 +67,12 @@ export function fieldWords(path: string): string {
 	if (group === 'secrets') return `Secret ${rest[0] ?? ''}`;
 	if (group === 'volumes') return `Volume ${rest.join(' ')}`.trim();
 	if (group === 'mounts') return `Mount ${rest.join(' ')}`.trim().replace('_', ' ');
+	if (field.includes(':')) return path; // an entry of the list of administrators
 	return field.replace(/[._]/g, ' ');
 }
+
+/** What a change of the configuration is of: "second factor rule". */
+export const thingWords = (of: { kind: string; name: string }) => `${of.kind.replace(/_/g, ' ')} ${of.name}`;
 
 const methods: Record<string, string> = { password: 'password', totp: 'a code of an app', recovery: 'a recovery code', passkey: 'a passkey', provider: 'a provider', mfa: 'more than one factor there' };
 

@@ -879,7 +879,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Export the configuration as YAML: secrets by name; accounts at registries for administrators alone */
+        /** Export the configuration as YAML: secrets by name; routes, accounts, providers and who administers for administrators alone */
         get: operations["export-manifest"];
         put?: never;
         post?: never;
@@ -3338,7 +3338,7 @@ export interface components {
             fields: components["schemas"]["Change"][];
             kept_volumes?: string[];
             /** @enum {string} */
-            kind: "project" | "stage" | "route" | "registry" | "secret";
+            kind: "project" | "stage" | "route" | "registry" | "provider" | "administrators" | "second_factor" | "secret";
             live?: boolean;
             name: string;
         };
@@ -3346,7 +3346,7 @@ export interface components {
             /** @enum {string} */
             action: "remove" | "deploy";
             /** @enum {string} */
-            kind: "project" | "stage" | "route" | "registry" | "secret";
+            kind: "project" | "stage" | "route" | "registry" | "provider" | "administrators" | "second_factor" | "secret";
             name: string;
             reason: string;
         };
@@ -3475,7 +3475,7 @@ export interface components {
             version: number;
         };
         OpenedSecret: {
-            /** @description registry for the password of a registry account, whose name is the host */
+            /** @description registry for the password of a registry account, whose name is the host; berth/provider for the client secret of a provider, whose name is its slug */
             context: string;
             name: string;
             value: string;
