@@ -165,20 +165,25 @@ test('an app gets assertions made out to the audience that is typed', async ({ d
 	const field = page.getByLabel('Audience of the assertion');
 	const save = page.getByRole('button', { name: 'Save', exact: true });
 	const saved = async () => (await stage.spec()).access;
+	/** Saving leads on to the stage's page; back from there. */
+	const again = async () => {
+		await expect(page).toHaveURL(stage.path);
+		await page.goto(`${stage.path}/settings`);
+	};
 	await page.goto(`${stage.path}/settings`);
 	await field.fill('https://shop.example.com');
 	await sound(page);
 	await picture(page, info, 'audience');
 	await save.click();
 	await expect.poll(saved).toEqual({ rules: [{ allow: { public: true } }], audience: 'https://shop.example.com' });
-	await page.reload();
+	await again();
 	await expect(field).toHaveValue('https://shop.example.com');
 	const tokens = page.getByLabel('Tokens of');
 	await tokens.fill('forge');
 	await sound(page);
 	await save.click();
 	await expect.poll(saved).toEqual({ rules: [{ allow: { public: true } }], audience: 'https://shop.example.com', tokens_of: 'forge' });
-	await page.reload();
+	await again();
 	await expect(tokens).toHaveValue('forge');
 	await tokens.fill('');
 	await field.fill('');

@@ -167,8 +167,18 @@ async function show(page: Page, look: (typeof looks)[keyof typeof looks]): Promi
 	}, look.theme);
 }
 
-/** Keeps a picture for the README and for those who want to see. */
+/** Keeps a picture for the README and for those who want to see, in each look that this walk stands for. */
 export async function picture(page: Page, info: TestInfo, name: string): Promise<void> {
 	const folder = process.env.BERTH_PICTURES;
-	if (folder) await page.screenshot({ path: path.join(folder, `${name}-${info.project.name}.png`) });
+	if (!folder) return;
+	const keep = (look: string) => page.screenshot({ path: path.join(folder, `${name}-${look}.png`) });
+	if (walkedInEach.includes(path.basename(info.file))) {
+		await keep(info.project.name);
+		return;
+	}
+	for (const [look, how] of Object.entries(looks)) {
+		await show(page, how);
+		await keep(look);
+	}
+	await show(page, looks.light);
 }

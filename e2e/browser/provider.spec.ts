@@ -70,7 +70,16 @@ for (const pushed of [false, true]) {
 			await dialog.getByLabel('Signing out of Berth leads on').check();
 			await expect(dialog.getByLabel('Trust its second factor')).not.toBeChecked();
 			await picture(page, info, 'provider-trust');
+			const now = (await (await page.request.get(`/api/providers/${slug}`)).json()) as { version: number };
+			expect((await page.request.patch(`/api/providers/${slug}`, { data: { version: now.version, order: 7 } })).status()).toBe(200);
 			await dialog.getByRole('button', { name: 'Save' }).click();
+			const conflict = page.getByRole('alertdialog');
+			await expect(conflict.getByTestId('theirs')).toContainText('7');
+			await expect(conflict.getByTestId('mine')).toContainText('lets unknown people in');
+			await expect(conflict).toContainText('Its client secret stays the one there is.');
+			await picture(page, info, 'provider-conflict');
+			await conflict.getByRole('button', { name: 'Overwrite theirs' }).click();
+			await expect(dialog).toHaveCount(0);
 			await expect(row).toContainText('lets unknown people in');
 			await guest.goto('/sign-in?to=/account/identities');
 			await guest.getByRole('link', { name: `Sign in with ${slug}` }).click();

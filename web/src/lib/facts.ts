@@ -70,6 +70,7 @@ export function say(fact: Fact, within = ''): Said {
 	const said = (what: string, icon: Said['icon'], more: Partial<Said> = {}): Said => ({ who: who || 'Berth', what, icon, tone: 'plain', ...more });
 	const projectPage = `/projects/${project}`;
 	const stagePage = `${projectPage}/stages/${fact.stage}`;
+	const routePage = `/routes/${text(d, 'route')}`;
 	const person = text(d, 'username') || text(d, 'name') || 'somebody';
 	const slot = [text(d, 'context'), text(d, 'name')].filter(Boolean).join('/');
 	const image = [text(d, 'repository'), text(d, 'tag')].filter(Boolean).join(':') || text(d, 'digest');
@@ -92,11 +93,11 @@ export function say(fact: Fact, within = ''): Said {
 		case 'stage.updated':
 			return said(`changed the settings of ${place}`, Layers, { href: stagePage });
 		case 'access.changed':
-			return text(d, 'route') ? said(`changed who may enter the route ${text(d, 'route')}`, ShieldCheck, { href: '/routes' }) : said(`changed who may enter ${place}`, ShieldCheck, { href: stagePage });
+			return text(d, 'route') ? said(`changed who may enter the route ${text(d, 'route')}`, ShieldCheck, { href: routePage }) : said(`changed who may enter ${place}`, ShieldCheck, { href: stagePage });
 		case 'route.created':
-			return said(`added the route ${text(d, 'route')}`, Signpost, { href: '/routes', detail: text(d, 'hostname') });
+			return said(`added the route ${text(d, 'route')}`, Signpost, { href: routePage, detail: text(d, 'hostname') });
 		case 'route.updated':
-			return said(`changed the route ${text(d, 'route')}`, Signpost, { href: '/routes', detail: text(d, 'hostname') });
+			return said(`changed the route ${text(d, 'route')}`, Signpost, { href: routePage, detail: text(d, 'hostname') });
 		case 'route.removed':
 			return said(`removed the route ${text(d, 'route')}`, Signpost, { tone: 'bad', detail: text(d, 'hostname') });
 		case 'stage.paused':

@@ -10,6 +10,14 @@ export function bytes(n: number): string {
 	return `${unit === 0 || n >= 100 ? Math.round(n) : n.toFixed(1).replace(/\.0$/, '')} ${units[unit]}`;
 }
 
+/** Bytes without loss, for a field: the largest unit that says n without a remainder; '' for none. */
+export function exactBytes(n: number | undefined): string {
+	if (!n) return '';
+	if (n % 1024) return String(n);
+	const short = bytes(n);
+	return parseBytes(short) === n ? short : `${n / 1024} KiB`;
+}
+
 const scale: Record<string, number> = { '': 1, b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 };
 
 /** "512M", "512 MiB", "1.5 g" as bytes; 0 for nothing, NaN for what is no size. */

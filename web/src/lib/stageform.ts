@@ -7,7 +7,7 @@ import { fromPolicy, toPolicy, type AccessForm } from './access';
 import type { FieldError } from './api/client';
 import type { StageSpec } from './api/types';
 import { parseDotenv } from './dotenv';
-import { bytes, parseBytes } from './size';
+import { exactBytes, parseBytes } from './size';
 import { shortDuration } from './time';
 
 export interface VariableRow {
@@ -134,13 +134,6 @@ const taskForm = (t: StageSpec['before_switch'], timeout: string): TaskForm => (
 const lines = (text: string) => text.split('\n').filter((line) => line !== '');
 
 const number = (n: number | undefined) => (n ? String(n) : '');
-const size = (n: number | undefined) => (n ? (n % 1024 ? String(n) : exactSize(n)) : '');
-
-/** The largest unit that says n without a remainder. */
-function exactSize(n: number): string {
-	const short = bytes(n);
-	return parseBytes(short) === n ? short : `${n / 1024} KiB`;
-}
 
 export function fromSpec(s: StageSpec): StageForm {
 	const variables = [
@@ -165,10 +158,10 @@ export function fromSpec(s: StageSpec): StageForm {
 		command: (s.command ?? []).join('\n'),
 		variables,
 		envText: null,
-		mounts: (s.mounts ?? []).map((m) => ({ id: ++lastRow, kind: m.kind, source: m.source ?? '', path: m.path, readOnly: m.read_only ?? false, size: size(m.size) })),
+		mounts: (s.mounts ?? []).map((m) => ({ id: ++lastRow, kind: m.kind, source: m.source ?? '', path: m.path, readOnly: m.read_only ?? false, size: exactBytes(m.size) })),
 		volumes: (s.volumes ?? []).map((v) => ({ id: ++lastRow, name: v.name, path: v.path, readOnly: v.read_only ?? false })),
 		cpus: number(s.cpus),
-		memory: size(s.memory),
+		memory: exactBytes(s.memory),
 		replicas: String(s.replicas || 1),
 		probeKind: p.kind ?? 'http',
 		probePath: p.path ?? '/',
@@ -184,7 +177,7 @@ export function fromSpec(s: StageSpec): StageForm {
 		keepFor: shortDuration(s.keep_for),
 		stopTimeout: shortDuration(s.stop_timeout) || '10s',
 		requestTimeout: shortDuration(s.request_timeout) || '1m',
-		maxBody: size(s.max_body_bytes),
+		maxBody: exactBytes(s.max_body_bytes),
 		guard: shortDuration(s.guard?.window ?? '0s') !== '0s',
 		guardWindow: s.guard?.window && s.guard.window !== '0s' ? shortDuration(s.guard.window) : '2m',
 		guardErrors: String(s.guard?.error_rate || 5),
