@@ -279,7 +279,7 @@ func (r *gateRule) sure(s *Subject, now time.Time) (Need, Why) {
 	switch r.Strength {
 	case StrengthAny:
 	case StrengthSecondFactor:
-		if !s.Strong() {
+		if at = s.StrongAt; !s.Strong() {
 			return NeedStronger, WhyWeak
 		}
 	case StrengthPasskey:

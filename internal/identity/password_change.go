@@ -42,10 +42,10 @@ func (s *Service) ConfirmPassword(ctx context.Context, subject Subject, password
 
 // proveOwn is prove for somebody who is signed in; field is where they gave
 // the password. It has an origin of its own: whoever took over a session
-// guesses no faster than at the door, and nobody at the door is in the
-// person's way here.
+// guesses no faster than at the door, and nobody at the door, from however
+// many networks, is in the person's way here.
 func (s *Service) proveOwn(ctx context.Context, subject Subject, field string, password secret.Text) (Person, []byte, error) {
-	p, hash, err := s.prove(ctx, subject.Person.Username, password, Origin{Address: "password change"})
+	p, hash, err := s.prove(ctx, subject.Person.Username, password, Origin{Address: "password change", signedIn: true})
 	if fault.KindOf(err) == fault.Unauthenticated {
 		err = fault.InvalidFields([]fault.Field{{Name: field, Message: "is not your password"}})
 	}

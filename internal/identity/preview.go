@@ -73,7 +73,7 @@ func (s *Service) preview(ctx context.Context, tx *sqlite.Tx, g *Gate, v Visit, 
 
 // imagined is a session that would begin just now.
 func imagined(way Session, strength Strength, now time.Time) Session {
-	way.AuthenticatedAt, way.Methods = now, []Method{MethodPassword}
+	way.Methods = []Method{MethodPassword}
 	if way.identityID != "" {
 		way.Methods[0] = MethodProvider
 	}
@@ -82,8 +82,9 @@ func imagined(way Session, strength Strength, now time.Time) Session {
 	case StrengthSecondFactor:
 		way.Methods = append(way.Methods, MethodTOTP)
 	case StrengthPasskey:
-		way.Methods, way.PasskeyAt = append(way.Methods, MethodPasskey), now
+		way.Methods = append(way.Methods, MethodPasskey)
 	}
+	way.proved(now, way.Methods)
 	return way
 }
 

@@ -23,9 +23,11 @@ type Session struct {
 	CreatedAt  time.Time `json:"created_at"`
 	LastSeenAt time.Time `json:"last_seen_at"`
 	ExpiresAt  time.Time `json:"expires_at"`
-	// AuthenticatedAt is when its person last proved who they are, PasskeyAt
-	// when they last did so with a passkey, zero for never.
+	// AuthenticatedAt is when its person last proved who they are, StrongAt
+	// when they last did so with a second factor and PasskeyAt with a passkey,
+	// zero for never.
 	AuthenticatedAt time.Time `json:"authenticated_at"`
+	StrongAt        time.Time `json:"strong_at,omitzero"`
 	PasskeyAt       time.Time `json:"passkey_at,omitzero"`
 
 	identityID  string
@@ -200,11 +202,9 @@ func (s *Service) startSession(ctx context.Context, tx *sqlite.Tx, p Person, pro
 		ID: sqlite.NewID(now), PersonID: p.ID,
 		Address: from.Host(), UserAgent: shortened(from.UserAgent, 256),
 		Provider: cmp.Or(proof.Provider, ProviderLocal), Methods: proof.Methods, identityID: proof.IdentityID, upstreamSID: proof.UpstreamSID,
-		CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(s.lifetime), AuthenticatedAt: now,
+		CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(s.lifetime),
 	}
-	if slices.Contains(proof.Methods, MethodPasskey) {
-		one.PasskeyAt = now
-	}
+	one.proved(now, proof.Methods)
 	if err := insertSession(ctx, tx, one, digestOf(token)); err != nil {
 		return secret.Text{}, Subject{}, err
 	}
@@ -212,11 +212,23 @@ func (s *Service) startSession(ctx context.Context, tx *sqlite.Tx, p Person, pro
 	return token, subject, err
 }
 
+// proved says that all of a session's methods but those given were proved
+// before now. A second factor counts as fresh only where it is among these.
+func (one *Session) proved(now time.Time, fresh []Method) {
+	one.AuthenticatedAt = now
+	if strong(one.Methods) && slices.ContainsFunc(fresh, Method.second) {
+		one.StrongAt = now
+	}
+	if slices.Contains(fresh, MethodPasskey) {
+		one.PasskeyAt = now
+	}
+}
+
 // subjectOf gives who comes with a session.
 func (s *Service) subjectOf(ctx context.Context, tx *sqlite.Tx, p Person, one Session) (Subject, error) {
 	subject := Subject{
 		Person: p, Via: ViaSession, SessionID: one.ID, Provider: one.Provider, IdentityID: one.identityID,
-		Methods: one.Methods, AuthenticatedAt: one.AuthenticatedAt, PasskeyAt: one.PasskeyAt,
+		Methods: one.Methods, AuthenticatedAt: one.AuthenticatedAt, StrongAt: one.StrongAt, PasskeyAt: one.PasskeyAt,
 	}
 	var err error
 	if subject.OwnGroups, err = groupsOf(ctx, tx, p.ID); err != nil {

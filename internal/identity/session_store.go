@@ -13,20 +13,20 @@ import (
 
 const sessionColumns = `sessions.id, sessions.person_id, sessions.address, sessions.user_agent,
 		sessions.provider, sessions.identity_id, sessions.methods, sessions.upstream_sid,
-		sessions.created_at, sessions.last_seen_at, sessions.expires_at, sessions.authenticated_at, sessions.passkey_at`
+		sessions.created_at, sessions.last_seen_at, sessions.expires_at, sessions.authenticated_at, sessions.strong_at, sessions.passkey_at`
 
 type sessionRow struct {
 	Session
 	identity                              sql.NullString
 	methods                               string
 	created, seen, expires, authenticated int64
-	passkey                               sql.NullInt64
+	strong, passkey                       sql.NullInt64
 }
 
 func (r *sessionRow) into() []any {
 	return []any{
 		&r.ID, &r.PersonID, &r.Address, &r.UserAgent, &r.Provider, &r.identity, &r.methods, &r.upstreamSID,
-		&r.created, &r.seen, &r.expires, &r.authenticated, &r.passkey,
+		&r.created, &r.seen, &r.expires, &r.authenticated, &r.strong, &r.passkey,
 	}
 }
 
@@ -34,6 +34,9 @@ func (r *sessionRow) session() Session {
 	one := r.Session
 	one.CreatedAt, one.LastSeenAt, one.ExpiresAt = sqlite.Time(r.created), sqlite.Time(r.seen), sqlite.Time(r.expires)
 	one.AuthenticatedAt = sqlite.Time(r.authenticated)
+	if r.strong.Valid {
+		one.StrongAt = sqlite.Time(r.strong.Int64)
+	}
 	if r.passkey.Valid {
 		one.PasskeyAt = sqlite.Time(r.passkey.Int64)
 	}
@@ -48,12 +51,12 @@ func (r *sessionRow) session() Session {
 func insertSession(ctx context.Context, tx *sqlite.Tx, one Session, hash digest) error {
 	_, err := tx.ExecContext(ctx, `
 		INSERT INTO sessions (id, token_hash, person_id, address, user_agent, provider, identity_id, methods, upstream_sid,
-			created_at, last_seen_at, expires_at, authenticated_at, passkey_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			created_at, last_seen_at, expires_at, authenticated_at, strong_at, passkey_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		one.ID, hash[:], one.PersonID, one.Address, one.UserAgent, one.Provider,
 		sql.NullString{String: one.identityID, Valid: one.identityID != ""}, joined(one.Methods), one.upstreamSID,
 		sqlite.Millis(one.CreatedAt), sqlite.Millis(one.LastSeenAt), sqlite.Millis(one.ExpiresAt), sqlite.Millis(one.AuthenticatedAt),
-		sql.NullInt64{Int64: sqlite.Millis(one.PasskeyAt), Valid: !one.PasskeyAt.IsZero()})
+		orNever(one.StrongAt), orNever(one.PasskeyAt))
 	return err
 }
 
@@ -61,11 +64,16 @@ func insertSession(ctx context.Context, tx *sqlite.Tx, one Session, hash digest)
 func strengthenSession(ctx context.Context, tx *sqlite.Tx, one Session, hash digest) error {
 	_, err := tx.ExecContext(ctx, `
 		UPDATE sessions
-		SET token_hash = ?, methods = ?, authenticated_at = ?, passkey_at = ?
+		SET token_hash = ?, methods = ?, authenticated_at = ?, strong_at = ?, passkey_at = ?
 		WHERE id = ?`,
 		hash[:], joined(one.Methods), sqlite.Millis(one.AuthenticatedAt),
-		sql.NullInt64{Int64: sqlite.Millis(one.PasskeyAt), Valid: !one.PasskeyAt.IsZero()}, one.ID)
+		orNever(one.StrongAt), orNever(one.PasskeyAt), one.ID)
 	return err
+}
+
+// orNever is NULL for the zero time.
+func orNever(at time.Time) sql.NullInt64 {
+	return sql.NullInt64{Int64: sqlite.Millis(at), Valid: !at.IsZero()}
 }
 
 func joined(methods []Method) string {

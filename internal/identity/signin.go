@@ -138,7 +138,11 @@ func (s *Service) prove(ctx context.Context, username string, password secret.Te
 	if err != nil {
 		return Person{}, nil, err
 	}
-	attempt, wait := s.limits.begin(name, from.Network(), known, s.now())
+	network := from.Network()
+	if from.signedIn {
+		network += " of " + name // nobody else's tries count there
+	}
+	attempt, wait := s.limits.begin(name, network, known, s.now())
 	if wait > 0 {
 		return Person{}, nil, fault.Often("too many attempts to sign in: wait %s", spoken(wait)).After(wait)
 	}
@@ -162,7 +166,7 @@ func (s *Service) prove(ctx context.Context, username string, password secret.Te
 
 // credentials reads who a name belongs to, the hash to compare with (nil when
 // nobody may sign in by that name), and whether this address is one that the
-// person has a session from.
+// person has a session from, or they are in one.
 func (s *Service) credentials(ctx context.Context, name string, from Origin) (p Person, hash []byte, known bool, err error) {
 	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
 		p, hash, err = personByName(ctx, tx, name)
@@ -171,6 +175,10 @@ func (s *Service) credentials(ctx context.Context, name string, from Origin) (p 
 		}
 		if err != nil {
 			return err
+		}
+		if from.signedIn {
+			known = true
+			return nil
 		}
 		known, err = hasSessionFrom(ctx, tx, p.ID, from.Host())
 		return err

@@ -181,6 +181,20 @@ func TestLimits_LetNobodyLockAnotherOut(t *testing.T) {
 	require.NoError(t, w.try(t, "ana", password, "203.0.113.1"))
 }
 
+func TestLimits_LeaveWhoIsSignedInAlone(t *testing.T) {
+	w := newWorld(t)
+	w.person(t, "ana", identity.RoleMember)
+	w.person(t, "ben", identity.RoleMember)
+	_, ana := w.signIn(t, "ana")
+	_, ben := w.signIn(t, "ben")
+	for i := range 40 {
+		_ = w.try(t, "ana", "wrong password", fmt.Sprint("192.0.2.", i))
+		_ = w.ConfirmPassword(t.Context(), ben, secret.New("wrong password"))
+	}
+	require.NoError(t, w.ConfirmPassword(t.Context(), ana, secret.New(password)), "neither who guesses at the door nor who does in another session is in her way")
+	requireKind(t, fault.TooOften, w.ConfirmPassword(t.Context(), ben, secret.New(password)))
+}
+
 func TestLimits_AreTheSameForANameThatNobodyHas(t *testing.T) {
 	w := newWorld(t)
 	w.person(t, "ana", identity.RoleMember)

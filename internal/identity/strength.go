@@ -192,10 +192,7 @@ func (s *Service) Strengthen(ctx context.Context, tx *sqlite.Tx, subject Subject
 			one.Methods = append(one.Methods, m)
 		}
 	}
-	one.AuthenticatedAt = s.now()
-	if slices.Contains(methods, MethodPasskey) {
-		one.PasskeyAt = one.AuthenticatedAt
-	}
+	one.proved(s.now(), methods)
 	token := newSecret("")
 	if err := strengthenSession(ctx, tx, one, digestOf(token)); err != nil {
 		return secret.Text{}, Subject{}, err
@@ -203,7 +200,7 @@ func (s *Service) Strengthen(ctx context.Context, tx *sqlite.Tx, subject Subject
 	tx.OnCommit(func() {
 		s.sessions.drop(one.PersonID, func(old *Subject) bool { return old.SessionID == one.ID })
 	})
-	subject.Methods, subject.AuthenticatedAt, subject.PasskeyAt = one.Methods, one.AuthenticatedAt, one.PasskeyAt
+	subject.Methods, subject.AuthenticatedAt, subject.StrongAt, subject.PasskeyAt = one.Methods, one.AuthenticatedAt, one.StrongAt, one.PasskeyAt
 	return token, subject, s.record(ctx, tx, SessionStrengthened, subject.Person.Username, aboutStrength{
 		Person: subject.Person.ID, Username: subject.Person.Username, Session: one.ID, Methods: methods,
 	})

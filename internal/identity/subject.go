@@ -73,6 +73,7 @@ type Subject struct {
 	SyncedUntil     time.Time `json:"-"`
 	Methods         []Method  `json:"methods,omitempty"`
 	AuthenticatedAt time.Time `json:"authenticated_at,omitzero"`
+	StrongAt        time.Time `json:"strong_at,omitzero"`  // zero where there was no second factor
 	PasskeyAt       time.Time `json:"passkey_at,omitzero"` // zero where there was no passkey
 }
 
@@ -105,6 +106,11 @@ type Proof struct {
 // Strong says whether a session began, or was strengthened, with two factors.
 func (s *Subject) Strong() bool { return strong(s.Methods) }
 
+// second says whether a method is, or holds, a second factor.
+func (m Method) second() bool {
+	return m == MethodPasskey || m == MethodMFA || m == MethodTOTP || m == MethodRecovery
+}
+
 func strong(methods []Method) bool {
 	has := func(m Method) bool { return slices.Contains(methods, m) }
 	return has(MethodPasskey) || has(MethodMFA) || (has(MethodPassword) || has(MethodProvider)) && (has(MethodTOTP) || has(MethodRecovery))
@@ -120,6 +126,7 @@ func Local() Subject {
 type Origin struct {
 	Address   string // an IP address, with or without a port
 	UserAgent string
+	signedIn  bool // in a session of the person's own: no address
 }
 
 var base64URL = base64.RawURLEncoding
