@@ -16,7 +16,7 @@ type peopleShow struct {
 
 // shownPerson is what "people show" prints as JSON.
 type shownPerson struct {
-	identity.Person
+	api.PersonDetail
 	Identities []identity.Identity `json:"identities"`
 	Sessions   []api.Session       `json:"sessions"`
 }
@@ -25,7 +25,7 @@ type shownPerson struct {
 func (cmd *peopleShow) Run(ctx context.Context, c *client, o *output) error {
 	path := pathf("/api/people/%s", cmd.Username)
 	var p shownPerson
-	if err := c.get(ctx, path, &p.Person); err != nil {
+	if err := c.get(ctx, path, &p.PersonDetail); err != nil {
 		return err
 	}
 	var known page[identity.Identity]
@@ -42,6 +42,9 @@ func (cmd *peopleShow) Run(ctx context.Context, c *client, o *output) error {
 		o.pairs([2]string{"Username", p.Username}, [2]string{"Name", p.DisplayName}, [2]string{"Email", p.Email},
 			[2]string{"Role", string(p.Role)}, [2]string{"Disabled", yes(p.Disabled)}, [2]string{"Second factor", yes(p.SecondFactor)},
 			[2]string{"Added", ago(p.CreatedAt, time.Now())})
+		if !p.WayIn {
+			o.note("They have no way in: set a password with \"berth people password %s\".", p.Username)
+		}
 		if len(p.Identities) > 0 {
 			o.printf("\n")
 			o.identities(p.Identities)

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 
 	"berth/internal/api"
 	"berth/internal/fault"
+	"berth/internal/identity"
 	"berth/internal/signin"
 )
 
@@ -195,6 +197,7 @@ type providerEdit struct {
 	OwnGroupPrefix bool  `help:"Go back to the provider's own name and a colon before groups."`
 	Secret         bool  `help:"Ask for another client secret, or read it from stdin."`
 	On             *bool `negatable:"" help:"Switch it on, or with --no-on off, which ends the sessions that came by it."`
+	Force          bool  `help:"Also where people have no way in left by it."`
 }
 
 // Run changes what is named and keeps the rest.
@@ -225,7 +228,7 @@ func (cmd *providerEdit) Run(ctx context.Context, c *client, o *output, p *proce
 		}
 		body["client_secret"] = given.Reveal()
 	}
-	body["version"] = was.Version
+	body["version"], body["force"] = was.Version, cmd.Force
 	var now api.ProviderDetail
 	if err := c.call(ctx, http.MethodPatch, path, body, &now); err != nil {
 		return err
@@ -281,17 +284,42 @@ func (*providerPresets) Run(ctx context.Context, c *client, o *output) error {
 type providerRemove struct {
 	Provider string `arg:"" help:"The provider."`
 	Yes      bool   `short:"y" help:"Do not ask."`
+	Force    bool   `help:"Also where people have no way in left by it, without being asked."`
 }
 
-// Run removes a provider.
+// Run removes a provider. Whoever is asked is told who has no way in left.
 func (cmd *providerRemove) Run(ctx context.Context, c *client, o *output, p *process) error {
-	if err := p.confirm(cmd.Yes, "Provider "+cmd.Provider+" will be removed, and everybody who came in by it signed out."); err != nil {
+	path := pathf("/api/providers/%s", cmd.Provider)
+	var left identity.LeftOut
+	if err := c.get(ctx, path+"/left-out", &left); err != nil {
 		return err
 	}
-	if err := c.call(ctx, http.MethodDelete, pathf("/api/providers/%s", cmd.Provider), nil, nil); err != nil {
+	what := "Provider " + cmd.Provider + " will be removed, and everybody who came in by it signed out."
+	if left.People > 0 {
+		what += " " + leftOutWords(left)
+	}
+	if err := p.confirm(cmd.Yes || cmd.Force, what); err != nil {
+		return err
+	}
+	if cmd.Force || !cmd.Yes && left.People > 0 {
+		path += "?force=true"
+	}
+	if err := c.call(ctx, http.MethodDelete, path, nil, nil); err != nil {
 		return err
 	}
 	return o.result(map[string]string{"removed": cmd.Provider}, func() { o.printf("Removed provider %s.\n", cmd.Provider) })
+}
+
+// leftOutWords says who would have no way in left.
+func leftOutWords(left identity.LeftOut) string {
+	who := strings.Join(left.Usernames, ", ")
+	if more := left.People - len(left.Usernames); more > 0 {
+		who += fmt.Sprintf(" and %d more", more)
+	}
+	if left.People == 1 {
+		return who + " has no way in left then."
+	}
+	return fmt.Sprintf("%d people have no way in left then: %s.", left.People, who)
 }
 
 func presetWords() string {

@@ -161,6 +161,6 @@ test('an app is entered by way of a provider, and signing out ends all that was 
 
 	await context.close();
 	for (const stage of stages) await stage.remove();
-	expect((await admin.request.delete(`/api/providers/${slug}`)).ok()).toBe(true);
+	expect((await admin.request.delete(`/api/providers/${slug}?force=true`)).ok()).toBe(true);
 	provider.close();
 });

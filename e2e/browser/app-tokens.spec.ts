@@ -87,6 +87,6 @@ test('an app gets tokens of who comes, renewed by rotation until somebody else u
 	await program.dispose();
 	await context.close();
 	await stage.remove();
-	expect((await admin.request.delete(`/api/providers/${slug}`)).ok()).toBe(true);
+	expect((await admin.request.delete(`/api/providers/${slug}?force=true`)).ok()).toBe(true);
 	provider.close();
 });

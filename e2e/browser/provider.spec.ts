@@ -161,11 +161,27 @@ for (const pushed of [false, true]) {
 			await expect.poll(() => provider.told).toEqual(['taken']);
 		});
 
-		await test.step('removing it', async () => {
+		await test.step('removing it says who has no way in left', async () => {
 			await page.goto('/system/sign-in');
+			await row.getByRole('button', { name: `Change ${slug}` }).click();
+			const dialog = page.getByRole('dialog', { name: `Provider ${slug}` });
+			await expect(dialog.getByTestId('left-out')).toHaveCount(0);
+			await dialog.getByLabel('Switched on').uncheck();
+			await expect(dialog.getByText(`${who} has no way in left then`)).toBeVisible();
+			await expect(dialog.getByRole('button', { name: 'Save anyway' })).toBeVisible();
+			await sound(page);
+			await picture(page, info, 'provider-left-out');
+			await dialog.getByRole('button', { name: 'Cancel' }).click();
 			await row.getByRole('button', { name: `Remove ${slug}` }).click();
-			await page.getByRole('button', { name: 'Remove provider' }).click();
+			await expect(page.getByRole('alertdialog')).toContainText(`${who} has no way in left then`);
+			await sound(page);
+			await picture(page, info, 'provider-remove');
+			await page.getByRole('button', { name: 'Remove it anyway' }).click();
 			await expect(row).toHaveCount(0);
+			await page.goto(`/people/${who}`);
+			await expect(page.getByText('Neither a password, nor a passkey, nor a provider that is on')).toBeVisible();
+			await sound(page);
+			await picture(page, info, 'person-no-way-in');
 		});
 		await guest.context().close();
 		provider.close();

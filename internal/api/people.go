@@ -39,12 +39,22 @@ type personInput struct {
 	Username string `path:"username" maxLength:"64"`
 }
 
-func (a *API) getPerson(ctx context.Context, in *personInput) (*output[identity.Person], error) {
+// PersonDetail is a person with whether they can sign in.
+type PersonDetail struct {
+	identity.Person
+	WayIn bool `json:"way_in" doc:"Whether they can sign in, were they not disabled: with a password, by a passkey, or at a provider that is switched on"`
+}
+
+func (a *API) getPerson(ctx context.Context, in *personInput) (*output[PersonDetail], error) {
 	p, err := a.identity.Person(ctx, in.Username)
 	if err != nil {
 		return nil, err
 	}
-	return answer(p), nil
+	can, err := a.identity.CanSignIn(ctx, p.ID)
+	if err != nil {
+		return nil, err
+	}
+	return answer(PersonDetail{Person: p, WayIn: can}), nil
 }
 
 type updatePersonInput struct {

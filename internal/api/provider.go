@@ -147,6 +147,7 @@ type updateProviderInput struct {
 		OwnGroupPrefix bool             `json:"own_group_prefix,omitempty" doc:"Goes back to the slug and a colon"`
 		SignOut        *bool            `json:"sign_out,omitempty"`
 		TrustFactor    *bool            `json:"trust_factor,omitempty" doc:"Switching it off ends the sessions that its word counted for"`
+		Force          bool             `json:"force,omitempty" doc:"Also where people have no way in left by it: it is switched off, or its issuer is another; 409 otherwise"`
 	}
 }
 
@@ -155,7 +156,7 @@ func (a *API) updateProvider(ctx context.Context, in *updateProviderInput) (*out
 	p, err := a.signin.Update(ctx, callerOf(ctx).actor(), in.Provider, b.Version, signin.ProviderEdit{
 		Label: b.Label, Order: b.Order, Enabled: b.Enabled, Issuer: b.Issuer, ClientID: b.ClientID, ClientSecret: b.ClientSecret,
 		Scopes: b.Scopes, Claims: b.Claims, Create: b.Create, AllowedDomains: listed(b.AllowedDomains), AllowedGroups: listed(b.AllowedGroups),
-		GroupPrefix: b.GroupPrefix, OwnGroupPrefix: b.OwnGroupPrefix, SignOut: b.SignOut, TrustFactor: b.TrustFactor,
+		GroupPrefix: b.GroupPrefix, OwnGroupPrefix: b.OwnGroupPrefix, SignOut: b.SignOut, TrustFactor: b.TrustFactor, Force: b.Force,
 	})
 	if err != nil {
 		return nil, err
@@ -171,8 +172,21 @@ func listed(given *[]string) []string {
 	return append([]string{}, *given...)
 }
 
-func (a *API) removeProvider(ctx context.Context, in *ProviderPath) (*struct{}, error) {
-	return nil, a.signin.Remove(ctx, callerOf(ctx).actor(), in.Provider)
+type removeProviderInput struct {
+	ProviderPath
+	Force bool `query:"force" doc:"Also where people have no way in left by it; 409 otherwise"`
+}
+
+func (a *API) removeProvider(ctx context.Context, in *removeProviderInput) (*struct{}, error) {
+	return nil, a.signin.Remove(ctx, callerOf(ctx).actor(), in.Provider, in.Force)
+}
+
+func (a *API) getLeftOut(ctx context.Context, in *ProviderPath) (*output[identity.LeftOut], error) {
+	left, err := a.signin.LeftOut(ctx, in.Provider)
+	if err != nil {
+		return nil, err
+	}
+	return answer(left), nil
 }
 
 func (a *API) checkProvider(ctx context.Context, in *ProviderPath) (*output[signin.Findings], error) {

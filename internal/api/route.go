@@ -100,6 +100,7 @@ func (a *API) routes() []route {
 		on(a, "GET /api/providers/{provider}", administer, "get-provider", "Show a provider", a.getProvider),
 		on(a, "PATCH /api/providers/{provider}", administer, "update-provider", "Change a provider", a.updateProvider),
 		on(a, "DELETE /api/providers/{provider}", administer, "remove-provider", "Remove a provider, and end the sessions that came by it", a.removeProvider),
+		on(a, "GET /api/providers/{provider}/left-out", administer, "get-left-out", "Say who would have no way in left without a provider", a.getLeftOut),
 		on(a, "POST /api/providers/{provider}/check", administer, "check-provider", "Ask a provider for its metadata and say what is in it", a.checkProvider),
 		on(a, "POST /api/providers/{provider}/test", administer, "test-provider", "Begin to sign in at a provider without anything coming of it: go there", a.testProvider),
 		on(a, "GET /api/provider-presets", administer, "list-provider-presets", "List what is known of kinds of providers, and who can always sign in without one", a.listProviderPresets),

@@ -249,11 +249,11 @@ func (s *Service) remove(ctx context.Context, subject identity.Subject, what fun
 		if err != nil {
 			return err
 		}
-		other, err := s.people.HasWayIn(ctx, tx, p.ID)
+		stays, err := s.people.HasWayIn(ctx, tx, p.ID)
 		switch {
 		case err != nil:
 			return err
-		case !other && len(has.Passkeys) == 0:
+		case !stays && gone.Factor == identity.MethodPasskey:
 			return fault.Conflict("this is your last way in: add another passkey first")
 		case !has.second() && s.people.RequiresSecondFactor(p.Role):
 			return fault.Conflict("your role must have a second factor: add another one first")
@@ -298,15 +298,15 @@ func (s *Service) ResetAll(ctx context.Context, actor, username string) error {
 		if err != nil {
 			return err
 		}
-		other, err := s.people.HasWayIn(ctx, tx, p.ID)
+		if err := deletePasskeys(ctx, tx, p.ID); err != nil {
+			return err
+		}
+		stays, err := s.people.HasWayIn(ctx, tx, p.ID)
 		if err != nil {
 			return err
 		}
-		if !other {
-			return fault.Conflict("%s signs in by a passkey alone: set a password for them first", p.Username)
-		}
-		if err := deletePasskeys(ctx, tx, p.ID); err != nil {
-			return err
+		if !stays {
+			return fault.Conflict("%s has no way in but a passkey: set a password for them first", p.Username)
 		}
 		if err := s.forgetTOTP(ctx, tx, actor, p.ID); err != nil {
 			return err

@@ -110,7 +110,7 @@ func selectWithOtherRole(ctx context.Context, tx *sqlite.Tx) ([]Person, error) {
 	return selectPeopleWho(ctx, tx, `role <> given_role`)
 }
 
-func selectPeopleWho(ctx context.Context, tx *sqlite.Tx, are string) ([]Person, error) {
+func selectPeopleWho(ctx context.Context, tx *sqlite.Tx, are string, args ...any) ([]Person, error) {
 	return sqlite.All(ctx, tx, func(from sqlite.Row) (Person, error) {
 		var r personRow
 		err := from.Scan(r.into()...)
@@ -119,7 +119,7 @@ func selectPeopleWho(ctx context.Context, tx *sqlite.Tx, are string) ([]Person, 
 		SELECT `+personColumns+`
 		FROM people
 		WHERE `+are+`
-		ORDER BY username`)
+		ORDER BY username`, args...)
 }
 
 func hasList(ctx context.Context, tx *sqlite.Tx) (has bool, err error) {

@@ -159,6 +159,13 @@ func sessionsUpstream(ctx context.Context, tx *sqlite.Tx, provider, issuer, exte
 			AND (?3 <> '' OR ?4 <> '')`, provider, issuer, externalID, sid)
 }
 
+// passwordlessOfProvider finds the people whom a provider knows, who have no
+// password and are not disabled.
+func passwordlessOfProvider(ctx context.Context, tx *sqlite.Tx, provider string) ([]Person, error) {
+	return selectPeopleWho(ctx, tx, `password_hash IS NULL AND disabled_at IS NULL
+			AND id IN (SELECT person_id FROM identities WHERE provider = ?)`, provider)
+}
+
 func administratorsWithPassword(ctx context.Context, tx *sqlite.Tx) ([]string, error) {
 	return sqlite.All(ctx, tx, func(from sqlite.Row) (name string, err error) {
 		err = from.Scan(&name)

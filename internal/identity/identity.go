@@ -82,7 +82,7 @@ type Service struct {
 	tickets   *tickets
 
 	onRemove []func(ctx context.Context, tx *sqlite.Tx, actor, username string) error
-	waysIn   []func(ctx context.Context, tx *sqlite.Tx, personID string) (bool, error)
+	waysIn   []WayIn
 }
 
 // New checks c once.

@@ -138,13 +138,6 @@ func hasPassword(ctx context.Context, tx *sqlite.Tx, id string) (has bool, err e
 	return has, err
 }
 
-func hasWayIn(ctx context.Context, tx *sqlite.Tx, id string) (has bool, err error) {
-	err = tx.QueryRowContext(ctx, `
-		SELECT EXISTS (SELECT 1 FROM people WHERE id = ?1 AND password_hash IS NOT NULL)
-			OR EXISTS (SELECT 1 FROM identities WHERE person_id = ?1)`, id).Scan(&has)
-	return has, err
-}
-
 func deletePerson(ctx context.Context, tx *sqlite.Tx, id string) error {
 	_, err := tx.ExecContext(ctx, `
 		DELETE FROM people

@@ -158,12 +158,6 @@ func (s *Service) reread(tx *sqlite.Tx, personID string) {
 	})
 }
 
-// HasWayIn says, in tx, whether somebody can sign in without a passkey: by a
-// password, or at a provider.
-func (s *Service) HasWayIn(ctx context.Context, tx *sqlite.Tx, personID string) (bool, error) {
-	return hasWayIn(ctx, tx, personID)
-}
-
 // EndSessions ends, in tx, all of a person's sessions but the one to keep.
 func (s *Service) EndSessions(ctx context.Context, tx *sqlite.Tx, actor, personID, keep, why string) error {
 	_, err := s.endSessions(ctx, tx, actor, personID, keep, why)

@@ -8,22 +8,87 @@ import (
 	"berth/internal/sqlite"
 )
 
-// OnWayIn has f asked, in the transaction, whether somebody without a password
-// and without an identity can sign in nevertheless. It is called before the
-// Service is used.
-func (s *Service) OnWayIn(f func(ctx context.Context, tx *sqlite.Tx, personID string) (bool, error)) {
-	s.waysIn = append(s.waysIn, f)
+// WayIn says, in tx, whether somebody can sign in now by what its package
+// keeps; without is the slug of a provider that does not count, or "".
+type WayIn func(ctx context.Context, tx *sqlite.Tx, personID, without string) (bool, error)
+
+// OnWayIn has f asked whether somebody can sign in, besides with a password. It
+// is called before the Service is used.
+func (s *Service) OnWayIn(f WayIn) { s.waysIn = append(s.waysIn, f) }
+
+// HasWayIn says, in tx, whether somebody who is not disabled can sign in: with
+// a password, by a passkey alone, or at a provider that is switched on.
+func (s *Service) HasWayIn(ctx context.Context, tx *sqlite.Tx, personID string) (bool, error) {
+	return s.hasWayIn(ctx, tx, personID, "")
+}
+
+// CanSignIn is [Service.HasWayIn] in a transaction of its own.
+func (s *Service) CanSignIn(ctx context.Context, personID string) (can bool, err error) {
+	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
+		can, err = s.HasWayIn(ctx, tx, personID)
+		return err
+	})
+	return can, err
+}
+
+func (s *Service) hasWayIn(ctx context.Context, tx *sqlite.Tx, personID, without string) (bool, error) {
+	has, err := hasPassword(ctx, tx, personID)
+	if err != nil || has {
+		return has, err
+	}
+	for _, way := range s.waysIn {
+		if leads, err := way(ctx, tx, personID, without); err != nil || leads {
+			return leads, err
+		}
+	}
+	return false, nil
+}
+
+// LeftOut is who would have no way in any more.
+type LeftOut struct {
+	People    int      `json:"people" doc:"How many people would have no way in left"`
+	Usernames []string `json:"usernames" doc:"Up to 20 of them, by name"`
+}
+
+// maxLeftOutNamed bounds how many people a LeftOut names.
+const maxLeftOutNamed = 20
+
+// LeftOut says, in tx, who would have no way in left without a provider. Who is
+// disabled, or has none as it is, does not count.
+func (s *Service) LeftOut(ctx context.Context, tx *sqlite.Tx, provider string) (LeftOut, error) {
+	left := LeftOut{Usernames: []string{}}
+	list, err := passwordlessOfProvider(ctx, tx, provider)
+	if err != nil {
+		return left, err
+	}
+	for _, p := range list {
+		now, err := s.hasWayIn(ctx, tx, p.ID, "")
+		if err != nil {
+			return left, err
+		}
+		then, err := s.hasWayIn(ctx, tx, p.ID, provider)
+		if err != nil {
+			return left, err
+		}
+		if !now || then {
+			continue
+		}
+		if left.People++; left.People <= maxLeftOutNamed {
+			left.Usernames = append(left.Usernames, p.Username)
+		}
+	}
+	return left, nil
 }
 
 // Unlink takes an identity from a person, the actor's own or, for an
-// administrator, anybody's, and ends the sessions that began with it. The last
-// way in stays.
+// administrator, anybody's, and ends the sessions that began with it. Whoever
+// would have no way in left keeps it.
 func (s *Service) Unlink(ctx context.Context, actor Subject, personID, id string) error {
 	if err := decideFor(actor, personID); err != nil {
 		return err
 	}
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		p, hash, err := personByID(ctx, tx, personID)
+		p, _, err := personByID(ctx, tx, personID)
 		if err != nil {
 			return err
 		}
@@ -32,24 +97,22 @@ func (s *Service) Unlink(ctx context.Context, actor Subject, personID, id string
 			return err
 		}
 		at := slices.IndexFunc(list, func(i Identity) bool { return i.ID == id })
-		switch {
-		case at < 0:
+		if at < 0 {
 			return fault.NotFound("there is no such identity")
-		case hash == nil && len(list) == 1:
-			if err := s.staysIn(ctx, tx, actor, p); err != nil {
-				return err
-			}
 		}
 		sessions, err := sessionsOfIdentity(ctx, tx, id)
 		if err != nil {
 			return err
 		}
 		for _, one := range sessions {
-			if err := s.endSession(ctx, tx, actor.Person.Username, one, "identity unlinked"); err != nil {
+			if err := s.endSessionOf(ctx, tx, actor.Person.Username, p, one, "identity unlinked"); err != nil {
 				return err
 			}
 		}
 		if err := deleteIdentity(ctx, tx, id); err != nil {
+			return err
+		}
+		if err := s.staysIn(ctx, tx, actor, p); err != nil {
 			return err
 		}
 		if err := s.record(ctx, tx, IdentityUnlinked, actor.Person.Username, list[at].about(p)); err != nil {
@@ -59,14 +122,12 @@ func (s *Service) Unlink(ctx context.Context, actor Subject, personID, id string
 	})
 }
 
-// staysIn refuses to take the last identity of somebody without a password who
-// has nothing else to sign in with, and says what to add first.
+// staysIn refuses what has taken, in tx, the last way in of somebody, and says
+// what to add first.
 func (s *Service) staysIn(ctx context.Context, tx *sqlite.Tx, actor Subject, p Person) error {
-	for _, way := range s.waysIn {
-		leads, err := way(ctx, tx, p.ID)
-		if err != nil || leads {
-			return err
-		}
+	has, err := s.HasWayIn(ctx, tx, p.ID)
+	if err != nil || has {
+		return err
 	}
 	if actor.Person.ID == p.ID {
 		return fault.Conflict("you have no other way in: add a passkey or link another identity first, or have an administrator set a password for you")

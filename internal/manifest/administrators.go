@@ -67,6 +67,9 @@ func (p *planner) stranded() {
 		list = p.wanted.Administrators
 	}
 	for _, c := range p.gone {
+		if c.Kind == KindProvider {
+			p.leavesOut(c.Name)
+		}
 		for _, entry := range list {
 			if c.Kind == KindProvider && strings.HasPrefix(entry, c.Name+":") {
 				p.notes = append(p.notes, fmt.Sprintf("the list of administrators names %s, who can not sign in without the provider %s", entry, c.Name))

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"berth/internal/deploy"
+	"berth/internal/identity"
 	"berth/internal/secret"
 	"berth/internal/signin"
 )
@@ -135,6 +136,9 @@ func (p *planner) provider(slug string, given Provider, h signin.Provider, there
 	if p.differs(slot) {
 		fields = append(fields, hidden("client_secret", h.HasSecret))
 	}
+	if there && w.Shuts(h) {
+		p.leavesOut(slug)
+	}
 	p.change(there, Change{Kind: KindProvider, Name: slug, Fields: fields, slot: slot, version: h.Version})
 	switch {
 	case given.ClientSecret == nil || !p.wanted.Values[slot].Empty():
@@ -142,6 +146,30 @@ func (p *planner) provider(slug string, given Provider, h signin.Provider, there
 		p.notes = append(p.notes, "the client secret of the provider "+slug+" is sealed and was not opened: what is there stays")
 	case !h.HasSecret:
 		p.notes = append(p.notes, "the client secret of the provider "+slug+" is not set, and not in the file")
+	}
+}
+
+// leftOut reads who would have no way in left without each provider, where a
+// document speaks of providers.
+func (s *Service) leftOut(ctx context.Context, wanted Wanted, have State) (map[string]identity.LeftOut, error) {
+	left := map[string]identity.LeftOut{}
+	if wanted.Providers == nil {
+		return left, nil
+	}
+	for _, p := range have.Providers {
+		of, err := s.signin.LeftOut(ctx, p.Slug)
+		if err != nil {
+			return nil, err
+		}
+		left[p.Slug] = of
+	}
+	return left, nil
+}
+
+// leavesOut notes who has no way in left when a provider leads nobody in any more.
+func (p *planner) leavesOut(slug string) {
+	if left := p.have.LeftOut[slug]; left.People > 0 {
+		p.notes = append(p.notes, "without the provider "+slug+", "+signin.InWords(left))
 	}
 }
 
@@ -175,9 +203,11 @@ func (w *writing) provider(ctx context.Context, c Change) (err error) {
 	case Create:
 		_, err = w.signin.CreateIn(ctx, w.tx, w.actor, made, clientSecret)
 	case Update:
-		_, err = w.signin.UpdateIn(ctx, w.tx, w.actor, c.Name, c.version, made.EditTo(clientSecret))
+		edit := made.EditTo(clientSecret)
+		edit.Force = true // the plan says who is left out
+		_, err = w.signin.UpdateIn(ctx, w.tx, w.actor, c.Name, c.version, edit)
 	case Remove:
-		err = w.signin.RemoveIn(ctx, w.tx, w.actor, c.Name)
+		err = w.signin.RemoveIn(ctx, w.tx, w.actor, c.Name, true) // the plan says who is left out
 	case actionDeploy: // in no plan
 	}
 	return err

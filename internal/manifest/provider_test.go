@@ -16,6 +16,7 @@ import (
 	"berth/internal/manifest"
 	"berth/internal/secret"
 	"berth/internal/signin"
+	"berth/internal/sqlite"
 )
 
 const withProviders = `berth: 1
@@ -267,6 +268,30 @@ func TestProviders_GoWithoutTheLastWayIn(t *testing.T) {
 	_, again := s.signIn("root")
 	require.Equal(t, root.ID, again.Person.ID)
 	require.Equal(t, identity.RoleAdministrator, again.Person.Role)
+}
+
+// A plan says whom it leaves without a way in; whoever applies it means it.
+func TestProviders_SayInThePlanWhoIsLeftOut(t *testing.T) {
+	s := newServer(t)
+	s.apply("{berth: 1, providers: {away: {issuer: 'https://id.example.com', client_id: berth}}}")
+	ext := identity.External{Provider: "away", Issuer: "https://id.example.com", ExternalID: "1001", Username: "cy", Create: true}
+	_, _, err := s.identity.SignInExternal(t.Context(), ext, identity.Origin{}, func(*sqlite.Tx, string) error { return nil })
+	require.NoError(t, err)
+	const note = "without the provider away, cy would have no way in left"
+	off := "{berth: 1, providers: {away: {issuer: 'https://id.example.com', client_id: berth, enabled: false}}}"
+	require.Contains(t, s.plan(off).Notes, note)
+	require.NotContains(t, s.plan(strings.Replace(off, "enabled: false", "order: 3", 1)).Notes, note)
+	gone := s.request("{berth: 1, providers: {}}")
+	gone.Prune = true
+	plan, err := s.Plan(t.Context(), gone)
+	require.NoError(t, err)
+	require.Contains(t, plan.Notes, note)
+
+	s.apply(off)
+	require.Contains(t, s.newest(signin.ProviderUpdated), `"left_out":1`)
+	plan, err = s.Plan(t.Context(), gone)
+	require.NoError(t, err)
+	require.NotContains(t, plan.Notes, note, "there is nothing left to lose")
 }
 
 func fieldNames(c manifest.Change) (names []string) {

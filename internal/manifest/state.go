@@ -20,8 +20,9 @@ type State struct {
 	Providers      []signin.Provider
 	Administrators AdministratorList
 	SecondFactor   identity.SecondFactorRule
-	Slots          map[Slot]int64 // which secrets there are, and their versions
-	Values         Values         // of the slots that the document gives values for
+	LeftOut        map[string]identity.LeftOut // who would have no way in left, by provider
+	Slots          map[Slot]int64              // which secrets there are, and their versions
+	Values         Values                      // of the slots that the document gives values for
 }
 
 // state reads what there is; of no slot the value.

@@ -21,6 +21,9 @@ func (s *Service) save(ctx context.Context, tx *sqlite.Tx, actor string, wanted 
 	if have.Values, err = s.values(ctx, wanted.Values); err != nil {
 		return Plan{}, err
 	}
+	if have.LeftOut, err = s.leftOut(ctx, wanted, have); err != nil {
+		return Plan{}, err
+	}
 	plan := NewPlan(wanted, have, r.Prune)
 	w := &writing{Service: s, tx: tx, actor: actor, by: r.By, wanted: wanted}
 	if r.Administrator {

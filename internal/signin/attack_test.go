@@ -278,7 +278,7 @@ func TestUpdate_SendsTheSecretNowhereElse(t *testing.T) {
 	b := r.browser("1001")
 	b.signIn("home")
 	require.NotNil(t, b.subject())
-	_, err = r.Update(t.Context(), "ana", "home", p.Version, signin.ProviderEdit{Issuer: &other.name, ClientSecret: secret.New(clientSecret)})
+	_, err = r.Update(t.Context(), "ana", "home", p.Version, signin.ProviderEdit{Issuer: &other.name, ClientSecret: secret.New(clientSecret), Force: true})
 	require.NoError(t, err)
 	require.Nil(t, b.subject(), "a session of another issuer went on")
 	before := len(other.people)

@@ -173,7 +173,7 @@ func (s *Service) pin(ctx context.Context, known *connection, issuer string) err
 		if err := pinIssuer(ctx, tx, now.ID, issuer); err != nil {
 			return err
 		}
-		return s.emit(ctx, tx, ProviderPinned, "berth", known.provider)
+		return s.emit(ctx, tx, ProviderPinned, "berth", known.provider, 0)
 	})
 }
 

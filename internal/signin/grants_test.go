@@ -203,7 +203,7 @@ func TestBearer_IsNoOtherProvidersAndNobodyElses(t *testing.T) {
 	require.ErrorIs(t, err, vault.ErrGrantEnded)
 	client = clientID
 	given := secret.New(clientSecret)
-	_, err = r.Update(t.Context(), "ana", "home", p.Version, signin.ProviderEdit{ClientID: &client, ClientSecret: given, Issuer: &other.name})
+	_, err = r.Update(t.Context(), "ana", "home", p.Version, signin.ProviderEdit{ClientID: &client, ClientSecret: given, Issuer: &other.name, Force: true})
 	require.NoError(t, err)
 	r.move(2 * time.Minute)
 	_, err = r.kept.Bearer(t.Context(), bo)
@@ -333,7 +333,7 @@ func TestGrants_AreSealedAndGoWithTheirIdentity(t *testing.T) {
 	require.Len(t, r.kinds(vault.GrantForgotten), 1)
 
 	_, bo := r.granted("1002")
-	require.NoError(t, r.Remove(t.Context(), "ana", "home"))
+	require.NoError(t, r.Remove(t.Context(), "ana", "home", true))
 	known, err := r.kept.Of(t.Context(), id, bo)
 	require.NoError(t, err)
 	require.Empty(t, known, "tokens stay of a provider that is gone")

@@ -101,6 +101,7 @@ type ProviderEdit struct {
 	OwnGroupPrefix bool
 	SignOut        *bool
 	TrustFactor    *bool
+	Force          bool // also where people have no way in left by it
 }
 
 // Prefix goes before the names of the provider's groups, so that no provider

@@ -20,6 +20,8 @@ type ProviderChange struct {
 	Enabled bool   `json:"enabled"`
 	// TrustFactor is whether its word counts for a second factor.
 	TrustFactor bool `json:"trust_factor,omitempty"`
+	// LeftOut counts those who have no way in left by the change.
+	LeftOut int `json:"left_out,omitempty"`
 }
 
 // SlotContext is the context of the slots that hold the client secrets. No
@@ -104,13 +106,14 @@ func (s *Service) CreateIn(ctx context.Context, tx *sqlite.Tx, actor string, p P
 	if err := s.seal(ctx, tx, actor, p, clientSecret); err != nil {
 		return Provider{}, err
 	}
-	return p, s.emit(ctx, tx, ProviderCreated, actor, p)
+	return p, s.emit(ctx, tx, ProviderCreated, actor, p, 0)
 }
 
 // Update saves an edit of the version that its author saw; fault.Conflict when
 // there is a newer one. What trust rests on (where the provider is, who Berth
 // is there, whether it is on) ends the sessions that came by it when it
-// changes.
+// changes. Where people would have no way in left, it is a conflict, too, until
+// the edit says that it is meant.
 func (s *Service) Update(ctx context.Context, actor, slug string, version int64, e ProviderEdit) (p Provider, err error) {
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		p, err = s.UpdateIn(ctx, tx, actor, slug, version, e)
@@ -139,6 +142,10 @@ func (s *Service) UpdateIn(ctx context.Context, tx *sqlite.Tx, actor, slug strin
 	if err := p.keepApart(others); err != nil {
 		return Provider{}, err
 	}
+	left, err := s.mayLeaveOut(ctx, tx, was, p, e.Force)
+	if err != nil {
+		return Provider{}, err
+	}
 	p.Version, p.UpdatedAt = version+1, s.now()
 	ok, err := updateProvider(ctx, tx, p)
 	if err != nil {
@@ -153,7 +160,7 @@ func (s *Service) UpdateIn(ctx context.Context, tx *sqlite.Tx, actor, slug strin
 	if err := s.endOver(ctx, tx, actor, was, p); err != nil {
 		return Provider{}, err
 	}
-	return p, s.emit(ctx, tx, ProviderUpdated, actor, p)
+	return p, s.emit(ctx, tx, ProviderUpdated, actor, p, left.People)
 }
 
 // validate names every field that is wrong in an edit that makes p of was.
@@ -184,14 +191,19 @@ func (s *Service) endOver(ctx context.Context, tx *sqlite.Tx, actor string, was,
 }
 
 // Remove removes a provider and its secret, and ends the sessions that came by
-// it. The identities stay: they are the same people when it comes back.
-func (s *Service) Remove(ctx context.Context, actor, slug string) error {
-	return s.db.Write(ctx, func(tx *sqlite.Tx) error { return s.RemoveIn(ctx, tx, actor, slug) })
+// it. The identities stay: they are the same people when it comes back. Where
+// people would have no way in left it is a conflict, unless that is forced.
+func (s *Service) Remove(ctx context.Context, actor, slug string, force bool) error {
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error { return s.RemoveIn(ctx, tx, actor, slug, force) })
 }
 
 // RemoveIn is Remove as a part of a transaction.
-func (s *Service) RemoveIn(ctx context.Context, tx *sqlite.Tx, actor, slug string) error {
+func (s *Service) RemoveIn(ctx context.Context, tx *sqlite.Tx, actor, slug string, force bool) error {
 	p, err := findProvider(ctx, tx, slug)
+	if err != nil {
+		return err
+	}
+	left, err := s.mayLeaveOut(ctx, tx, p, Provider{}, force)
 	if err != nil {
 		return err
 	}
@@ -204,7 +216,7 @@ func (s *Service) RemoveIn(ctx context.Context, tx *sqlite.Tx, actor, slug strin
 	if err := s.secrets.RemoveIn(ctx, tx, actor, SlotContext, p.ID); err != nil && fault.KindOf(err) != fault.Missing {
 		return fmt.Errorf("remove the secret of %s: %w", p.Slug, err)
 	}
-	return s.emit(ctx, tx, ProviderRemoved, actor, p)
+	return s.emit(ctx, tx, ProviderRemoved, actor, p, left.People)
 }
 
 // keepApart refuses a prefix of groups that is another provider's.
@@ -255,7 +267,7 @@ func (s *Service) secretOf(ctx context.Context, p Provider) (secret.Text, error)
 	return given, nil
 }
 
-func (s *Service) emit(ctx context.Context, tx *sqlite.Tx, kind event.Kind, actor string, p Provider) error {
+func (s *Service) emit(ctx context.Context, tx *sqlite.Tx, kind event.Kind, actor string, p Provider, leftOut int) error {
 	return s.events.Append(ctx, tx, event.Event{Kind: kind, Actor: actor, At: s.now()},
-		ProviderChange{Slug: p.Slug, Preset: p.Preset, Issuer: p.issuer(), Enabled: p.Enabled, TrustFactor: p.TrustFactor})
+		ProviderChange{Slug: p.Slug, Preset: p.Preset, Issuer: p.issuer(), Enabled: p.Enabled, TrustFactor: p.TrustFactor, LeftOut: leftOut})
 }

@@ -115,6 +115,7 @@ func New(c Config) (*Service, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	c.Identity.OnWayIn(leadsIn)
 	return &Service{
 		db: c.DB, events: c.Events, secrets: c.Secrets, identity: c.Identity, keeper: c.Keeper,
 		base: c.BaseURL, cookies: cookie.For(c.BaseURL), clock: c.Clock, log: c.Log,

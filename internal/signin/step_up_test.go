@@ -208,7 +208,7 @@ func TestStepUps_ListWhereSomebodyCanProveIt(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, at)
 	no := false
-	_, err = r.Update(t.Context(), "ana", "home", p.Version, signin.ProviderEdit{Enabled: &no})
+	_, err = r.Update(t.Context(), "ana", "home", p.Version, signin.ProviderEdit{Enabled: &no, Force: true})
 	require.NoError(t, err)
 	at, err = r.StepUps(t.Context(), identity.Subject{Person: identity.Person{ID: subject.Person.ID}})
 	require.NoError(t, err)

@@ -112,6 +112,22 @@ func updateProvider(ctx context.Context, tx *sqlite.Tx, p Provider) (bool, error
 	return changed == 1, err
 }
 
+// leadsIn says whether somebody can sign in at a provider that is switched on:
+// one with the issuer that it knows them under. Until an issuer is pinned, the
+// slash at its end says nothing.
+func leadsIn(ctx context.Context, tx *sqlite.Tx, personID, without string) (leads bool, err error) {
+	err = tx.QueryRowContext(ctx, `
+		SELECT EXISTS (
+			SELECT 1
+			FROM identities
+			JOIN providers ON providers.slug = identities.provider
+			WHERE identities.person_id = ? AND providers.enabled AND providers.slug <> ?
+				AND (identities.issuer = providers.pinned_issuer
+					OR providers.pinned_issuer = '' AND rtrim(identities.issuer, '/') = rtrim(providers.issuer, '/')))`,
+		personID, without).Scan(&leads)
+	return leads, err
+}
+
 // pinIssuer keeps how a provider spells its issuer.
 func pinIssuer(ctx context.Context, tx *sqlite.Tx, id, issuer string) error {
 	_, err := tx.ExecContext(ctx, `

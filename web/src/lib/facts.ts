@@ -51,6 +51,12 @@ const text = (data: unknown, key: string): string => {
 
 const actors: Record<string, string> = { registry: 'The registry', berth: 'Berth', local: 'The command line', webhook: 'A webhook', poll: 'Polling' };
 
+/** How many people a change left without a way in; '' for none. */
+const leftOut = (data: unknown): string => {
+	const people = Number(text(data, 'left_out') || 0);
+	return people ? `${people === 1 ? 'One person has' : `${people} people have`} no way in left` : '';
+};
+
 const lasted = (seconds: number): string => (seconds < 90 ? `${Math.round(seconds)} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`);
 
 /** Facts on the way to another: what matters is told without them. */
@@ -156,9 +162,9 @@ export function say(fact: Fact, within = ''): Said {
 		case 'provider.created':
 			return said(`added sign-in provider ${text(d, 'slug')}`, LogIn, { href: '/system/sign-in', detail: text(d, 'issuer') });
 		case 'provider.updated':
-			return said(`changed sign-in provider ${text(d, 'slug')}`, LogIn, { href: '/system/sign-in', detail: text(d, 'enabled') === 'false' ? 'It is switched off' : text(d, 'issuer') });
+			return said(`changed sign-in provider ${text(d, 'slug')}`, LogIn, { href: '/system/sign-in', detail: leftOut(d) || (text(d, 'enabled') === 'false' ? 'It is switched off' : text(d, 'issuer')) });
 		case 'provider.removed':
-			return said(`removed sign-in provider ${text(d, 'slug')}`, LogIn, { tone: 'bad' });
+			return said(`removed sign-in provider ${text(d, 'slug')}`, LogIn, { tone: 'bad', detail: leftOut(d) });
 		case 'provider.pinned':
 			return said(`Sign-in provider ${text(d, 'slug')} calls itself ${text(d, 'issuer')}`, LogIn, { who: '', href: '/system/sign-in' });
 		case 'identity.linked':

@@ -3,6 +3,7 @@ import type { components } from './api/schema';
 export type Provider = components['schemas']['ProviderDetail'];
 export type PresetInfo = components['schemas']['PresetInfo'];
 export type Trial = components['schemas']['Trial'];
+export type LeftOut = components['schemas']['LeftOut'];
 export type Identity = components['schemas']['IdentityInfo'];
 
 /** Why nobody came in, by the word that is in the address. */

@@ -1683,6 +1683,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/providers/{provider}/left-out": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say who would have no way in left without a provider */
+        get: operations["get-left-out"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/providers/{provider}/test": {
         parameters: {
             query?: never;
@@ -3122,6 +3139,15 @@ export interface components {
             /** @description The engine's volumes that stay, with their data */
             kept_volumes: string[];
         };
+        LeftOut: {
+            /**
+             * Format: int64
+             * @description How many people would have no way in left
+             */
+            people: number;
+            /** @description Up to 20 of them, by name */
+            usernames: string[];
+        };
         Leftover: {
             digest: string;
             /** @description The engine's own id */
@@ -3523,6 +3549,26 @@ export interface components {
             username: string;
             /** Format: int64 */
             version: number;
+        };
+        PersonDetail: {
+            /** Format: date-time */
+            created_at: string;
+            disabled: boolean;
+            display_name: string;
+            email: string;
+            /** @enum {string} */
+            given_role: "administrator" | "member";
+            id: string;
+            /** @enum {string} */
+            role: "administrator" | "member";
+            second_factor: boolean;
+            /** Format: date-time */
+            updated_at: string;
+            username: string;
+            /** Format: int64 */
+            version: number;
+            /** @description Whether they can sign in, were they not disabled: with a password, by a passkey, or at a provider that is switched on */
+            way_in: boolean;
         };
         PersonVerdict: {
             allowed: boolean;
@@ -4415,6 +4461,8 @@ export interface components {
             create?: boolean;
             /** @description Switching it off ends the sessions that came by it */
             enabled?: boolean;
+            /** @description Also where people have no way in left by it: it is switched off, or its issuer is another; 409 otherwise */
+            force?: boolean;
             group_prefix?: string;
             /** @description Takes the client secret again */
             issuer?: string;
@@ -7208,7 +7256,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Person"];
+                    "application/json": components["schemas"]["PersonDetail"];
                 };
             };
             /** @description Error */
@@ -8828,7 +8876,10 @@ export interface operations {
     };
     "remove-provider": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Also where people have no way in left by it; 409 otherwise */
+                force?: boolean;
+            };
             header?: never;
             path: {
                 provider: string;
@@ -8908,6 +8959,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Findings"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-left-out": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                provider: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LeftOut"];
                 };
             };
             /** @description Error */

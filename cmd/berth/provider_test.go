@@ -1,0 +1,48 @@
+package main
+
+import (
+	"database/sql"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// comesBy adds somebody whom a provider made, past the server.
+func (h *house) comesBy(provider, issuer, username string) {
+	h.t.Helper()
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(h.data, "berth.db")+"?_pragma=busy_timeout(5000)")
+	require.NoError(h.t, err)
+	defer db.Close()
+	for _, insert := range []string{
+		`INSERT INTO people (id, username, role, created_at, updated_at) VALUES ($1, $1, 'member', 1, 1)`,
+		`INSERT INTO identities (id, person_id, provider, issuer, external_id, groups, claims, created_at, synced_at) VALUES ($1, $1, $2, $3, $1, '[]', '{}', 1, 1)`,
+	} {
+		_, err = db.ExecContext(h.t.Context(), insert, username, provider, issuer)
+		require.NoError(h.t, err)
+	}
+}
+
+func TestProvider_IsNotTakenUnseenFromWhoHasNoOtherWayIn(t *testing.T) {
+	h := newHouse(t)
+	require.Zero(t, h.local("the client's secret\n", "provider", "add", "home", "oidc", "--issuer", "https://id.example.org", "--client-id", "berth").code)
+	h.comesBy("home", "https://id.example.org", "cy")
+	h.comesBy("home", "https://id.example.org", "dee")
+
+	asked := h.local("", "provider", "remove", "home")
+	require.Equal(t, exitInput, asked.code)
+	require.Contains(t, asked.err, "2 people have no way in left then: cy, dee.", "whoever is asked is told")
+	for _, args := range [][]string{{"provider", "remove", "home", "--yes"}, {"provider", "edit", "home", "--no-on"}} {
+		refused := h.local("", args...)
+		require.Equal(t, exitClash, refused.code, args)
+		require.Contains(t, refused.err, "2 people would have no way in left (cy, dee)")
+	}
+	require.NotContains(t, h.local("", "people", "show", "cy").err, "no way in")
+
+	h.must("provider", "edit", "home", "--no-on", "--force")
+	require.Contains(t, h.local("", "people", "show", "cy").err, `They have no way in: set a password with "berth people password cy".`)
+	h.must("provider", "edit", "home", "--on")
+	h.must("provider", "remove", "home", "--force")
+	require.Zero(t, h.local("correct horse battery\n", "people", "password", "cy").code)
+	require.NotContains(t, h.local("", "people", "show", "cy").err, "no way in")
+}

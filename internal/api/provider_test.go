@@ -1,0 +1,51 @@
+package api_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"berth/internal/api"
+	"berth/internal/identity"
+	"berth/internal/sqlite"
+)
+
+// comesBy makes somebody of whoever a provider proves.
+func (s *server) comesBy(provider, username string) (identity.Subject, string) {
+	s.t.Helper()
+	p, err := s.signin.Provider(s.t.Context(), provider)
+	require.NoError(s.t, err)
+	ext := identity.External{Provider: provider, Issuer: p.Issuer, ExternalID: "id of " + username, Username: username, Create: true}
+	token, subject, err := s.identity.SignInExternal(s.t.Context(), ext, identity.Origin{Address: "192.0.2.1"}, func(*sqlite.Tx, string) error { return nil })
+	require.NoError(s.t, err)
+	return subject, token.Reveal()
+}
+
+const homeProvider = `{"slug":"home","preset":"oidc","label":"Home","issuer":"https://id.example.org","client_id":"berth","create":true}`
+
+func TestProvider_SaysWhoItsLossLeavesOut(t *testing.T) {
+	s := newServer(t)
+	require.Equal(t, http.StatusCreated, s.do(admin, "POST", "/api/providers", homeProvider).StatusCode)
+	s.comesBy("home", "cy")
+
+	var left identity.LeftOut
+	s.do(admin, "GET", "/api/providers/home/left-out", "").decode(t, &left)
+	require.Equal(t, identity.LeftOut{People: 1, Usernames: []string{"cy"}}, left)
+	require.Equal(t, http.StatusForbidden, s.do(member, "GET", "/api/providers/home/left-out", "").StatusCode)
+	require.Equal(t, http.StatusNotFound, s.do(admin, "GET", "/api/providers/away/left-out", "").StatusCode)
+
+	got := s.do(admin, "PATCH", "/api/providers/home", `{"version":1,"enabled":false}`)
+	require.Equal(t, http.StatusConflict, got.StatusCode)
+	require.Contains(t, got.body, "cy would have no way in left")
+	require.Equal(t, http.StatusConflict, s.do(admin, "DELETE", "/api/providers/home", "").StatusCode)
+	require.Contains(t, s.do(admin, "GET", "/api/people/cy", "").body, `"way_in":true`)
+
+	require.Equal(t, http.StatusOK, s.do(admin, "PATCH", "/api/providers/home", `{"version":1,"enabled":false,"force":true}`).StatusCode)
+	var cy api.PersonDetail
+	s.do(admin, "GET", "/api/people/cy", "").decode(t, &cy)
+	require.False(t, cy.WayIn, "an administrator sees who needs a password")
+	require.Equal(t, http.StatusNoContent, s.do(admin, "DELETE", "/api/providers/home", "").StatusCode, "whoever has no way in as it is does not count")
+	require.Equal(t, http.StatusNoContent, s.do(admin, "POST", "/api/people/cy/password", `{"password":"`+password+`"}`).StatusCode)
+	require.Equal(t, http.StatusOK, s.do(nobody, "POST", "/api/session", `{"username":"cy","password":"`+password+`"}`).StatusCode)
+}
