@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"berth/internal/api"
 	"berth/internal/fault"
@@ -86,10 +87,23 @@ func showProvider(o *output, p api.ProviderDetail) {
 		{"administrators", p.Claims.Admin},
 		{"signs out there", yes(p.SignOut)},
 		{"second factor trusted", yes(p.TrustFactor)},
+		{"asked in between", askedInBetween(p.Refresh)},
 		{"redirect address", p.Redirect},
 		{"back-channel logout", p.Logout},
 		{"after a sign-out", p.LandedAt},
 	})
+}
+
+// askedInBetween says how a provider answers about those who are signed in.
+func askedInBetween(h signin.Health) string {
+	said := fmt.Sprintf("about %d who are signed in", h.AskedAbout)
+	if h.NotAskedAbout > 0 {
+		said += fmt.Sprintf(", not about %d: it gave no refresh token", h.NotAskedAbout)
+	}
+	if !h.FailingSince.IsZero() {
+		said += fmt.Sprintf("; fails since %s: %s", h.FailingSince.Format(time.RFC3339), h.Trouble)
+	}
+	return said
 }
 
 // providerFields are what add and edit share.

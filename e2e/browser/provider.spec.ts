@@ -93,6 +93,25 @@ for (const pushed of [false, true]) {
 			await expect(guest.getByTestId(`tokens-${slug}`)).toHaveCount(0);
 		});
 
+		await test.step('the list says when it can not be asked between two sign-ins', async () => {
+			// Berth asks each quarter of an hour, which nobody waits for here: what it would say by then.
+			await page.route('**/api/providers', async (route) => {
+				const answer = await route.fetch();
+				const body = (await answer.json()) as { items: { slug: string; refresh: Record<string, unknown> }[] };
+				for (const p of body.items) {
+					if (p.slug !== slug) continue;
+					p.refresh = { asked_about: 2, not_asked_about: 1, failing_since: new Date(Date.now() - 600_000).toISOString(), trouble: 'refresh: its token endpoint answered 503' };
+				}
+				await route.fulfill({ response: answer, json: body });
+			});
+			await page.goto('/system/sign-in');
+			await expect(row).toContainText(/can’t be asked about who is signed in, since 10 minutes ago:.* its token endpoint answered 503/);
+			await expect(row).toContainText('1 signed in by it is not asked about between two sign-ins');
+			await sound(page);
+			await picture(page, info, 'provider-failing');
+			await page.unroute('**/api/providers');
+		});
+
 		await test.step('who has only a provider proves there again who they are', async () => {
 			const before = (await (await guest.request.get('/api/session')).json()).authenticated_at as string;
 			await guest.goto('/sign-in?step_up=sign_in&within=5m&to=/account/identities');

@@ -41,14 +41,16 @@ func (a *API) getSignInPage(ctx context.Context, _ *struct{}) (*output[SignInPag
 	return answer(page), nil
 }
 
-// ProviderDetail is a provider with the addresses that are entered there.
+// ProviderDetail is a provider with the addresses that are entered there, and
+// how it answers in between.
 type ProviderDetail struct {
 	signin.Provider
 	signin.Addresses
+	Refresh signin.Health `json:"refresh"`
 }
 
 func (a *API) detail(p signin.Provider) ProviderDetail {
-	return ProviderDetail{Provider: p, Addresses: a.signin.Addresses(p.Slug)}
+	return ProviderDetail{Provider: p, Addresses: a.signin.Addresses(p.Slug), Refresh: a.signin.Health(p.Slug)}
 }
 
 func (a *API) listProviders(ctx context.Context, _ *struct{}) (*listOutput[ProviderDetail], error) {

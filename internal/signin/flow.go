@@ -165,6 +165,9 @@ func (s *Service) authorize(ctx context.Context, c *connection, browser secret.T
 		return "", err
 	}
 	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(derive(browser, state, "verifier"))}
+	if c.provider.Preset == Google {
+		options = append(options, oauth2.AccessTypeOffline) // Google's own word for the scope offline_access
+	}
 	if c.oidc != nil {
 		options = append(options, oidc.Nonce(derive(browser, state, "nonce")))
 		switch {

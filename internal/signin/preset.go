@@ -43,6 +43,10 @@ type PresetInfo struct {
 
 var usualScopes = []string{"openid", "profile", "email"}
 
+// offlineScopes ask for a refresh token besides, where providers give none
+// without: by it Berth asks about people between two sign-ins.
+var offlineScopes = []string{"openid", "profile", "email", "offline_access"}
+
 var usualClaims = ClaimMap{Username: "preferred_username", Name: "name", Email: "email", Groups: "groups"}
 
 func usualWith(change func(*ClaimMap)) ClaimMap {
@@ -58,23 +62,23 @@ var Presets = []PresetInfo{
 		Hint: "Any issuer with OpenID Connect Discovery. Add the scope that it gives groups for, often \"groups\".",
 	},
 	{
-		Preset: Authentik, Label: "authentik", Like: "https://authentik.example.org/application/o/berth/", Scopes: usualScopes, Claims: usualClaims,
-		Hint: "An application with an OAuth2/OpenID provider and a signing key: without one, authentik signs with the client secret, which Berth refuses. The issuer ends with a slash.",
+		Preset: Authentik, Label: "authentik", Like: "https://authentik.example.org/application/o/berth/", Scopes: offlineScopes, Claims: usualClaims,
+		Hint: "An application with an OAuth2/OpenID provider a signing key (without one, authentik signs with the client secret, which Berth refuses), and the scope offline_access among its own. The issuer ends with a slash.",
 	},
 	{
 		Preset: Keycloak, Label: "Keycloak", Like: "https://keycloak.example.org/realms/example", Scopes: usualScopes, Claims: usualClaims,
 		Hint: "A confidential client with the standard flow. Groups come with a mapper of type \"Group Membership\" into the claim \"groups\"; roles are at realm_access.roles.",
 	},
 	{
-		Preset: Dex, Label: "Dex", Like: "https://dex.example.org", Scopes: []string{"openid", "profile", "email", "groups"}, Claims: usualClaims,
+		Preset: Dex, Label: "Dex", Like: "https://dex.example.org", Scopes: []string{"openid", "profile", "email", "groups", "offline_access"}, Claims: usualClaims,
 	},
 	{
-		Preset: Zitadel, Label: "Zitadel", Like: "https://example.zitadel.cloud", Scopes: []string{"openid", "profile", "email", "urn:zitadel:iam:org:project:roles"},
+		Preset: Zitadel, Label: "Zitadel", Like: "https://example.zitadel.cloud", Scopes: []string{"openid", "profile", "email", "offline_access", "urn:zitadel:iam:org:project:roles"},
 		Claims: usualWith(func(c *ClaimMap) { c.Groups = "urn:zitadel:iam:org:project:roles" }),
-		Hint:   "A web application with the code flow. The roles of its project are its groups.",
+		Hint:   "A web application with the code flow, and refresh tokens. The roles of its project are its groups.",
 	},
 	{
-		Preset: Entra, Label: "Microsoft", Like: "https://login.microsoftonline.com/TENANT-ID/v2.0", Scopes: usualScopes, Claims: usualClaims,
+		Preset: Entra, Label: "Microsoft", Like: "https://login.microsoftonline.com/TENANT-ID/v2.0", Scopes: offlineScopes, Claims: usualClaims,
 		Hint: "One tenant: its id stands in the issuer. Groups come as their object ids, once the token configuration has the groups claim.",
 	},
 	{

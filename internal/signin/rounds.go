@@ -196,18 +196,26 @@ func (r *rounds) failed(it look, f failure, now time.Time) (first bool) {
 // Health is how a provider answers when it is asked about those who are signed
 // in by it.
 type Health struct {
-	FailingSince time.Time `json:"failing_since,omitzero" doc:"Since when it can't be asked about those who are signed in; absent when it can"`
-	AskedAgainAt time.Time `json:"asked_again_at,omitzero" doc:"When it is asked again"`
-	Trouble      string    `json:"trouble,omitempty" doc:"What it failed with last"`
+	AskedAbout    int       `json:"asked_about" doc:"Identities with a session that it is asked about"`
+	NotAskedAbout int       `json:"not_asked_about" doc:"Identities with a session of which it gave no refresh token, so that it can't be asked about them"`
+	FailingSince  time.Time `json:"failing_since,omitzero" doc:"Since when it can't be asked about those who are signed in; absent when it can"`
+	AskedAgainAt  time.Time `json:"asked_again_at,omitzero" doc:"When it is asked again"`
+	Trouble       string    `json:"trouble,omitempty" doc:"What it failed with last"`
 }
 
 // Health says how a provider answers in the background.
 func (s *Service) Health(slug string) Health {
 	s.rounds.mu.Lock()
 	defer s.rounds.mu.Unlock()
-	h := s.rounds.when.halted[slug]
-	if h == nil {
-		return Health{}
+	when := &s.rounds.when
+	health := Health{NotAskedAbout: when.apart[slug]}
+	for _, it := range when.all {
+		if it.provider == slug {
+			health.AskedAbout++
+		}
 	}
-	return Health{FailingSince: h.since, AskedAgainAt: h.until, Trouble: h.said}
+	if h := when.halted[slug]; h != nil {
+		health.FailingSince, health.AskedAgainAt, health.Trouble = h.since, h.until, h.said
+	}
+	return health
 }

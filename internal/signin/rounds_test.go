@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"testing"
 	"time"
 
@@ -209,7 +210,7 @@ func TestRound_SaysWhatFailsAndGoesOnWhenItAnswersAgain(t *testing.T) {
 	i.people["1001"]["groups"] = []string{"guests"}
 	r.round(2 * time.Minute)
 	require.Equal(t, []string{"home:guests"}, b.subject().Groups)
-	require.Zero(t, r.Health("home"))
+	require.Equal(t, signin.Health{AskedAbout: 1}, r.Health("home"))
 	require.Equal(t, map[string]float64{"failed": 1, "refreshed": 1}, r.measured("berth_identity_refreshes_total"))
 	require.Zero(t, r.measured("berth_identity_refresh_overdue_seconds")[""])
 }
@@ -273,6 +274,7 @@ func TestRound_LeavesThoseWithoutARefreshTokenAlone(t *testing.T) {
 	}
 	require.Len(t, i.asked, asked)
 	require.NotNil(t, b.subject())
+	require.Equal(t, signin.Health{NotAskedAbout: 1}, r.Health("home"))
 }
 
 func TestRound_AsksNobodyTwiceWhomAnAppHasJustHadAskedAbout(t *testing.T) {
@@ -364,7 +366,7 @@ func TestRound_KeycloaksWordForAWrongSecretEndsNobody(t *testing.T) {
 	r.round(refreshEvery)
 	require.NotNil(t, b.subject())
 	require.Empty(t, r.kinds(vault.GrantEnded))
-	require.NotZero(t, r.Health("home"))
+	require.NotZero(t, r.Health("home").FailingSince)
 }
 
 func TestForgejo_AnAccountThatIsLockedIsSignedOut(t *testing.T) {
@@ -398,4 +400,21 @@ func TestZitadel_TellsOfAGroupThatWasTakenAwayAndOfAnAccountThatIsGone(t *testin
 	r.round(refreshEvery)
 	require.Nil(t, b.subject())
 	require.True(t, isOver(again))
+}
+
+func TestBegin_AsksForARefreshTokenInTheProvidersWord(t *testing.T) {
+	r, i := newRig(t), newIssuer(t)
+	r.provider("google", i, func(p *signin.NewProvider) { p.Preset = signin.Google })
+	r.provider("entra", i, func(p *signin.NewProvider) { p.Preset = signin.Entra })
+	asked := func(slug string) url.Values {
+		to, _, err := r.Begin(t.Context(), slug, signin.Departure{Purpose: signin.ToSignIn})
+		require.NoError(t, err)
+		at, err := url.Parse(to)
+		require.NoError(t, err)
+		return at.Query()
+	}
+	require.Equal(t, "offline", asked("google").Get("access_type"))
+	require.NotContains(t, asked("google").Get("scope"), "offline_access", "Google refuses what it does not know")
+	require.Contains(t, asked("entra").Get("scope"), "offline_access")
+	require.Empty(t, asked("entra").Get("access_type"))
 }

@@ -28,6 +28,7 @@ const (
 type schedule struct {
 	every  time.Duration // between two looks at one identity
 	all    map[string]*look
+	apart  map[string]int   // those who are signed in and can't be asked about, by provider
 	halted map[string]*halt // providers that fail, by slug
 	free   time.Time        // when the next look may begin
 	last   time.Time        // when was looked what is due
@@ -59,9 +60,10 @@ func newSchedule(every time.Duration) schedule {
 func (s *schedule) watch(living []identity.Living, renewable map[string]bool, now time.Time) {
 	s.read = now
 	before := s.all
-	s.all = make(map[string]*look, len(living))
+	s.all, s.apart = make(map[string]*look, len(living)), map[string]int{}
 	for _, one := range living {
 		if !renewable[one.ID] {
+			s.apart[one.Provider]++
 			continue
 		}
 		it := before[one.ID]

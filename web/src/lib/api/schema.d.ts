@@ -2988,6 +2988,30 @@ export interface components {
             per_request?: boolean;
             value?: string;
         };
+        Health: {
+            /**
+             * Format: int64
+             * @description Identities with a session that it is asked about
+             */
+            asked_about: number;
+            /**
+             * Format: date-time
+             * @description When it is asked again
+             */
+            asked_again_at?: string;
+            /**
+             * Format: date-time
+             * @description Since when it can't be asked about those who are signed in; absent when it can
+             */
+            failing_since?: string;
+            /**
+             * Format: int64
+             * @description Identities with a session of which it gave no refresh token, so that it can't be asked about them
+             */
+            not_asked_about: number;
+            /** @description What it failed with last */
+            trouble?: string;
+        };
         Hint: {
             digest?: string;
             repository: string;
@@ -3763,6 +3787,7 @@ export interface components {
             preset: "oidc" | "authentik" | "keycloak" | "dex" | "zitadel" | "entra" | "google" | "forgejo" | "gitea" | "gitlab" | "github";
             /** @description Where the provider sends browsers back to */
             redirect: string;
+            refresh: components["schemas"]["Health"];
             scopes: string[];
             sign_out: boolean;
             slug: string;
