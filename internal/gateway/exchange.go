@@ -145,8 +145,13 @@ func (x *exchange) hold(ctx context.Context, tried []*instance) (*instance, erro
 		}
 		x.claim.stage = rt.StageID
 		switch err := in.claim(&x.claim, x.g.most); {
-		case err == nil:
+		case err == nil && x.g.table.current.Load() == table:
 			return in, nil
+		case err == nil:
+			// Whoever put another table there may have asked those with a claim
+			// before this one was made: nobody would ask this one.
+			in.release(&x.claim)
+			continue
 		case errors.Is(err, errBusy):
 			x.route.meter.refused.Add(1)
 			return nil, err
