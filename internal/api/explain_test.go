@@ -15,6 +15,7 @@ func TestExplainAccess_SaysWhichRuleDecidesAndWhy(t *testing.T) {
 		StageID: "s", Project: "shop", Stage: "prod", Hostname: "app.example.com", PathPrefix: "/shop", StripPrefix: true, Deployment: "d",
 		Access: identity.Policy{Rules: []identity.Rule{
 			{Paths: []string{"/shop/open"}, Allow: identity.Who{Public: true}},
+			{Methods: []string{"PUT"}, Paths: []string{"/shop/put"}, Allow: identity.Who{Administrators: true}},
 			{Networks: []string{"10.0.0.0/8"}, Allow: identity.Who{Administrators: true}, Strength: identity.StrengthSecondFactor},
 		}},
 	}))
@@ -27,14 +28,15 @@ func TestExplainAccess_SaysWhichRuleDecidesAndWhy(t *testing.T) {
 			[]string{`"allowed":true,"rule":1`, `"project":"shop","stage":"prod"`, `"path":"/open/x"`, `"headers":[]`},
 			[]string{`"as"`},
 		},
-		{"oneself", member, `{"url":"https://app.example.com/shop/x","address":"10.1.1.1"}`, []string{`"allowed":false,"rule":2,"need":"nothing"`, `"as":"bo"`, `"headers":[]`}, nil},
+		{"oneself", member, `{"url":"https://app.example.com/shop/x","address":"10.1.1.1"}`, []string{`"allowed":false,"rule":3,"need":"nothing"`, `"as":"bo"`, `"headers":[]`}, nil},
 		{"from elsewhere", admin, `{"url":"https://app.example.com/shop/x","address":"192.0.2.1"}`, []string{`"allowed":false,"rule":0`, "no rule fits the request"}, nil},
-		{"with a password", admin, `{"url":"https://app.example.com/shop/x","address":"10.1.1.1"}`, []string{`"allowed":false,"rule":2,"need":"stronger"`}, []string{"X-Berth-User"}},
+		{"with a password", admin, `{"url":"https://app.example.com/shop/x","address":"10.1.1.1"}`, []string{`"allowed":false,"rule":3,"need":"stronger"`}, []string{"X-Berth-User"}},
 		{
-			"with a second factor", onMachine, `{"as":"ana","url":"https://app.example.com/shop/x","address":"10.1.1.1","strength":"second_factor","method":"post"}`,
-			[]string{`"allowed":true,"rule":2`, `"method":"POST"`, `{"name":"X-Berth-User","value":"ana"}`, `{"name":"X-Berth-Context","value":"shop/prod"}`},
+			"with a second factor", onMachine, `{"as":"ana","url":"https://app.example.com/shop/x","address":"10.1.1.1","strength":"second_factor","method":"POST"}`,
+			[]string{`"allowed":true,"rule":3`, `"method":"POST"`, `{"name":"X-Berth-User","value":"ana"}`, `{"name":"X-Berth-Context","value":"shop/prod"}`},
 			nil,
 		},
+		{"a method in other letters", onMachine, `{"as":"ana","url":"https://app.example.com/shop/put","method":"Put"}`, []string{`"allowed":false,"rule":0`, `"method":"Put"`, "in capitals"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := s.do(c.as, "POST", "/api/access/explain", c.body)

@@ -55,7 +55,7 @@ func TestCanary_HasItsShareOfTheClients(t *testing.T) {
 		require.NoError(t, table.Switch(t.Context(), withCanary(main, share, "d2", "127.0.0.1:2")))
 		of := 0
 		for n := range clients {
-			if table.current.Load().find("x.test", "/").forClient(client(g, n)).Deployment == "d2" {
+			if find(table.current.Load().hosts["x.test"], "/", false).forClient(client(g, n)).Deployment == "d2" {
 				of++
 			}
 		}
@@ -125,9 +125,9 @@ func TestCanary_ClientsDoNotFlap(t *testing.T) {
 func TestCanary_KeepsItsConnectionsWhenItGetsEverybody(t *testing.T) {
 	table := NewTable(TableConfig{})
 	require.NoError(t, table.Switch(t.Context(), withCanary(routeTo("x.test", "d1", "127.0.0.1:1"), 10, "d2", "127.0.0.1:2")))
-	before := table.current.Load().find("x.test", "/")
+	before := find(table.current.Load().hosts["x.test"], "/", false)
 	require.NoError(t, table.Switch(t.Context(), routeTo("x.test", "d2", "127.0.0.1:2")))
-	after := table.current.Load().find("x.test", "/")
+	after := find(table.current.Load().hosts["x.test"], "/", false)
 	require.Same(t, before.canary.instances[0], after.instances[0])
 	require.True(t, after.instances[0].open())
 	require.False(t, before.instances[0].open())
@@ -202,7 +202,7 @@ func TestTally_CountsWhatADeploymentAnswersAndWhatItDoesNot(t *testing.T) {
 func TestLately_LooksBackAFewMinutes(t *testing.T) {
 	table := NewTable(TableConfig{})
 	require.NoError(t, table.Switch(t.Context(), routeTo("x.test", "d1", "127.0.0.1:1")))
-	counted := table.current.Load().find("x.test", "/").tally
+	counted := find(table.current.Load().hosts["x.test"], "/", false).tally
 	for minute := range 8 {
 		counted.add(minute == 0, time.Millisecond)
 		table.remember()

@@ -48,6 +48,8 @@ func (x *exchange) enter(ctx context.Context, to *route) error {
 			switch {
 			case verdict.Why == identity.WhyAmbiguous:
 				return errBadTarget
+			case verdict.Why == identity.WhyMethodCase:
+				return errMethodCase
 			case who.refused != nil && fault.KindOf(who.refused) != fault.Unauthenticated:
 				return errors.Join(errNotAsked, who.refused)
 			}

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"net/url"
-	"strings"
 
 	"berth/internal/deploy"
 	"berth/internal/fault"
@@ -40,14 +39,14 @@ func (g *Gateway) Sight(method string, u *url.URL) (s Sight, err error) {
 	found, ok := g.table.current.Load().route(host, path)
 	switch {
 	case !ok:
-		return wrong("the path %s can be read in ways that lead to different apps, so the gateway refuses it", u.EscapedPath())
+		return wrong("the path %s can be read in ways that lead to different routes, so the gateway refuses it", u.EscapedPath())
 	case found == nil:
 		return Sight{}, fault.NotFound("nothing is served at %s%s", host, path.path)
 	}
 	return Sight{
 		Route: found.Route, Path: found.targetPath(u),
 		Visit: identity.Visit{
-			Method: strings.ToUpper(method), Path: path.path, Others: path.others(),
+			Method: method, Path: path.path, Others: path.others(),
 			On: identity.On{Project: found.Project, Stage: found.Stage},
 		},
 	}, nil

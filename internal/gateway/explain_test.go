@@ -24,11 +24,11 @@ func TestSight_IsWhereTheGatewayGoesAndWhatItTells(t *testing.T) {
 
 	u, err := url.Parse("https://App.Test.:8443/a%20b?c=d")
 	require.NoError(t, err)
-	sight, err := d.gateway.Sight("get", u)
+	sight, err := d.gateway.Sight("gEt", u)
 	require.NoError(t, err)
 	require.Equal(t, path, sight.Path)
 	require.Equal(t, "/a b", sight.Visit.Path)
-	require.Equal(t, http.MethodGet, sight.Visit.Method)
+	require.Equal(t, "gEt", sight.Visit.Method, "as it comes")
 	told := 0
 	for _, h := range d.gateway.Tells(sight, &ana) {
 		require.Len(t, got[h.Name], 1, h.Name)

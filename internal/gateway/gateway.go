@@ -168,10 +168,11 @@ func orAny(n int) int {
 }
 
 var (
-	errBadHost   = errors.New("no usable host")
-	errBadTarget = errors.New("ambiguous path")
-	errNotHere   = errors.New("Berth has nothing at this address") //nolint:staticcheck // a name
-	errBadMethod = errors.New("CONNECT")
+	errBadHost    = errors.New("no usable host")
+	errBadTarget  = errors.New("ambiguous path")
+	errNotHere    = errors.New("Berth has nothing at this address") //nolint:staticcheck // a name
+	errBadMethod  = errors.New("CONNECT")
+	errMethodCase = errors.New("ambiguous method")
 )
 
 // ServeHTTP takes one request from its arrival to its end.

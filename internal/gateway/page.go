@@ -50,6 +50,8 @@ func (x *exchange) pageFor(err error) page {
 		return page{status: http.StatusServiceUnavailable, title: "Unavailable", detail: "It can not be found out who you are at the moment. Try again in a little while.", code: fault.NotNow, retry: 5}
 	case errors.Is(err, errBadTarget):
 		return page{status: http.StatusBadRequest, title: "Bad request", detail: "The address of this request can be read in more than one way, so it was not passed on.", code: fault.BadInput}
+	case errors.Is(err, errMethodCase):
+		return page{status: http.StatusBadRequest, title: "Bad request", detail: "The method of this request can be read in more than one way, so it was not passed on. Write it in capitals.", code: fault.BadInput}
 	case errors.Is(err, errBadHost):
 		return page{status: http.StatusBadRequest, title: "Bad request", detail: "The request does not say which host it is for.", code: fault.BadInput}
 	case errors.Is(err, errBadOrigin):

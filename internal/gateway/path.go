@@ -127,11 +127,18 @@ func unhex(c byte) byte {
 }
 
 // route finds where a path goes; it says false when its readings go to
-// different places.
+// different places. One that differs by case is a reading, too: two routes of a
+// host may lead to one app that reads paths without case.
 func (s *snapshot) route(host string, r readings) (*route, bool) {
-	found := s.find(host, r.path)
-	if r.literal != "" && s.find(host, r.literal) != found || r.merged != "" && s.find(host, r.merged) != found {
+	routes := s.hosts[host]
+	found := find(routes, r.path, false)
+	if len(routes) > 1 && find(routes, r.path, true) != found {
 		return nil, false
+	}
+	for _, other := range [...]string{r.literal, r.merged} {
+		if other != "" && (find(routes, other, false) != found || find(routes, other, true) != found) {
+			return nil, false
+		}
 	}
 	return found, true
 }

@@ -331,20 +331,16 @@ func (t *Table) all() []*instance {
 	return list
 }
 
-// find gives the route with the longest prefix that holds path, on segment
-// boundaries; nil when there is none. host is normal, path decoded.
-func (s *snapshot) find(host, path string) *route {
-	for _, r := range s.hosts[host] {
-		if r.holds(path) {
+// find gives that of a host's routes with the longest prefix that holds path, on
+// segment boundaries; nil when there is none. path is decoded; with fold its
+// case does not count.
+func find(routes []*route, path string, fold bool) *route {
+	for _, r := range routes {
+		if identity.Under(r.PathPrefix, path, fold) {
 			return r
 		}
 	}
 	return nil
-}
-
-func (r *route) holds(path string) bool {
-	prefix := r.PathPrefix
-	return prefix == "/" || strings.HasPrefix(path, prefix) && (len(path) == len(prefix) || path[len(prefix)] == '/')
 }
 
 // starting says that the route waits for its first instance.

@@ -35,9 +35,9 @@ func TestTable_FindsTheLongestPrefixOnSegmentBoundaries(t *testing.T) {
 		"/": "/", "/shop": "/shop", "/shop/": "/shop", "/shopping": "/", "/shop/admin": "/shop/admin",
 		"/shop/admins": "/shop", "/sho": "/sho", "/sho/x": "/sho", "/SHOP": "/",
 	} {
-		assert.Equal(t, prefix, at.find("x.test", path).PathPrefix, path)
+		assert.Equal(t, prefix, find(at.hosts["x.test"], path, false).PathPrefix, path)
 	}
-	assert.Nil(t, at.find("y.test", "/"))
+	assert.Nil(t, find(at.hosts["y.test"], "/", false))
 }
 
 func TestTable_RefusesARouteThatAnotherStageHas(t *testing.T) {
@@ -64,8 +64,8 @@ func TestTable_MovesARouteToAnotherHostname(t *testing.T) {
 	moved := routeTo("y.test", "d1")
 	moved.StageID = "stage-x.test"
 	require.NoError(t, table.Switch(t.Context(), moved))
-	assert.Nil(t, table.current.Load().find("x.test", "/"))
-	assert.NotNil(t, table.current.Load().find("y.test", "/"))
+	assert.Nil(t, find(table.current.Load().hosts["x.test"], "/", false))
+	assert.NotNil(t, find(table.current.Load().hosts["y.test"], "/", false))
 }
 
 // hesitant is a clock that takes its time. A request asks for the time between
@@ -112,7 +112,7 @@ func TestTable_NoClaimReachesADeploymentThatWasSwitchedAway(t *testing.T) {
 				if !assert.False(t, gone[generation].Load(), "claimed generation %d after it was drained", generation) {
 					return
 				}
-				if x.route != before.find("x.test", "/") {
+				if x.route != find(before.hosts["x.test"], "/", false) {
 					refused.Add(1)
 				}
 				claims.Add(1)
@@ -209,7 +209,7 @@ func TestDrain_HasABudgetForRequestsAndOneForStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := NewTable(TableConfig{})
 		require.NoError(t, table.Switch(t.Context(), routeTo("x.test", "d1", "127.0.0.1:1")))
-		in := table.current.Load().find("x.test", "/").instances[0]
+		in := find(table.current.Load().hosts["x.test"], "/", false).instances[0]
 		held := func(stream bool, ends time.Duration) (cut *atomic.Bool) {
 			cut = &atomic.Bool{}
 			c := &claim{}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Gate is a policy that is ready to decide. It is never changed.
@@ -58,6 +60,7 @@ func (g *Gate) ByMethod() bool { return g != nil && g.byMethod }
 
 // Visit is a request for an app, as far as it counts for who may enter.
 type Visit struct {
+	// Method is as it came: in capitals it must lead to the same rule.
 	Method string
 	// Path is decoded. Others are the other ways in which an app may read it:
 	// all of them must lead to the same rule.
@@ -108,6 +111,7 @@ type Why int
 const (
 	WhyNoRule     Why = iota // no rule fits the request
 	WhyAmbiguous             // readings of the path lead to different rules
+	WhyMethodCase            // the method in capitals leads to another rule
 	WhyPublic                // the rule lets everybody in
 	WhyNamed                 // the rule lets them in
 	WhyNobody                // nobody is signed in
@@ -127,6 +131,8 @@ func (w Why) String() string {
 		return "no rule fits the request"
 	case WhyAmbiguous:
 		return "the path can be read in different ways that lead to different rules"
+	case WhyMethodCase:
+		return "the method leads to another rule when it is read in capitals, as many apps read it"
 	case WhyPublic:
 		return "the rule lets everybody in"
 	case WhyNamed:
@@ -156,21 +162,45 @@ func (w Why) String() string {
 // Enter decides whether s may make the visit; nil is nobody. It is a pure
 // function of its arguments: default deny.
 func (g *Gate) Enter(s *Subject, v Visit) Verdict {
-	n := g.find(v, v.Path, false)
-	// An app that reads paths without case must not be entered by another rule.
-	if g.find(v, v.Path, true) != n {
-		return Verdict{Rule: -1, Why: WhyAmbiguous}
-	}
-	for _, other := range v.Others {
-		if g.find(v, other, false) != n || g.find(v, other, true) != n {
-			return Verdict{Rule: -1, Why: WhyAmbiguous}
-		}
-	}
+	n, why := g.decisive(v)
 	if n < 0 {
-		return Verdict{Rule: -1, Why: WhyNoRule}
+		return Verdict{Rule: -1, Why: why}
 	}
 	need, why := g.rules[n].enter(s, v)
 	return Verdict{Allowed: why == WhyPublic || why == WhyNamed, Rule: n, Need: need, Why: why}
+}
+
+// decisive gives the place of the rule that decides. It is -1 where none does,
+// and where an app may read the visit in a way that leads to another.
+func (g *Gate) decisive(v Visit) (n int, why Why) {
+	n, same := g.findEach(v)
+	if !same {
+		return -1, WhyAmbiguous
+	}
+	// A method is passed on as it came, and is told from others by case
+	// (RFC 9110 section 9.1); Symfony, Django and Werkzeug take it in capitals.
+	if capitals := strings.ToUpper(v.Method); g.byMethod && capitals != v.Method {
+		v.Method = capitals
+		if m, same := g.findEach(v); !same || m != n {
+			return -1, WhyMethodCase
+		}
+	}
+	return n, WhyNoRule
+}
+
+// findEach is find for each way to read the path; same says that they agree.
+func (g *Gate) findEach(v Visit) (n int, same bool) {
+	n = g.find(v, v.Path, false)
+	// An app that reads paths without case must not be entered by another rule.
+	if g.find(v, v.Path, true) != n {
+		return -1, false
+	}
+	for _, other := range v.Others {
+		if g.find(v, other, false) != n || g.find(v, other, true) != n {
+			return -1, false
+		}
+	}
+	return n, true
 }
 
 // find gives the place of the first rule that fits, -1 when none does.
@@ -187,7 +217,7 @@ func (r *gateRule) fits(v Visit, path string, fold bool) bool {
 	if len(r.Methods) > 0 && !slices.Contains(r.Methods, v.Method) {
 		return false
 	}
-	if len(r.Paths) > 0 && !slices.ContainsFunc(r.Paths, func(prefix string) bool { return under(prefix, path, fold) }) {
+	if len(r.Paths) > 0 && !slices.ContainsFunc(r.Paths, func(prefix string) bool { return Under(prefix, path, fold) }) {
 		return false
 	}
 	if len(r.networks) == 0 {
@@ -197,18 +227,44 @@ func (r *gateRule) fits(v Visit, path string, fold bool) bool {
 	return slices.ContainsFunc(r.networks, func(network netip.Prefix) bool { return network.Contains(address) })
 }
 
-// under says whether path is prefix or below it.
-func under(prefix, path string, fold bool) bool {
+// Under says whether a path is prefix or below it, on segment boundaries; with
+// fold, as an app reads it to which case is nothing.
+func Under(prefix, path string, fold bool) bool {
 	if prefix == "/" {
 		return strings.HasPrefix(path, "/") // and nothing that is no path
 	}
-	if len(path) < len(prefix) || len(path) > len(prefix) && path[len(prefix)] != '/' {
-		return false
-	}
 	if fold {
-		return strings.EqualFold(path[:len(prefix)], prefix)
+		return sameLetters(firstSegments(path, strings.Count(prefix, "/")), prefix)
 	}
-	return path[:len(prefix)] == prefix
+	return len(path) >= len(prefix) && path[:len(prefix)] == prefix && (len(path) == len(prefix) || path[len(prefix)] == '/')
+}
+
+// firstSegments gives a path up to its slash after n others.
+func firstSegments(path string, n int) string {
+	for i := range len(path) {
+		if path[i] == '/' {
+			if n == 0 {
+				return path[:i]
+			}
+			n--
+		}
+	}
+	return path
+}
+
+// sameLetters compares without regard to case, whether who reads goes by
+// capitals or by small letters: the Kelvin sign is a k by one, the dotless i an
+// i by the other, and both are of another length.
+func sameLetters(a, b string) bool {
+	for a != "" && b != "" {
+		one, n := utf8.DecodeRuneInString(a)
+		two, m := utf8.DecodeRuneInString(b)
+		if one != two && unicode.ToLower(unicode.ToUpper(one)) != unicode.ToLower(unicode.ToUpper(two)) {
+			return false
+		}
+		a, b = a[n:], b[m:]
+	}
+	return a == b
 }
 
 func (r *gateRule) enter(s *Subject, v Visit) (Need, Why) {

@@ -69,6 +69,11 @@ func TestGate_DecidesByTheFirstRuleThatFits(t *testing.T) {
 		{Allow: who{Groups: []string{"ops"}}},
 	}}
 
+	byMethod := policy{Rules: []rule{
+		{Methods: []string{"POST", "DELETE"}, Allow: who{Administrators: true}},
+		{Allow: who{Public: true}},
+	}}
+
 	for _, test := range []struct {
 		name    string
 		policy  policy
@@ -92,6 +97,12 @@ func TestGate_DecidesByTheFirstRuleThatFits(t *testing.T) {
 		{"a path that only begins like it", mixed, nil, visit("GET", "/healthy"), false, 2, identity.NeedSignIn, identity.WhyNobody},
 		{"a stricter path", mixed, session(), visit("GET", "/admin/users"), false, 1, identity.NeedNothing, identity.WhyNotNamed},
 		{"in other letters is not the laxer path", mixed, session(), visit("GET", "/Admin/users"), false, -1, identity.NeedNothing, identity.WhyAmbiguous},
+		{"nor in letters that are others in capitals", mixed, session(), visit("GET", "/adm\u0131n/users"), false, -1, identity.NeedNothing, identity.WhyAmbiguous},
+		{"a method in other letters is not the laxer one", byMethod, nil, visit("Post", "/"), false, -1, identity.NeedNothing, identity.WhyMethodCase},
+		{"nor for who may", byMethod, admin, visit("post", "/"), false, -1, identity.NeedNothing, identity.WhyMethodCase},
+		{"but where both lead to one rule", byMethod, nil, visit("patch", "/"), true, 1, identity.NeedNothing, identity.WhyPublic},
+		{"or none counts methods", identity.Public(), nil, visit("post", "/"), true, 0, identity.NeedNothing, identity.WhyPublic},
+		{"and fits no rule", policy{Rules: []rule{{Methods: []string{"GET"}, Allow: who{Public: true}}}}, nil, visit("get", "/"), false, -1, identity.NeedNothing, identity.WhyMethodCase},
 		{"nor read in another way", mixed, session(), identity.Visit{Method: "GET", Path: "/x", Others: []string{"/admin"}, At: noon}, false, -1, identity.NeedNothing, identity.WhyAmbiguous},
 		{"by method", mixed, session(), visit("POST", "/"), true, 3, identity.NeedNothing, identity.WhyNamed},
 		{"by method, another", mixed, session(func(s *identity.Subject) { s.OwnGroups, s.Groups = nil, nil }), visit("POST", "/"), false, 3, identity.NeedNothing, identity.WhyNotNamed},
