@@ -84,6 +84,52 @@ ${more}`;
 		expect((await page.request.get(`/api/projects/${project}/stages/prod`)).status()).toBe(200);
 	});
 
+	await test.step('who enters, and under whose eyes', async () => {
+		const corp = unique(info, 'corp');
+		const entering = (more: string) => `berth: 1
+providers:
+  ${corp}:
+    preset: keycloak
+    issuer: https://id.example.com/realms/${corp}
+    client_id: berth
+    client_secret: {}
+    enabled: false
+${more}`;
+		await page.getByLabel('Remove what the file does not name').uncheck();
+		await text.fill(entering('second_factor:\n  required_of: everybody\n'));
+		await show.click();
+		await expect(page.getByTestId('flaws')).toContainText('your own session would end');
+		await text.fill(entering(''));
+		await show.click();
+		await expect(page.getByTestId('plan')).toContainText(`https://id.example.com/realms/${corp}`);
+		await expect(page.getByText(`the client secret of the provider ${corp} is not set`)).toBeVisible();
+		await sound(page);
+		await picture(page, info, 'configuration-who-enters');
+
+		// What is for who has just proved who they are asks for it, and loses no plan.
+		await page.route('**/api/manifest/apply', (r) => r.fulfill({ status: 403, contentType: 'application/problem+json', body: JSON.stringify({ title: 'Forbidden', status: 403, code: 'step_up', detail: 'prove again who you are' }) }), { times: 1 });
+		await apply.click();
+		const proof = page.getByRole('dialog');
+		await expect(proof).toContainText('Is it still you?');
+		await page.keyboard.press('Escape');
+		await expect(proof).toBeHidden();
+		await apply.click();
+		await expect(page.getByTestId('result')).toContainText(`provider ${corp}`);
+		expect((await page.request.get(`/api/providers/${corp}`)).status()).toBe(200);
+
+		await text.fill('berth: 1\nproviders: {}\n');
+		await show.click();
+		await expect(page.getByTestId('left')).toContainText(`provider ${corp}`);
+		await page.getByLabel('Remove what the file does not name').check();
+		await show.click();
+		await apply.click();
+		const dialog = page.getByRole('alertdialog');
+		await expect(dialog).toContainText('Whoever came by the provider is signed out');
+		await picture(page, info, 'configuration-remove-provider');
+		await dialog.getByRole('button', { name: 'Cancel' }).click();
+		await page.request.delete(`/api/providers/${corp}`);
+	});
+
 	await test.step('download it', async () => {
 		const download = page.waitForEvent('download');
 		await page.getByRole('link', { name: 'Download' }).click();

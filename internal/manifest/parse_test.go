@@ -91,6 +91,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("berth: 1\nprojects: {a: &a {<<: *a, image: a}, b: {<<: [*a, {description: b}]}}"))
 	f.Add([]byte("{berth: 1, registries: {ghcr.io: {username: ana, password: {context: infra, name: GHCR}}}}"))
 	f.Add([]byte("berth: 1\nsecrets: {a: {b: {sealed: |\n  x\n  }}}"))
+	f.Add([]byte("berth: 1\nproviders: {corp: {preset: dex, scopes: [], claims: {groups: \"\"}, client_secret: {}, enabled: false, group_prefix: \"\"}}\nadministrators: [local:ana]\nsecond_factor: {required_of: nobody}"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		doc, err := manifest.Parse(raw)
 		if err != nil {
