@@ -4059,6 +4059,8 @@ export interface components {
             /** Format: date-time */
             passkey_at?: string;
             provider: string;
+            /** Format: date-time */
+            strong_at?: string;
             user_agent: string;
         };
         SessionInfo: {
