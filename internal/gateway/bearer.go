@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -15,10 +14,10 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/sync/singleflight"
-	"golang.org/x/time/rate"
 
 	"berth/internal/fault"
 	"berth/internal/identity"
+	"berth/internal/outgoing"
 )
 
 // bearer is who a token of another issuer is of.
@@ -136,7 +135,7 @@ func (i *issuers) provider(name string) (*oidc.Provider, error) {
 		one := &issuer{}
 		// The provider keeps this context for as long as it fetches keys, so it
 		// is no request's. Each fetch has the client's time.
-		ctx := oidc.ClientContext(context.Background(), i.sparing())
+		ctx := oidc.ClientContext(context.Background(), outgoing.Sparing(i.client, 5*time.Second, 6))
 		one.provider, one.err = oidc.NewProvider(ctx, name)
 		one.until = i.clock().Add(issuerKept)
 		if one.err != nil {
@@ -152,31 +151,6 @@ func (i *issuers) provider(name string) (*oidc.Provider, error) {
 	})
 	one := found.(*issuer) //nolint:forcetypeassert // the only type the line above can give
 	return one.provider, one.err
-}
-
-// sparing is the client for one issuer: a token with a key nobody knows makes
-// it ask for the keys again, and anybody can send such tokens.
-func (i *issuers) sparing() *http.Client {
-	client := *i.client
-	client.Transport = &spared{next: client.Transport, limit: rate.NewLimiter(rate.Every(5*time.Second), 6)}
-	return &client
-}
-
-type spared struct {
-	next  http.RoundTripper
-	limit *rate.Limiter
-}
-
-var errSpared = errors.New("the issuer was asked for its keys too often")
-
-func (s *spared) RoundTrip(r *http.Request) (*http.Response, error) {
-	if !s.limit.Allow() {
-		return nil, errSpared
-	}
-	if s.next == nil {
-		return http.DefaultTransport.RoundTrip(r)
-	}
-	return s.next.RoundTrip(r)
 }
 
 // claimed is what a token says of itself, which proves nothing.

@@ -19,6 +19,18 @@ func Of(address netip.Addr) netip.Prefix {
 	return p
 }
 
+// Site writes what one customer may have many networks of: one address of IPv4,
+// and the /48 of IPv6 that is the most an end site gets (RFC 6177). What is no
+// address is a site of its own.
+func Site(address string) string {
+	addr, err := netip.ParseAddr(address)
+	if addr = addr.Unmap().WithZone(""); err != nil || addr.Is4() {
+		return Name(address)
+	}
+	p, _ := addr.Prefix(48)
+	return p.String()
+}
+
 // Name writes the network of an address: an address of IPv4 as it is, one of
 // IPv6 as its prefix. What is no address is a network of its own.
 func Name(address string) string {

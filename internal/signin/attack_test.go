@@ -1,6 +1,8 @@
 package signin_test
 
 import (
+	"encoding/base64"
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
@@ -9,6 +11,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
 
+	"berth/internal/fault"
+	"berth/internal/identity"
 	"berth/internal/secret"
 	"berth/internal/signin"
 )
@@ -285,4 +289,46 @@ func TestUpdate_SendsTheSecretNowhereElse(t *testing.T) {
 	b.signIn("home")
 	require.Equal(t, "ana-2", b.subject().Person.Username, "the same id at another issuer is somebody else")
 	require.Len(t, other.people, before)
+}
+
+func TestAttack_JunkInTheWayOfAProvidersLogouts(t *testing.T) {
+	r, i := newRig(t), newIssuer(t)
+	r.provider("home", i)
+	b := r.browser("1001")
+	b.signIn("home")
+	stranger, provider := identity.Origin{Address: "192.0.2.66:1"}, identity.Origin{Address: "198.51.100.7:1"}
+	asked := i.keysAsked.Load()
+	last := fault.BadInput
+	for n := range 300 {
+		// By a key that nobody knows, so that Berth would look for it.
+		forged := i.logout(nil)
+		head := base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"alg":"RS256","kid":"made up %d"}`, n))
+		_, rest, _ := strings.Cut(forged.Get("logout_token"), ".")
+		_, err := r.LogOut(t.Context(), "home", head+"."+rest, stranger)
+		last = fault.KindOf(err)
+	}
+	require.Equal(t, fault.TooOften, last, "a stranger uses up what their own network may")
+	require.LessOrEqual(t, i.keysAsked.Load()-asked, int64(7), "and does not have the provider asked each time")
+	require.NotNil(t, b.subject())
+	ended, err := r.LogOut(t.Context(), "home", i.logout(nil).Get("logout_token"), provider)
+	require.NoError(t, err)
+	require.Equal(t, 1, ended)
+	require.Nil(t, b.subject())
+}
+
+func TestAttack_MoreSignInsUnderWayThanAreKept(t *testing.T) {
+	r, i := newRig(t, func(c *signin.Config) { c.MostUnderWay = 50 }), newIssuer(t)
+	r.provider("home", i)
+	victim := r.browser("1001")
+	back := victim.intercept()
+	for n := range 200 { // of one /48, by many networks
+		from := identity.Origin{Address: fmt.Sprintf("[2001:db8:0:%x::1]:1", n)}
+		_, _, err := r.Begin(t.Context(), "home", signin.Departure{Purpose: signin.ToSignIn, Origin: from})
+		require.NoError(t, err)
+	}
+	victim.visit(back.RequestURI())
+	require.NotNil(t, victim.subject(), "who fills it pushes out their own")
+	other := r.browser("1002")
+	other.signIn("home")
+	require.NotNil(t, other.subject())
 }

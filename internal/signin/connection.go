@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"berth/internal/fault"
+	"berth/internal/outgoing"
 	"berth/internal/settings"
 	"berth/internal/sqlite"
 )
@@ -41,6 +42,7 @@ type connection struct {
 	meta     metadata
 	oidc     *oidc.Provider        // nil for GitHub
 	verifier *oidc.IDTokenVerifier // nil for GitHub
+	logouts  *oidc.IDTokenVerifier // of logout tokens, which anybody can send; nil for GitHub
 	until    time.Time             // when it is asked for its metadata again
 }
 
@@ -122,7 +124,11 @@ func (s *Service) discover(ctx context.Context, p Provider) (*connection, error)
 		if err := known.meta.check(); err != nil {
 			return nil, fmt.Errorf("metadata of %s: %w", p.Slug, err)
 		}
-		known.verifier = known.oidc.Verifier(&oidc.Config{ClientID: p.ClientID, SupportedSigningAlgs: algorithms, Now: s.clock})
+		config := &oidc.Config{ClientID: p.ClientID, SupportedSigningAlgs: algorithms, Now: s.clock}
+		known.verifier = known.oidc.Verifier(config)
+		// Its keys are its own, too: no stranger's tokens are in the way of a sign-in.
+		spared := oidc.ClientContext(context.WithoutCancel(ctx), outgoing.Sparing(s.client, 5*time.Second, 6))
+		known.logouts = oidc.NewVerifier(issuer, oidc.NewRemoteKeySet(spared, known.meta.KeysURL), config)
 	}
 	if err := s.pin(ctx, known, issuer); err != nil {
 		return nil, err

@@ -16,6 +16,7 @@ import (
 
 	"berth/internal/fault"
 	"berth/internal/identity"
+	"berth/internal/network"
 	"berth/internal/secret"
 	"berth/internal/sqlite"
 )
@@ -66,6 +67,7 @@ type flow struct {
 	returnTo  string
 	strength  identity.Strength
 	expires   time.Time
+	site      string // where it began, only to be counted
 }
 
 type digest [sha256.Size]byte
@@ -103,7 +105,7 @@ func (s *Service) Begin(ctx context.Context, slug string, d Departure) (to strin
 	if !p.Enabled && d.Purpose != ToTest {
 		return "", secret.Text{}, refused(ReasonOff, nil)
 	}
-	f := flow{provider: p.ID, version: p.Version, purpose: d.Purpose, returnTo: ReturnPath(d.ReturnTo), strength: d.Strength, expires: s.now().Add(flowLives)}
+	f := flow{provider: p.ID, version: p.Version, purpose: d.Purpose, returnTo: ReturnPath(d.ReturnTo), strength: d.Strength, expires: s.now().Add(flowLives), site: network.Site(d.Origin.Host())}
 	if d.Purpose == ToStepUp && !p.asksAnew() {
 		return "", secret.Text{}, refused(ReasonStale, nil)
 	}
@@ -128,23 +130,20 @@ func (s *Service) Begin(ctx context.Context, slug string, d Departure) (to strin
 		return "", secret.Text{}, err
 	}
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		under, err := countFlows(ctx, tx)
-		if err != nil {
+		if err := insertFlow(ctx, tx, digestOf(state), f); err != nil {
 			return err
 		}
-		if under >= maxFlows {
-			return fault.Unavailable("too many sign-ins are under way; try again in a minute").After(time.Minute)
+		under, err := countFlows(ctx, tx)
+		if err != nil || under <= s.most {
+			return err
 		}
-		return insertFlow(ctx, tx, digestOf(state), f)
+		return deleteOldestFlow(ctx, tx)
 	})
 	if err != nil {
 		return "", secret.Text{}, err
 	}
 	return to, browser, nil
 }
-
-// maxFlows bounds the sign-ins that are under way.
-const maxFlows = 20_000
 
 // mayBegin says whether somebody may link an identity, or test a provider.
 func (s *Service) mayBegin(d Departure) error {

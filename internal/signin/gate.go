@@ -15,12 +15,12 @@ type gate int
 const (
 	gateBegin  gate = iota + 1 // each costs a row
 	gateFinish                 // each may cost requests to a provider
-	gateLogout                 // each may cost a look at a provider's keys
+	gateLogout                 // each costs a look at a signature
 )
 
 func (g gate) limit() (each time.Duration, burst int) {
 	if g == gateLogout {
-		return 20 * time.Millisecond, 200 // of a provider, for all its people
+		return 20 * time.Millisecond, 200 // of an address, about one provider: its own tells of all its people
 	}
 	return time.Second, 120 // of an address, behind which may be an office
 }

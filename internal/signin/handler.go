@@ -181,7 +181,7 @@ const maxLogoutBody = 64 << 10
 func (h *handler) logOut(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxLogoutBody)
 	raw := r.PostFormValue("logout_token")
-	_, err := h.service.LogOut(r.Context(), r.PathValue("provider"), raw)
+	_, err := h.service.LogOut(r.Context(), r.PathValue("provider"), raw, h.edge.Origin(r))
 	if err == nil {
 		w.WriteHeader(http.StatusOK)
 		return

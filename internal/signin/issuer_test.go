@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,6 +64,7 @@ type issuer struct {
 	userinfoStatus int    // of userinfo
 	wait           string // Retry-After with these
 	page           string // a page in the place of userinfo
+	keysAsked      atomic.Int64
 }
 
 type grant struct {
@@ -153,6 +155,7 @@ func (i *issuer) fails(w http.ResponseWriter, status int) bool {
 }
 
 func (i *issuer) keys(w http.ResponseWriter, _ *http.Request) {
+	i.keysAsked.Add(1)
 	k := theKeys()
 	reply(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{
 		{Key: k.rsa.Public(), KeyID: "rsa", Algorithm: "RS256", Use: "sig"},

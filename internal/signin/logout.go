@@ -11,6 +11,8 @@ import (
 
 	"berth/internal/event"
 	"berth/internal/fault"
+	"berth/internal/identity"
+	"berth/internal/outgoing"
 	"berth/internal/sqlite"
 )
 
@@ -25,13 +27,14 @@ const logoutAge = 10 * time.Minute
 
 // LogOut ends the sessions that a provider says are over, by a logout token
 // (OpenID Connect Back-Channel Logout 1.0), and says how many that were. A
-// token that is not good gives a fault of kind BadInput.
-func (s *Service) LogOut(ctx context.Context, slug, raw string) (ended int, err error) {
+// token that is not good gives a fault of kind BadInput. Anybody can send
+// what is none: whoever does uses up what their own network may.
+func (s *Service) LogOut(ctx context.Context, slug, raw string, from identity.Origin) (ended int, err error) {
 	p, err := s.Provider(ctx, slug)
 	if err != nil {
 		return 0, err
 	}
-	if err := s.gates.pass(gateLogout, p.ID, s.now()); err != nil {
+	if err := s.gates.pass(gateLogout, p.ID+" "+from.Network(), s.now()); err != nil {
 		return 0, err
 	}
 	c, err := s.connect(ctx, p)
@@ -42,6 +45,9 @@ func (s *Service) LogOut(ctx context.Context, slug, raw string) (ended int, err 
 		return 0, fault.Invalid("this provider sends no logout tokens")
 	}
 	token, err := s.verifyLogout(ctx, c, raw)
+	if errors.Is(err, outgoing.ErrSpared) {
+		return 0, fault.Unavailable("the provider's keys were asked for too often").After(5 * time.Second)
+	}
 	if err != nil {
 		s.log.WarnContext(ctx, "logout token refused", "provider", p.Slug, "error", trouble(err))
 		return 0, fault.Invalid("the logout token is not good").Because(err)
@@ -70,9 +76,9 @@ func (s *Service) LogOut(ctx context.Context, slug, raw string) (ended int, err 
 // signature, algorithm, issuer, audience, exp, jti, and that there is a sub or
 // a sid and no nonce.
 func (s *Service) verifyLogout(ctx context.Context, c *connection, raw string) (*oidc.LogoutToken, error) {
-	ctx, cancel := context.WithTimeout(oidc.ClientContext(ctx, s.client), fetchTimeout)
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	token, err := c.verifier.VerifyLogout(ctx, raw)
+	token, err := c.logouts.VerifyLogout(ctx, raw)
 	if err != nil {
 		return nil, err
 	}

@@ -70,6 +70,10 @@ type Config struct {
 	// RefreshEvery is how often providers are asked about those who are signed
 	// in; 0 is never, and then no session ends with what they say in between.
 	RefreshEvery time.Duration
+	// MostUnderWay bounds the sign-ins that browsers are on their way with;
+	// 0 is 20,000. Beyond it the oldest of the site that has most gives way,
+	// so that nobody can fill it for others.
+	MostUnderWay int
 	Clock        func() time.Time
 	Log          *slog.Logger
 }
@@ -91,6 +95,7 @@ type Service struct {
 	known  connections
 	trials trials
 	gates  gates
+	most   int // sign-ins under way
 	counts counts
 	rounds rounds
 }
@@ -109,6 +114,9 @@ func New(c Config) (*Service, error) {
 	if c.RefreshEvery != 0 && c.RefreshEvery < leastRefresh {
 		return nil, fmt.Errorf("signin: asking providers each %s is too often; %s is the least", c.RefreshEvery, leastRefresh)
 	}
+	if c.MostUnderWay == 0 {
+		c.MostUnderWay = 20_000
+	}
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
@@ -123,7 +131,7 @@ func New(c Config) (*Service, error) {
 		// home: private networks are allowed, what hands out credentials is not.
 		client: outgoing.Client{Inside: true, Timeout: fetchTimeout, MaxAnswer: maxAnswer, Roots: c.Roots}.New(),
 		known:  newConnections(), trials: newTrials(), gates: newGates(), counts: newCounts(),
-		rounds: newRounds(c.RefreshEvery),
+		rounds: newRounds(c.RefreshEvery), most: c.MostUnderWay,
 	}, nil
 }
 

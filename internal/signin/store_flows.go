@@ -18,9 +18,22 @@ func countFlows(ctx context.Context, tx *sqlite.Tx) (n int, err error) {
 
 func insertFlow(ctx context.Context, tx *sqlite.Tx, state digest, f flow) error {
 	_, err := tx.ExecContext(ctx, `
-		INSERT INTO signin_flows (state_hash, browser_hash, provider_id, version, purpose, person_id, session_id, return_to, strength, expires_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		state[:], f.browser[:], f.provider, f.version, string(f.purpose), f.personID, f.sessionID, f.returnTo, string(f.strength), sqlite.Millis(f.expires))
+		INSERT INTO signin_flows (state_hash, browser_hash, provider_id, version, purpose, person_id, session_id, return_to, strength, expires_at, site)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		state[:], f.browser[:], f.provider, f.version, string(f.purpose), f.personID, f.sessionID, f.returnTo, string(f.strength), sqlite.Millis(f.expires), f.site)
+	return err
+}
+
+// deleteOldestFlow removes the oldest of the site that has most.
+func deleteOldestFlow(ctx context.Context, tx *sqlite.Tx) error {
+	_, err := tx.ExecContext(ctx, `
+		DELETE FROM signin_flows
+		WHERE state_hash = (
+			SELECT state_hash
+			FROM signin_flows
+			WHERE site = (SELECT site FROM signin_flows GROUP BY site ORDER BY COUNT(*) DESC, site LIMIT 1)
+			ORDER BY expires_at
+			LIMIT 1)`)
 	return err
 }
 
