@@ -30,8 +30,9 @@ const (
 	sweepLogs     = time.Hour
 	logRetention  = 14 * 24 * time.Hour
 	keptSuffix    = ".log.gz"
-	maxKeptLine   = 64 << 10 // bytes of a line as it is written
-	containerPart = 12       // of a container's id, in a file's name
+	maxKeptLine   = 64 << 10        // bytes of a line as its container wrote it
+	maxJSONLine   = 8 * maxKeptLine // of it in a file, where a byte may become six
+	containerPart = 12              // of a container's id, in a file's name
 )
 
 // logBook keeps what containers wrote once they are gone: a file for each, in
@@ -69,6 +70,7 @@ func (b *logBook) keep(instance, containerID string, lines iter.Seq2[container.L
 			broken = err // what was read until then is worth keeping
 			break
 		}
+		line.Text = strings.ToValidUTF8(line.Text, "\uFFFD") // as whoever reads it gets it
 		newest.add(LoggedLine{LogLine: line})
 	}
 	if newest.len() == 0 {
@@ -157,35 +159,45 @@ func (b *logBook) files(instance string) ([]keptLog, error) {
 	return list, nil
 }
 
-// lines reads a file. One that is broken off is read as far as it goes.
+// lines reads a file. What keeps it from being read to its end comes after
+// what could be.
 func (k keptLog) lines() iter.Seq2[container.LogLine, error] {
 	return func(yield func(container.LogLine, error) bool) {
 		file, err := os.Open(k.path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return // its time was over
 		}
-		if err != nil {
-			yield(container.LogLine{}, err)
-			return
+		if err == nil {
+			defer file.Close()
+			err = readLines(file, func(line container.LogLine) bool { return yield(line, nil) })
 		}
-		defer file.Close()
-		packed, err := gzip.NewReader(file)
-		if err != nil {
+		if err != nil && !errors.Is(err, errLeft) {
 			yield(container.LogLine{}, fmt.Errorf("read kept log %s: %w", filepath.Base(k.path), err))
-			return
-		}
-		scan := bufio.NewScanner(packed)
-		scan.Buffer(make([]byte, 0, 64<<10), 4*maxKeptLine)
-		for scan.Scan() {
-			var line container.LogLine
-			if json.Unmarshal(scan.Bytes(), &line) != nil {
-				return
-			}
-			if !yield(line, nil) {
-				return
-			}
 		}
 	}
+}
+
+// errLeft says that a reader wants no more.
+var errLeft = errors.New("no more lines are wanted")
+
+// readLines gives the lines that writeLines wrote.
+func readLines(from io.Reader, give func(container.LogLine) bool) error {
+	packed, err := gzip.NewReader(from)
+	if err != nil {
+		return err
+	}
+	scan := bufio.NewScanner(packed)
+	scan.Buffer(make([]byte, 0, 64<<10), maxJSONLine)
+	for scan.Scan() {
+		var line container.LogLine
+		if err := json.Unmarshal(scan.Bytes(), &line); err != nil {
+			return err
+		}
+		if !give(line) {
+			return errLeft
+		}
+	}
+	return scan.Err()
 }
 
 // sweep removes files that are older than before, those of instances that are

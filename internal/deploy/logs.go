@@ -308,7 +308,11 @@ func (r *logReader) there(ctx context.Context) iter.Seq2[LoggedLine, error] {
 				continue // it was not removed after all
 			}
 			for line, err := range k.lines() {
-				if !yield(r.line(line), err) {
+				if err != nil { // the others are worth seeing all the same
+					r.s.log.WarnContext(ctx, "log of a container that is gone not read to its end", "instance", r.instance.ID, "error", err)
+					line = container.LogLine{At: k.at, Stream: streamBerth, Text: "What else was kept of this container's log can't be read."}
+				}
+				if !yield(r.line(line), nil) {
 					return
 				}
 			}

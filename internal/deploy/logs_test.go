@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -55,6 +56,13 @@ func TestInstanceLogs_AreKeptOnceTheContainerIsGone(t *testing.T) {
 	require.Equal(t, said[len(said)-1:], b.written(first, deploy.LogQuery{Tail: 1}))
 	require.Empty(t, b.written(first, deploy.LogQuery{Search: "no app says this"}))
 	require.Empty(t, b.written(first, deploy.LogQuery{Until: time.Unix(1, 0)}))
+
+	// A file that is damaged says so where the lines are missed.
+	whole, err := os.ReadFile(files[0])
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(files[0], whole[:len(whole)-4], 0o600))
+	damaged := b.written(first, deploy.LogQuery{})
+	require.Equal(t, append(slices.Clone(said), "What else was kept of this container's log can't be read."), damaged)
 
 	// What is kept is not there for ever, and then the answer says so.
 	require.NoError(t, os.Chtimes(files[0], time.Time{}, time.Now().Add(-15*24*time.Hour)))
