@@ -101,7 +101,7 @@ func (a *API) planManifest(ctx context.Context, in *planManifestInput) (*output[
 type applyManifestInput struct {
 	Body struct {
 		ManifestRequest
-		Fingerprint string `json:"fingerprint,omitempty" maxLength:"64" doc:"That of the plan that was seen; 409 when it would be another one now. Without it, whatever the plan is is done"`
+		Fingerprint string `json:"fingerprint,omitempty" maxLength:"64" doc:"That of the plan that was seen; 409 when it would be another one now. Without it, whatever the plan is is done, unless people have no way in left by it"`
 		Deploy      bool   `json:"deploy,omitempty" doc:"Have the stages that the document names take up what is saved and not deployed"`
 	}
 }

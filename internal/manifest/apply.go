@@ -26,8 +26,11 @@ type Request struct {
 	Administrator bool
 	// By is who asks: nobody's own session ends by a rule that they set.
 	By identity.Subject
-	// Fingerprint is that of the plan that was seen; "" takes any.
+	// Fingerprint is that of the plan that was seen; "" takes any that leaves
+	// nobody without a way in.
 	Fingerprint string
+	meant       bool // that people have no way in left, as the plan says
+
 	// Deploy has the stages that the document names take up what is saved and
 	// not deployed, with the image that is live.
 	Deploy bool
@@ -64,6 +67,7 @@ var errDry = errors.New("nothing is kept of a plan")
 // have to save: the fault of kind BadInput names what they refuse, by its place
 // in the document.
 func (s *Service) Plan(ctx context.Context, r Request) (plan Plan, err error) {
+	r.meant = true // a plan is where people see it
 	wanted, from, err := s.wanted(ctx, r)
 	if err != nil {
 		return Plan{}, err
@@ -86,6 +90,7 @@ func (s *Service) Plan(ctx context.Context, r Request) (plan Plan, err error) {
 // told in the result, and done by the next apply. fault.Conflict when the plan
 // is another one than was seen.
 func (s *Service) Apply(ctx context.Context, actor string, r Request) (result Result, err error) {
+	r.meant = r.Fingerprint != ""
 	wanted, from, err := s.wanted(ctx, r)
 	if err != nil {
 		return Result{}, err

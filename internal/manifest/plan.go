@@ -53,6 +53,7 @@ type Change struct {
 	project, stage string // of projects and stages
 	slot           Slot   // of registries, providers and secrets
 	version        int64  // that was seen; 0 of what is not there
+	leftOut        int    // people who have no way in left by it
 }
 
 // Plan is what an apply would do.
@@ -112,10 +113,11 @@ func (p Plan) fingerprint() string {
 	type line struct {
 		Change
 		Version int64
+		LeftOut int
 	}
 	lines := make([]line, len(p.Changes))
 	for n, c := range p.Changes {
-		lines[n] = line{c, c.version}
+		lines[n] = line{c, c.version, c.leftOut}
 	}
 	raw, err := json.Marshal(lines)
 	if err != nil {

@@ -119,10 +119,14 @@ func other(value, usual string) *string {
 func (p *planner) providers() {
 	walk(p, p.wanted.Providers, p.have.Providers, func(h signin.Provider) string { return h.Slug }, p.provider,
 		func(h signin.Provider) Change {
-			return Change{
+			c := Change{
 				Action: Remove, Kind: KindProvider, Name: h.Slug, version: h.Version, slot: ClientSecretOf(h.Slug),
 				Fields: []deploy.Change{{Field: "issuer", From: h.Issuer}},
 			}
+			if h.Enabled {
+				c.leftOut = p.have.LeftOut[h.Slug].People
+			}
+			return c
 		})
 }
 
@@ -136,10 +140,12 @@ func (p *planner) provider(slug string, given Provider, h signin.Provider, there
 	if p.differs(slot) {
 		fields = append(fields, hidden("client_secret", h.HasSecret))
 	}
+	c := Change{Kind: KindProvider, Name: slug, Fields: fields, slot: slot, version: h.Version}
 	if there && w.Shuts(h) {
+		c.leftOut = p.have.LeftOut[slug].People
 		p.leavesOut(slug)
 	}
-	p.change(there, Change{Kind: KindProvider, Name: slug, Fields: fields, slot: slot, version: h.Version})
+	p.change(there, c)
 	switch {
 	case given.ClientSecret == nil || !p.wanted.Values[slot].Empty():
 	case given.ClientSecret.Sealed != "":
@@ -199,15 +205,18 @@ func providerDifferences(from, to signin.Provider) []deploy.Change {
 
 func (w *writing) provider(ctx context.Context, c Change) (err error) {
 	made, clientSecret := w.wanted.Providers[c.Name].whole(c.Name), w.wanted.Values[c.slot]
+	// Meant is what was seen: not what nobody looked at a plan of, and not what
+	// only several changes do together, of which the plan's notes know nothing.
+	force := w.meant && c.leftOut > 0
 	switch c.Action {
 	case Create:
 		_, err = w.signin.CreateIn(ctx, w.tx, w.actor, made, clientSecret)
 	case Update:
 		edit := made.EditTo(clientSecret)
-		edit.Force = true // the plan says who is left out
+		edit.Force = force
 		_, err = w.signin.UpdateIn(ctx, w.tx, w.actor, c.Name, c.version, edit)
 	case Remove:
-		err = w.signin.RemoveIn(ctx, w.tx, w.actor, c.Name, true) // the plan says who is left out
+		err = w.signin.RemoveIn(ctx, w.tx, w.actor, c.Name, force)
 	case actionDeploy: // in no plan
 	}
 	return err

@@ -287,11 +287,53 @@ func TestProviders_SayInThePlanWhoIsLeftOut(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, plan.Notes, note)
 
-	s.apply(off)
-	require.Contains(t, s.newest(signin.ProviderUpdated), `"left_out":1`)
+	unseen := s.request(off)
+	_, err = s.Apply(t.Context(), "ana", unseen)
+	require.Equal(t, fault.BadInput, fault.KindOf(err), "nobody saw it")
+	require.ErrorContains(t, err, "providers.away: line 1, column 30: cy would have no way in left")
+	seen := s.request(off)
+	seen.Fingerprint = s.plan(off).Fingerprint
+	second := ext
+	second.ExternalID, second.Username = "1002", "dan"
+	_, _, err = s.identity.SignInExternal(t.Context(), second, identity.Origin{}, func(*sqlite.Tx, string) error { return nil })
+	require.NoError(t, err)
+	_, err = s.Apply(t.Context(), "ana", seen)
+	require.Equal(t, fault.Clash, fault.KindOf(err), "more are left out by now than was seen")
+	seen.Fingerprint = s.plan(off).Fingerprint
+	_, err = s.Apply(t.Context(), "ana", seen)
+	require.NoError(t, err)
+	require.Contains(t, s.newest(signin.ProviderUpdated), `"left_out":2`)
 	plan, err = s.Plan(t.Context(), gone)
 	require.NoError(t, err)
 	require.NotContains(t, plan.Notes, note, "there is nothing left to lose")
+}
+
+// Whoever has two ways in loses none of them alone, and both together only
+// when they were seen.
+func TestProviders_TakeNoTwoWaysAwayThatWereSeenAsOne(t *testing.T) {
+	s := newServer(t)
+	s.apply("{berth: 1, providers: {one: {issuer: 'https://one.example.com', client_id: berth}, two: {issuer: 'https://two.example.com', client_id: berth}}}")
+	sign := func(provider, username string) identity.External {
+		return identity.External{Provider: provider, Issuer: "https://" + provider + ".example.com", ExternalID: "1001", Username: username, Create: true}
+	}
+	_, subject, err := s.identity.SignInExternal(t.Context(), sign("one", "cy"), identity.Origin{}, func(*sqlite.Tx, string) error { return nil })
+	require.NoError(t, err)
+	_, err = s.identity.LinkExternal(t.Context(), subject, sign("two", "cy"), func(*sqlite.Tx, string) error { return nil })
+	require.NoError(t, err)
+	both := s.request("{berth: 1, providers: {}}")
+	both.Prune = true
+	_, err = s.Plan(t.Context(), both)
+	require.ErrorContains(t, err, "cy would have no way in left")
+	only := s.request("{berth: 1, providers: {two: {issuer: 'https://two.example.com', client_id: berth}}}")
+	only.Prune = true
+	_, err = s.Apply(t.Context(), "ana", only)
+	require.NoError(t, err)
+	plan, err := s.Plan(t.Context(), both)
+	require.NoError(t, err)
+	require.Contains(t, plan.Notes, "without the provider two, cy would have no way in left")
+	both.Fingerprint = plan.Fingerprint
+	_, err = s.Apply(t.Context(), "ana", both)
+	require.NoError(t, err)
 }
 
 func fieldNames(c manifest.Change) (names []string) {

@@ -25,7 +25,7 @@ func (s *Service) save(ctx context.Context, tx *sqlite.Tx, actor string, wanted 
 		return Plan{}, err
 	}
 	plan := NewPlan(wanted, have, r.Prune)
-	w := &writing{Service: s, tx: tx, actor: actor, by: r.By, wanted: wanted}
+	w := &writing{Service: s, tx: tx, actor: actor, by: r.By, meant: r.meant, wanted: wanted}
 	if r.Administrator {
 		w.allow = []deploy.Allowance{deploy.AllowBinds, deploy.AllowTokens}
 	}
@@ -38,6 +38,7 @@ type writing struct {
 	tx     *sqlite.Tx
 	actor  string
 	by     identity.Subject
+	meant  bool // that people have no way in left, as the plan says
 	wanted Wanted
 	allow  []deploy.Allowance
 }

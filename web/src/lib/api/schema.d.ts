@@ -2515,7 +2515,7 @@ export interface components {
             deploy?: boolean;
             /** @description The configuration as YAML */
             document: string;
-            /** @description That of the plan that was seen; 409 when it would be another one now. Without it, whatever the plan is is done */
+            /** @description That of the plan that was seen; 409 when it would be another one now. Without it, whatever the plan is is done, unless people have no way in left by it */
             fingerprint?: string;
             /** @description What is sealed in the document; a sealed value that is not here stays as it is on the server */
             opened?: components["schemas"]["OpenedSecret"][];
