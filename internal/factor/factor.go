@@ -83,6 +83,7 @@ func New(c Config) (*Service, error) {
 		db: c.DB, events: c.Events, people: c.People, slots: c.Slots, host: c.BaseURL.Hostname(), clock: c.Clock, log: c.Log,
 		challenges: newChallenges(),
 	}
+	c.People.OnEnded(deleteAttemptsOf)
 	if _, err := netip.ParseAddr(s.host); err == nil {
 		return s, nil
 	}

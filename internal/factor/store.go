@@ -302,6 +302,17 @@ func deleteOldAttempts(ctx context.Context, tx *sqlite.Tx, personID string, keep
 	return err
 }
 
+// deleteAttemptsOf removes those that what ended began.
+func deleteAttemptsOf(ctx context.Context, tx *sqlite.Tx, e identity.Ended) error {
+	_, err := tx.ExecContext(ctx, `
+		DELETE FROM sign_in_attempts
+		WHERE (?1 = '' OR person_id = ?1)
+			AND (?2 = '' OR proof ->> 'Provider' = ?2)
+			AND (?3 = '' OR proof ->> 'IdentityID' = ?3)
+			AND (?4 = '' OR proof ->> 'UpstreamSID' = ?4)`, e.PersonID, e.Provider, e.IdentityID, e.UpstreamSID)
+	return err
+}
+
 func deleteExpiredAttempts(ctx context.Context, tx *sqlite.Tx, now time.Time) error {
 	_, err := tx.ExecContext(ctx, `
 		DELETE FROM sign_in_attempts

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"errors"
 
 	"berth/internal/sqlite"
 )
@@ -9,6 +10,9 @@ import (
 // EndProviderSessions ends, in tx, every session that began at a provider, and
 // says how many that were.
 func (s *Service) EndProviderSessions(ctx context.Context, tx *sqlite.Tx, actor, provider, why string) (int, error) {
+	if err := s.ended(ctx, tx, Ended{Provider: provider}); err != nil {
+		return 0, err
+	}
 	list, err := sessionsOfProvider(ctx, tx, provider)
 	return s.endAll(ctx, tx, actor, list, err, why)
 }
@@ -16,6 +20,23 @@ func (s *Service) EndProviderSessions(ctx context.Context, tx *sqlite.Tx, actor,
 // EndUpstream ends, in tx, the sessions that began in one session at a
 // provider, or, when sid is "", all of an identity's.
 func (s *Service) EndUpstream(ctx context.Context, tx *sqlite.Tx, provider, issuer, externalID, sid string) (int, error) {
+	if externalID == "" && sid == "" {
+		return 0, nil
+	}
+	over := Ended{Provider: provider, UpstreamSID: sid}
+	if externalID != "" {
+		one, err := findIdentity(ctx, tx, External{Provider: provider, Issuer: issuer, ExternalID: externalID})
+		if errors.Is(err, ErrUnknownIdentity) {
+			return 0, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		over.IdentityID = one.ID
+	}
+	if err := s.ended(ctx, tx, over); err != nil {
+		return 0, err
+	}
 	list, err := sessionsUpstream(ctx, tx, provider, issuer, externalID, sid)
 	return s.endAll(ctx, tx, berth, list, err, "signed out at the provider")
 }

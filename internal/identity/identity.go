@@ -83,6 +83,7 @@ type Service struct {
 
 	onRemove []func(ctx context.Context, tx *sqlite.Tx, actor, username string) error
 	waysIn   []WayIn
+	onEnded  func(context.Context, *sqlite.Tx, Ended) error
 }
 
 // New checks c once.

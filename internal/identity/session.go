@@ -255,6 +255,9 @@ func (s *Service) subjectOf(ctx context.Context, tx *sqlite.Tx, p Person, one Se
 const toldFor = 24 * time.Hour
 
 func (s *Service) endSessions(ctx context.Context, tx *sqlite.Tx, actor, personID, keep, why string) (ended int, err error) {
+	if err := s.ended(ctx, tx, Ended{PersonID: personID}); err != nil {
+		return 0, err
+	}
 	list, err := selectSessions(ctx, tx, personID)
 	if err != nil || len(list) == 0 {
 		return 0, err

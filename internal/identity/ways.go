@@ -100,6 +100,9 @@ func (s *Service) Unlink(ctx context.Context, actor Subject, personID, id string
 		if at < 0 {
 			return fault.NotFound("there is no such identity")
 		}
+		if err := s.ended(ctx, tx, Ended{IdentityID: id}); err != nil {
+			return err
+		}
 		sessions, err := sessionsOfIdentity(ctx, tx, id)
 		if err != nil {
 			return err
