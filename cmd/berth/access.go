@@ -15,7 +15,7 @@ import (
 
 type accessCommand struct {
 	Show accessShow `cmd:"" help:"Show who may enter a stage, rule by rule."`
-	Set  accessSet  `cmd:"" help:"Say who may enter a stage."`
+	Set  accessSet  `cmd:"" help:"Say who may enter a stage, as an administrator."`
 
 	Admins adminsCommand `cmd:"" help:"Say who administers this Berth."`
 
@@ -135,12 +135,12 @@ type policyFlags struct {
 	File   string   `short:"f" placeholder:"POLICY.JSON" help:"Take the rules from a file (\"-\" for stdin), as \"berth --json access show\" gives them."`
 
 	Audience *string `placeholder:"NAME" help:"Have the app get signed assertions of who comes, made out to this name, such as its address; \"\" for none. Stays as it is when absent."`
-	TokensOf *string `placeholder:"PROVIDER" help:"Let the app exchange assertions for people's access tokens of this provider, as an administrator; \"\" for none. Stays as it is when absent."`
+	TokensOf *string `placeholder:"PROVIDER" help:"Let the app exchange assertions for people's access tokens of this provider; \"\" for none. Stays as it is when absent."`
 }
 
 // Help gives examples.
 func (*accessSet) Help() string {
-	return `It counts at once, without a deployment: whoever is not let in any more is cut off.
+	return `Only administrators may. It counts at once, without a deployment: whoever is not let in any more is cut off.
 
 Examples:
   berth access set shop prod public

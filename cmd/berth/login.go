@@ -22,7 +22,7 @@ type loginCommand struct {
 	Server    string        `arg:"" help:"The server's URL, such as https://berth.example.com."`
 	Username  string        `short:"u" help:"Who you are; asked for otherwise."`
 	WithToken bool          `help:"Read an API token from stdin instead of making one with your password."`
-	Scope     string        `enum:"read,deploy,admin" default:"admin" help:"What the token may do: read, deploy or admin (all you may)."`
+	Scope     string        `enum:",read,deploy,admin" default:"" help:"What the token may do: read, deploy or admin (all you may), which is the default; read is all there is for users."`
 	Expires   time.Duration `default:"2160h" help:"When the token ends."`
 }
 
@@ -108,7 +108,11 @@ func (cmd *loginCommand) withPassword(ctx context.Context, c *client, p *process
 			return account{}, err
 		}
 	}
-	made, err := createToken(ctx, c, nil, tokenName(time.Now()), identity.Scope(cmd.Scope), cmd.Expires)
+	scope, err := cmd.scope(ctx, c)
+	if err != nil {
+		return account{}, err
+	}
+	made, err := createToken(ctx, c, nil, tokenName(time.Now()), scope, cmd.Expires)
 	if err != nil {
 		return account{}, err
 	}
@@ -116,6 +120,22 @@ func (cmd *loginCommand) withPassword(ctx context.Context, c *client, p *process
 		return account{}, err
 	}
 	return account{Username: cmd.Username, TokenID: made.Token.ID, Token: secret.New(made.Secret)}, nil
+}
+
+// scope is the one that was asked for, or else the widest that there is for who
+// is signed in.
+func (cmd *loginCommand) scope(ctx context.Context, c *client) (identity.Scope, error) {
+	if cmd.Scope != "" {
+		return identity.Scope(cmd.Scope), nil
+	}
+	var session api.SessionInfo
+	if err := c.get(ctx, "/api/session", &session); err != nil {
+		return "", err
+	}
+	if session.Person.Role == identity.RoleUser {
+		return identity.ScopeRead, nil
+	}
+	return identity.ScopeAdmin, nil
 }
 
 // giveSecondFactor finishes the sign-in by a code.

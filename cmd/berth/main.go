@@ -53,6 +53,7 @@ type cli struct {
 	Login    loginCommand    `cmd:"" group:"access" help:"Sign in to a server and keep a token for it."`
 	Logout   logoutCommand   `cmd:"" group:"access" help:"Forget a server and remove its token."`
 	Account  accountCommand  `cmd:"" group:"access" help:"Your account: who you are, password, sessions."`
+	Apps     appsCommand     `cmd:"" group:"access" help:"List the apps that you may enter."`
 	Token    tokenCommand    `cmd:"" group:"access" help:"API tokens: list, create, remove."`
 	People   peopleCommand   `cmd:"" group:"access" help:"People: list, add, edit, password, sessions, remove."`
 	Route    routeCommand    `cmd:"" aliases:"routes" group:"access" help:"Sign-in in front of what Berth does not run: list, show, add, edit, access, remove."`

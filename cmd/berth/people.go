@@ -52,7 +52,7 @@ type peopleAdd struct {
 	Username string `arg:"" help:"What they sign in with."`
 	Name     string `help:"What they are called."`
 	Email    string `help:"Their address."`
-	Role     string `enum:"member,administrator" default:"member" help:"member or administrator."`
+	Role     string `enum:"user,member,administrator" default:"member" help:"user (enters apps), member (runs them, too) or administrator."`
 }
 
 // Help tells where the password comes from.
@@ -78,7 +78,7 @@ type peopleEdit struct {
 	Username string         `arg:"" help:"Who."`
 	Name     *string        `help:"What they are called."`
 	Email    *string        `help:"Their address."`
-	Role     *identity.Role `help:"member or administrator."`
+	Role     *identity.Role `help:"user (enters apps), member (runs them, too) or administrator."`
 	Disabled *bool          `negatable:"" help:"Whether they are kept from signing in."`
 }
 

@@ -80,7 +80,7 @@ func showProvider(o *output, p api.ProviderDetail) {
 		{"client id", p.ClientID},
 		{"client secret", map[bool]string{true: "sealed", false: "none"}[p.HasSecret]},
 		{"scopes", strings.Join(p.Scopes, " ")},
-		{"unknown people", map[bool]string{true: "come in", false: "stay out"}[p.Create]},
+		{"unknown people", map[bool]string{true: "come in, as a " + string(p.NewRole), false: "stay out"}[p.Create]},
 		{"domains", all(p.AllowedDomains)},
 		{"groups", all(p.AllowedGroups)},
 		{"group prefix", strconv.Quote(p.Prefix())},
@@ -117,6 +117,7 @@ type providerFields struct {
 	GroupsClaim   *string  `help:"The claim that has groups; a path with dots goes deeper."`
 	Admin         *string  `help:"Who administers, as claim=value, such as groups=berth-admins."`
 	Create        *bool    `negatable:"" help:"Let people in whom Berth does not know yet."`
+	NewRole       *string  `enum:"user,member" placeholder:"ROLE" help:"What they become: user (enters apps), which is the default, or member (runs them, too)."`
 	Domain        []string `help:"Let in only verified e-mail addresses of this domain, more than once or with commas; \"\" lets all in."`
 	Group         []string `help:"Let in only members of this group, more than once or with commas; \"\" lets all in."`
 	GroupPrefix   *string  `help:"What goes before the names of groups; the provider's own name and a colon by default."`
@@ -127,7 +128,7 @@ type providerFields struct {
 // fill puts what was given into the body of a request.
 func (f *providerFields) fill(body map[string]any) {
 	for name, value := range map[string]*string{
-		"label": f.Label, "issuer": f.Issuer, "client_id": f.ClientID, "group_prefix": f.GroupPrefix,
+		"label": f.Label, "issuer": f.Issuer, "client_id": f.ClientID, "new_role": f.NewRole, "group_prefix": f.GroupPrefix,
 	} {
 		if value != nil {
 			body[name] = *value

@@ -25,10 +25,10 @@ var admitted = map[string][]string{
 	"exec":        {admin, adminAdmin, onMachine},
 	"administer":  {admin, adminAdmin, onMachine},
 	"reveal":      {admin, onMachine},
-	"own factors": {admin, member},
-	"own account": {admin, member, adminAdmin, memberAdmin},
-	"oneself":     {admin, member, adminRead, adminDeploy, adminAdmin, memberRead, memberAdmin, onMachine},
-	"end token":   {admin, member, adminAdmin, memberAdmin}, // the others, themselves alone
+	"own factors": {admin, member, user},
+	"own account": {admin, member, adminAdmin, memberAdmin, user},
+	"oneself":     {admin, member, adminRead, adminDeploy, adminAdmin, memberRead, memberAdmin, user, userRead, onMachine},
+	"end token":   {admin, member, adminAdmin, memberAdmin, user}, // the others, themselves alone
 }
 
 type operation struct{ method, path, rule string }

@@ -67,7 +67,7 @@ func (s *server) places() []place {
 // its own; in a list, what is its own. Every route that is not here, and every
 // one that is yet to come, refuses it.
 var boundReach = map[string]string{
-	"GET /api/session": "oneself", "GET /api/openapi.json": "oneself",
+	"GET /api/session": "oneself", "GET /api/openapi.json": "oneself", "GET /api/apps": "oneself",
 
 	"GET /api/projects": "list", "GET /api/projects/{project}": "list",
 	"GET /api/deployments": "list", "GET /api/activity": "list", "GET /api/events": "list",

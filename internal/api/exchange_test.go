@@ -178,8 +178,8 @@ func TestStage_GivesTokensWhereAnAdministratorSaysSo(t *testing.T) {
 	}
 	with := `{"rules":[{"allow":{"signed_in":true}}],"audience":"the shop","tokens_of":"forge"}`
 	answer := stage(member, with)
-	require.Equal(t, http.StatusUnprocessableEntity, answer.StatusCode, answer.body)
-	require.Contains(t, answer.body, "spec.access.tokens_of")
+	require.Equal(t, http.StatusForbidden, answer.StatusCode, answer.body)
+	require.Contains(t, answer.body, `"location":"body.spec.access"`)
 	require.Contains(t, answer.body, "only administrators")
 	answer = stage(admin, strings.Replace(with, `"audience":"the shop",`, "", 1))
 	require.Equal(t, http.StatusUnprocessableEntity, answer.StatusCode, answer.body)

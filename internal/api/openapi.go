@@ -303,7 +303,7 @@ func (lacks) Schema(huma.Registry) *huma.Schema {
 }
 
 func (roles) Schema(huma.Registry) *huma.Schema {
-	return oneOf(identity.RoleAdministrator, identity.RoleMember)
+	return oneOf(identity.RoleAdministrator, identity.RoleMember, identity.RoleUser)
 }
 
 func (services) Schema(huma.Registry) *huma.Schema { return oneOf(notify.Services...) }

@@ -96,6 +96,7 @@ type createProviderInput struct {
 		Scopes         []string        `json:"scopes,omitempty" maxItems:"32"`
 		Claims         signin.ClaimMap `json:"claims,omitzero"`
 		Create         bool            `json:"create,omitempty" doc:"Whether people come in whom Berth does not know yet"`
+		NewRole        identity.Role   `json:"new_role,omitempty" doc:"What they become: user, which is the default, or member"`
 		AllowedDomains []string        `json:"allowed_domains,omitempty" maxItems:"100" doc:"Of verified e-mail addresses; all when empty"`
 		AllowedGroups  []string        `json:"allowed_groups,omitempty" maxItems:"100" doc:"As the provider names them; all when empty"`
 		GroupPrefix    *string         `json:"group_prefix,omitempty" maxLength:"32" doc:"Before the names of groups; the slug and a colon when absent"`
@@ -108,7 +109,7 @@ func (a *API) createProvider(ctx context.Context, in *createProviderInput) (*out
 	b := in.Body
 	p, err := a.signin.Create(ctx, callerOf(ctx).actor(), signin.NewProvider{
 		Slug: b.Slug, Preset: b.Preset, Label: b.Label, Order: b.Order, Enabled: b.Enabled == nil || *b.Enabled,
-		Issuer: b.Issuer, ClientID: b.ClientID, ClientSecret: b.ClientSecret, Scopes: b.Scopes, Claims: b.Claims, Create: b.Create,
+		Issuer: b.Issuer, ClientID: b.ClientID, ClientSecret: b.ClientSecret, Scopes: b.Scopes, Claims: b.Claims, Create: b.Create, NewRole: b.NewRole,
 		AllowedDomains: b.AllowedDomains, AllowedGroups: b.AllowedGroups, GroupPrefix: b.GroupPrefix, SignOut: b.SignOut, TrustFactor: b.TrustFactor,
 	})
 	if err != nil {
@@ -143,6 +144,7 @@ type updateProviderInput struct {
 		Scopes         []string         `json:"scopes,omitempty" maxItems:"32"`
 		Claims         *signin.ClaimMap `json:"claims,omitempty"`
 		Create         *bool            `json:"create,omitempty"`
+		NewRole        *identity.Role   `json:"new_role,omitempty" doc:"user or member"`
 		AllowedDomains *[]string        `json:"allowed_domains,omitempty" maxItems:"100"`
 		AllowedGroups  *[]string        `json:"allowed_groups,omitempty" maxItems:"100"`
 		GroupPrefix    *string          `json:"group_prefix,omitempty" maxLength:"32"`
@@ -157,7 +159,7 @@ func (a *API) updateProvider(ctx context.Context, in *updateProviderInput) (*out
 	b := in.Body
 	p, err := a.signin.Update(ctx, callerOf(ctx).actor(), in.Provider, b.Version, signin.ProviderEdit{
 		Label: b.Label, Order: b.Order, Enabled: b.Enabled, Issuer: b.Issuer, ClientID: b.ClientID, ClientSecret: b.ClientSecret,
-		Scopes: b.Scopes, Claims: b.Claims, Create: b.Create, AllowedDomains: listed(b.AllowedDomains), AllowedGroups: listed(b.AllowedGroups),
+		Scopes: b.Scopes, Claims: b.Claims, Create: b.Create, NewRole: b.NewRole, AllowedDomains: listed(b.AllowedDomains), AllowedGroups: listed(b.AllowedGroups),
 		GroupPrefix: b.GroupPrefix, OwnGroupPrefix: b.OwnGroupPrefix, SignOut: b.SignOut, TrustFactor: b.TrustFactor, Force: b.Force,
 	})
 	if err != nil {

@@ -85,6 +85,7 @@ func (a *API) routes() []route {
 		on(a, "POST /api/account/totp/confirm", factors, "add-totp", "Let an app's codes count, by the first; the session has a new token then", a.addTOTP),
 		on(a, "DELETE /api/account/totp", factors, "remove-totp", "Remove the app that makes codes", a.removeTOTP),
 		on(a, "POST /api/account/recovery-codes", factors, "new-recovery-codes", "Make recovery codes in the place of those before; shown this once", a.newRecoveryCodes),
+		on(a, "GET /api/apps", oneself, "list-apps", "List the apps that one may enter", a.listApps),
 		on(a, "GET /api/account/tokens", own, "list-tokens", "List the own API tokens", a.listTokens),
 		on(a, "POST /api/account/tokens", own, "create-token", "Make an API token; its text is shown this once", a.createToken),
 		on(a, "DELETE /api/account/tokens/{id}", may(identity.ActionEndToken), "remove-token", "Remove an API token", a.removeToken),

@@ -69,10 +69,12 @@ const (
 	adminAdmin  = "ana:admin"
 	memberRead  = "bo:read"
 	memberAdmin = "bo:admin"
+	user        = "una"
+	userRead    = "una:read"
 	onMachine   = "local"
 )
 
-var everybody = []string{nobody, admin, member, adminRead, adminDeploy, adminAdmin, memberRead, memberAdmin, onMachine}
+var everybody = []string{nobody, admin, member, adminRead, adminDeploy, adminAdmin, memberRead, memberAdmin, user, userRead, onMachine}
 
 const password = "correct horse battery staple"
 
@@ -164,6 +166,8 @@ func (s *server) fill() {
 	ctx := s.t.Context()
 	require.NoError(s.t, s.identity.EnsureAdministrator(ctx, "ana", secret.New(password)))
 	_, err := s.identity.CreatePerson(ctx, "ana", identity.Person{Username: "bo", Role: identity.RoleMember}, secret.New(password))
+	require.NoError(s.t, err)
+	_, err = s.identity.CreatePerson(ctx, "ana", identity.Person{Username: "una", Role: identity.RoleUser}, secret.New(password))
 	require.NoError(s.t, err)
 	_, err = s.deploy.CreateProject(ctx, "ana", deploy.Project{Name: "shop", Image: "shop"})
 	require.NoError(s.t, err)

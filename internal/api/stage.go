@@ -35,7 +35,7 @@ func (a *API) createStage(ctx context.Context, in *createStageInput) (*output[de
 // allowances are what the caller may do with a stage beyond editing it.
 func allowances(ctx context.Context) []deploy.Allowance {
 	if administrates(ctx) {
-		return []deploy.Allowance{deploy.AllowBinds, deploy.AllowTokens}
+		return []deploy.Allowance{deploy.AllowBinds, deploy.AllowAccess}
 	}
 	return nil
 }

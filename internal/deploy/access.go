@@ -8,9 +8,13 @@ import (
 	"slices"
 
 	"berth/internal/event"
+	"berth/internal/fault"
 	"berth/internal/identity"
 	"berth/internal/sqlite"
 )
+
+// usualAccess is who may enter a stage of which nobody has said so.
+func usualAccess() identity.Policy { return identity.SignedIn() }
 
 // access gives who may enter; of a spec that was stored before there was such
 // a thing, and that no migration reached, nobody.
@@ -21,11 +25,19 @@ func (s StageSpec) access() identity.Policy {
 	return *s.Access
 }
 
-// tokens says when an edit would give an app people's tokens of a provider
-// that it does not get yet, and its author may not.
-func (c *checks) tokens(before, after identity.Policy, allow []Allowance) {
-	c.when(after.TokensOf != "" && after.TokensOf != before.TokensOf && !slices.Contains(allow, AllowTokens), "spec.access.tokens_of",
-		"only administrators let an app have access tokens: whoever deploys to the stage can act at the provider on people's behalf")
+// perimeter refuses an edit that would change who may enter, when its author
+// may not: who runs an app does not open it to others than were meant.
+func perimeter(before, after identity.Policy, allow []Allowance) error {
+	if slices.Contains(allow, AllowAccess) {
+		return nil
+	}
+	same, err := samePolicy(before.Normalise(), after)
+	if err != nil || same {
+		return err
+	}
+	return fault.ForbiddenFields([]fault.Field{{
+		Name: "spec.access", Message: "only administrators change who may enter an app: leave it as it is, or ask one",
+	}})
 }
 
 // namesPeople says when a policy names somebody who is not there: whoever got

@@ -25,7 +25,7 @@ func (b *berth) letIn(p *identity.Policy) deploy.Stage {
 	b.t.Helper()
 	st := b.status()
 	st.Spec.Access = p
-	saved, err := b.UpdateStage(b.t.Context(), "ana", "shop", "prod", st.Version, st.Spec)
+	saved, err := b.UpdateStage(b.t.Context(), "ana", "shop", "prod", st.Version, st.Spec, deploy.AllowAccess)
 	require.NoError(b.t, err)
 	return saved
 }
@@ -82,7 +82,7 @@ func TestAccess_NamesOnlyPeopleWhoAreThere(t *testing.T) {
 	b.goLive("1")
 	st := b.status()
 	st.Spec.Access = &identity.Policy{Rules: []identity.Rule{{Allow: identity.Who{People: []string{"ana", "eve"}}}}}
-	_, err := b.UpdateStage(t.Context(), "ana", "shop", "prod", st.Version, st.Spec)
+	_, err := b.UpdateStage(t.Context(), "ana", "shop", "prod", st.Version, st.Spec, deploy.AllowAccess)
 	require.Equal(t, fault.BadInput, fault.KindOf(err))
 	require.ErrorContains(t, err, `nobody is named "eve"`)
 
@@ -113,4 +113,50 @@ func TestAccess_TellsWhatItWasAndWhatItIs(t *testing.T) {
 	require.JSONEq(t, `{"hostname": "shop.test", "from": {"rules": [{"allow": {"signed_in": true}}]}, "to": {"rules": [{"allow": {"people": ["ana", "bo"]}}]}}`, string(list[0].Data))
 	require.Equal(t, "root", list[1].Actor)
 	require.Contains(t, string(list[1].Data), `"to":{"rules":[{"allow":{"people":["bo"]}}]}`)
+}
+
+func TestAccess_IsForThoseToChangeWhoMay(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{})
+	b.shop(nil)
+	public, usual := identity.Public(), identity.SignedIn()
+	withTokens := identity.SignedIn()
+	withTokens.Audience, withTokens.TokensOf = "shop", "forge"
+	requireDenied := func(err error) {
+		t.Helper()
+		require.Equal(t, fault.Denied, fault.KindOf(err))
+		require.Equal(t, "spec.access", fault.FieldsOf(err)[0].Name)
+	}
+	st := b.status()
+	for _, other := range []*identity.Policy{&public, &withTokens, {}} {
+		edit := st.Spec
+		edit.Access = other
+		_, err := b.UpdateStage(t.Context(), "bo", "shop", "prod", st.Version, edit)
+		requireDenied(err)
+		edit.Hostname = "new.test"
+		_, err = b.CreateStage(t.Context(), "bo", "shop", "new", edit)
+		requireDenied(err)
+		_, err = b.CheckStage(t.Context(), "shop", "prod", edit)
+		require.ErrorContains(t, err, "spec.access: only administrators")
+		_, err = b.CheckStage(t.Context(), "shop", "prod", edit, deploy.AllowAccess)
+		require.NoError(t, err)
+	}
+
+	// What was chosen stays in the edit of another, and no edit drops it.
+	saved := b.letIn(&public)
+	edit := saved.Spec
+	edit.Replicas = 2
+	_, err := b.CheckStage(t.Context(), "shop", "prod", edit)
+	require.NoError(t, err)
+	saved, err = b.UpdateStage(t.Context(), "bo", "shop", "prod", saved.Version, edit)
+	require.NoError(t, err)
+	for _, narrower := range []*identity.Policy{nil, &usual} {
+		edit.Access = narrower
+		_, err = b.UpdateStage(t.Context(), "bo", "shop", "prod", saved.Version, edit)
+		requireDenied(err)
+	}
+
+	edit.Hostname, edit.Access = "new.test", &usual
+	_, err = b.CreateStage(t.Context(), "bo", "shop", "new", edit)
+	require.NoError(t, err, "a new stage is as one of which nobody said who enters")
 }

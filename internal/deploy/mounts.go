@@ -49,9 +49,9 @@ type Allowance string
 // stage can read what is there, and write to it.
 const AllowBinds Allowance = "binds"
 
-// AllowTokens lets an edit have an app get people's access tokens of a
-// provider: whoever deploys to the stage can act there on their behalf.
-const AllowTokens Allowance = "tokens"
+// AllowAccess lets an edit say who may enter, and whose tokens of a provider
+// the app may have: whoever deploys to the stage can act there on their behalf.
+const AllowAccess Allowance = "access"
 
 func (m Mount) normalise() Mount {
 	if m.Kind == MountTmpfs {

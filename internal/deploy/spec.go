@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"berth/internal/fault"
-	"berth/internal/identity"
 )
 
 // Normalise gives the spec with its defaults filled in and its spelling made
@@ -37,7 +36,7 @@ func (s StageSpec) Normalise() StageSpec {
 	s.normaliseGuard()
 	s.BeforeSwitch = s.BeforeSwitch.normalise(defaultTaskTime)
 	s.AfterSwitch = s.AfterSwitch.normalise()
-	access := identity.SignedIn()
+	access := usualAccess()
 	if s.Access != nil {
 		access = s.Access.Normalise()
 	}

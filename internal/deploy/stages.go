@@ -10,7 +10,6 @@ import (
 	"berth/internal/container"
 	"berth/internal/event"
 	"berth/internal/fault"
-	"berth/internal/identity"
 	"berth/internal/sqlite"
 )
 
@@ -22,14 +21,23 @@ func (s *Service) CheckStage(ctx context.Context, project, name string, spec Sta
 	found.spec(spec, s.reserved, s.hostPaths)
 	err := s.db.Read(ctx, func(tx *sqlite.Tx) error {
 		var st stage
+		before := usualAccess()
 		if project != "" && name != "" {
 			var err error
-			if st, err = findStage(ctx, tx, project, name); err != nil && fault.KindOf(err) != fault.Missing {
+			switch st, err = findStage(ctx, tx, project, name); {
+			case err == nil:
+				before = st.Spec.access()
+			case fault.KindOf(err) != fault.Missing:
 				return err
 			}
 		}
 		found.binds(st.Spec.Mounts, spec.Mounts, allow)
-		found.tokens(st.Spec.access(), spec.access(), allow)
+		if err := perimeter(before, spec.access(), allow); err != nil {
+			if fault.KindOf(err) != fault.Denied {
+				return err
+			}
+			found = append(found, fault.FieldsOf(err)...)
+		}
 		if err := found.source(ctx, tx, project, name, spec.PromoteFrom); err != nil {
 			return err
 		}
@@ -112,8 +120,10 @@ func (s *Service) CreateStageIn(ctx context.Context, tx *sqlite.Tx, actor, proje
 	if _, err := findStage(ctx, tx, project, name); fault.KindOf(err) != fault.Missing {
 		return Stage{}, errors.Join(err, unless(err != nil, fault.Conflict("there is a stage named %q in project %q already", name, project)))
 	}
+	if err := perimeter(usualAccess(), spec.access(), allow); err != nil {
+		return Stage{}, err
+	}
 	found.binds(nil, spec.Mounts, allow)
-	found.tokens(identity.Policy{}, spec.access(), allow)
 	if err := found.address(ctx, tx, spec.Hostname, spec.PathPrefix, ""); err != nil {
 		return Stage{}, err
 	}
@@ -163,8 +173,10 @@ func (s *Service) UpdateStageIn(ctx context.Context, tx *sqlite.Tx, actor, proje
 	if err != nil {
 		return Stage{}, err
 	}
+	if err := perimeter(st.Spec.access(), spec.access(), allow); err != nil {
+		return Stage{}, err
+	}
 	found.binds(st.Spec.Mounts, spec.Mounts, allow)
-	found.tokens(st.Spec.access(), spec.access(), allow)
 	if err := found.address(ctx, tx, spec.Hostname, spec.PathPrefix, st.ID); err != nil {
 		return Stage{}, err
 	}

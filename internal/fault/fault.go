@@ -68,7 +68,7 @@ type Field struct {
 type Error struct {
 	Kind    Kind
 	Message string
-	Fields  []Field // set only for BadInput
+	Fields  []Field // set only for BadInput and Denied
 	// RetryAfter is how long to wait before it may go better; 0 says nothing.
 	RetryAfter time.Duration
 	cause      error
@@ -107,6 +107,13 @@ func Invalid(format string, args ...any) *Error { return newError(BadInput, form
 // InvalidFields says which fields are wrong. It returns nil (as an error)
 // when there are none, so that a validator can end with it.
 func InvalidFields(fields []Field) error {
+	return ofFields(BadInput, fields)
+}
+
+// ForbiddenFields is InvalidFields for what the one signed in may not set.
+func ForbiddenFields(fields []Field) error { return ofFields(Denied, fields) }
+
+func ofFields(kind Kind, fields []Field) error {
 	if len(fields) == 0 {
 		return nil
 	}
@@ -114,7 +121,7 @@ func InvalidFields(fields []Field) error {
 	for i, f := range fields {
 		said[i] = f.Name + ": " + f.Message
 	}
-	return &Error{Kind: BadInput, Message: strings.Join(said, "; "), Fields: fields}
+	return &Error{Kind: kind, Message: strings.Join(said, "; "), Fields: fields}
 }
 
 // SignIn says that nobody is signed in.

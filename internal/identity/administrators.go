@@ -129,7 +129,7 @@ func (s *Service) Administrators(ctx context.Context) (all Administrators, err e
 // reckon gives everybody the role that they have by now. Where there is no
 // list, that is the one they were given. Where there is one, those whom it
 // names administer and nobody else, but for one account with a password: the
-// oldest that was made an administrator here.
+// oldest that was made an administrator here. Who was and is not named is a member.
 func (s *Service) reckon(ctx context.Context, tx *sqlite.Tx) error {
 	list, err := selectListed(ctx, tx)
 	if err != nil {
@@ -164,7 +164,7 @@ func (s *Service) reckon(ctx context.Context, tx *sqlite.Tx) error {
 	}
 	for _, p := range now {
 		if !slices.Contains(named, p.ID) {
-			if err := s.setRole(ctx, tx, p.ID, RoleMember); err != nil {
+			if err := s.setRole(ctx, tx, p.ID, p.GivenRole.unlisted()); err != nil {
 				return err
 			}
 		}

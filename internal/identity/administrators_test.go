@@ -136,7 +136,7 @@ func TestAdministrators_NoNameIsTakenOver(t *testing.T) {
 	w.arrive(t, alice)
 	require.Equal(t, "root", w.administer(t))
 	mallory := w.arrive(t, identity.External{Provider: "github", ExternalID: "666", Username: "alice"})
-	require.Equal(t, identity.RoleMember, mallory.Person.Role)
+	require.Equal(t, identity.RoleUser, mallory.Person.Role)
 	require.Equal(t, "other", w.state(t, "github:alice"))
 
 	alice.Username = "alice"
@@ -171,14 +171,14 @@ func TestAdministrators_MatchToTheLetterAndAtTheirProviderAlone(t *testing.T) {
 		"an id elsewhere 42":     {Provider: "github", Username: "x"},
 	} {
 		ext.ExternalID = id
-		require.Equal(t, identity.RoleMember, w.arrive(t, ext).Person.Role, id)
+		require.Equal(t, identity.RoleUser, w.arrive(t, ext).Person.Role, id)
 	}
 	require.Equal(t, "root", w.administer(t))
 
 	bob := identity.External{Provider: "corp", ExternalID: "7", Username: "bob", Email: "Bob@Example.org", EmailVerified: true}
 	require.Equal(t, identity.RoleAdministrator, w.arrive(t, bob).Person.Role)
 	bob.EmailVerified = false
-	require.Equal(t, identity.RoleMember, w.arrive(t, bob).Person.Role, "no longer vouched for")
+	require.Equal(t, identity.RoleUser, w.arrive(t, bob).Person.Role, "no longer vouched for")
 	require.Equal(t, identity.RoleAdministrator, w.arrive(t, identity.External{Provider: "corp", ExternalID: "42", Username: "y"}).Person.Role)
 }
 
@@ -188,7 +188,7 @@ func TestAdministrators_AnIDIsOfTheIssuerThatHadItFirst(t *testing.T) {
 	w.list(t, "corp:#1")
 	w.arrive(t, identity.External{Provider: "corp", ExternalID: "1", Username: "ana"})
 	other := w.arrive(t, identity.External{Provider: "corp", Issuer: "https://elsewhere.example.org", ExternalID: "1", Username: "eve"})
-	require.Equal(t, identity.RoleMember, other.Person.Role)
+	require.Equal(t, identity.RoleUser, other.Person.Role)
 	require.Equal(t, "administers ana", w.state(t, "corp:#1"))
 }
 

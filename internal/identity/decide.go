@@ -16,7 +16,7 @@ const (
 	ActionAdminister                   // people, registry accounts, settings, metrics
 	ActionOwnAccount                   // one's own password, sessions and tokens
 	ActionEndToken                     // end the API token one came with
-	ActionOneself                      // learn who one is, and read the API's document
+	ActionOneself                      // learn who one is and which apps are open to one, and read the API's document
 	ActionOwnFactors                   // one's own passkeys and other factors, in the session they are for
 	ActionReveal                       // read a secret's value, in a session or on the machine itself
 	ActionExec                         // run a command in an instance: whatever the app may, and its secrets
@@ -61,6 +61,9 @@ func Decide(s *Subject, a Action, on On) error {
 		return fault.SignIn("sign in first")
 	}
 	if !roleMay(s.Person.Role, a) {
+		if s.Person.Role == RoleUser && roleMay(RoleMember, a) {
+			return fault.Forbidden("only members and administrators may do this: your account is for entering apps")
+		}
 		return fault.Forbidden("only an administrator may do this")
 	}
 	if s.Via == ViaLocal && (a == ActionOwnAccount || a == ActionEndToken) {
@@ -103,7 +106,9 @@ func knownVia(v Via) bool {
 
 func roleMay(r Role, a Action) bool {
 	switch a {
-	case ActionRead, ActionDeploy, ActionEdit, ActionPush, ActionPull, ActionOwnAccount, ActionOwnFactors, ActionEndToken, ActionOneself:
+	case ActionOwnAccount, ActionOwnFactors, ActionEndToken, ActionOneself:
+		return r == RoleUser || r == RoleMember || r == RoleAdministrator
+	case ActionRead, ActionDeploy, ActionEdit, ActionPush, ActionPull:
 		return r == RoleMember || r == RoleAdministrator
 	case ActionAdminister, ActionExec, ActionReveal:
 		return r == RoleAdministrator

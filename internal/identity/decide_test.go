@@ -26,8 +26,8 @@ func TestDecide_IsThisTable(t *testing.T) {
 		identity.ActionEndToken: 'T', identity.ActionOneself: 'I',
 	}
 	const (
-		admin, member = identity.RoleAdministrator, identity.RoleMember
-		none          = identity.Scope("")
+		admin, member, user = identity.RoleAdministrator, identity.RoleMember, identity.RoleUser
+		none                = identity.Scope("")
 	)
 	for _, line := range []struct {
 		role  identity.Role
@@ -50,6 +50,13 @@ func TestDecide_IsThisTable(t *testing.T) {
 		{member, identity.ViaToken, identity.ScopeDeploy, "RDULTI"},
 		{member, identity.ViaToken, identity.ScopeRead, "RLTI"},
 		{member, identity.ViaToken, none, ""},
+
+		{user, identity.ViaSession, none, "OTI"},
+		{user, identity.ViaPassword, none, "OTI"},
+		{user, identity.ViaToken, identity.ScopeAdmin, "OTI"},
+		{user, identity.ViaToken, identity.ScopeDeploy, "TI"},
+		{user, identity.ViaToken, identity.ScopeRead, "TI"},
+		{user, identity.ViaToken, none, ""},
 
 		{"", identity.ViaSession, none, ""},
 		{"owner", identity.ViaSession, none, ""},
@@ -80,6 +87,9 @@ func TestDecide_IsThisTable(t *testing.T) {
 func TestDecide_SaysWhetherSigningInWouldHelp(t *testing.T) {
 	member := identity.Subject{Person: identity.Person{Role: identity.RoleMember}, Via: identity.ViaSession}
 	requireKind(t, fault.Denied, identity.Decide(&member, identity.ActionAdminister, identity.On{}))
+	user := identity.Subject{Person: identity.Person{Role: identity.RoleUser}, Via: identity.ViaSession}
+	require.ErrorContains(t, identity.Decide(&user, identity.ActionRead, identity.On{}), "your account is for entering apps")
+	require.ErrorContains(t, identity.Decide(&user, identity.ActionAdminister, identity.On{}), "only an administrator")
 	token := identity.Subject{Person: identity.Person{Role: identity.RoleMember}, Via: identity.ViaToken, Scope: identity.ScopeRead}
 	err := identity.Decide(&token, identity.ActionDeploy, identity.On{})
 	requireKind(t, fault.Denied, err)

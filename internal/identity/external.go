@@ -55,6 +55,7 @@ type External struct {
 	// not speak of that.
 	Administrator *bool
 	Create        bool // whether a person is made when there is none
+	NewRole       Role // what they become then; a user when empty
 	UpstreamSID   string
 	Methods       []Method // what the provider says it took, on top
 }
@@ -129,7 +130,7 @@ func (s *Service) welcome(ctx context.Context, tx *sqlite.Tx, ext External) (Ide
 	if err != nil {
 		return Identity{}, Person{}, err
 	}
-	p := Person{Username: username, DisplayName: displayable(ext.DisplayName), Email: mailable(ext.Email), Role: roleOf(ext, RoleMember)}
+	p := Person{Username: username, DisplayName: displayable(ext.DisplayName), Email: mailable(ext.Email), Role: roleOf(ext, ext.newRole())}
 	if err := checkPerson(&p); err != nil {
 		return Identity{}, Person{}, fmt.Errorf("make a person of %s at %s: %w", ext.ExternalID, ext.Provider, err)
 	}

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"reflect"
@@ -108,8 +109,11 @@ func (s *Service) syncRole(ctx context.Context, tx *sqlite.Tx, p Person, ext Ext
 	if err != nil {
 		return err
 	}
-	if !listed {
+	switch {
+	case !listed:
 		after.Role = after.GivenRole
+	case after.Role != RoleAdministrator:
+		after.Role = after.GivenRole.unlisted()
 	}
 	after.Version++
 	after.UpdatedAt = s.now()
@@ -120,12 +124,20 @@ func (s *Service) syncRole(ctx context.Context, tx *sqlite.Tx, p Person, ext Ext
 	return s.recordEdit(ctx, tx, berth, p, after)
 }
 
-func roleOf(ext External, otherwise Role) Role {
+// roleOf gives the role of somebody who has one: only administrators are told
+// of, and who is none any more is what somebody new would be.
+func roleOf(ext External, has Role) Role {
 	switch {
 	case ext.Administrator == nil:
-		return otherwise
+		return has
 	case *ext.Administrator:
 		return RoleAdministrator
+	case has == RoleAdministrator:
+		return ext.newRole()
 	}
-	return RoleMember
+	return has
 }
+
+// newRole is what a new person of a provider becomes; a user where it does not
+// say.
+func (e External) newRole() Role { return cmp.Or(e.NewRole, RoleUser) }

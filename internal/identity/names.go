@@ -41,8 +41,8 @@ func checkPerson(p *Person) error {
 			add("email", "is no e-mail address")
 		}
 	}
-	if p.Role != RoleAdministrator && p.Role != RoleMember || p.GivenRole != "" && p.GivenRole != RoleAdministrator && p.GivenRole != RoleMember {
-		add("role", "is administrator or member")
+	if !p.Role.known() || p.GivenRole != "" && !p.GivenRole.known() {
+		add("role", "is administrator, member or user")
 	}
 	return fault.InvalidFields(wrong)
 }

@@ -15,10 +15,22 @@ type Role string
 // The roles.
 const (
 	RoleAdministrator Role = "administrator" // may do everything
-	RoleMember        Role = "member"        // everything but people, registry accounts, settings and metrics
+	RoleMember        Role = "member"        // runs apps: everything but who enters them, people, registry accounts, settings and metrics
+	RoleUser          Role = "user"          // enters the apps whose policies let them in, and has an account of their own
 )
 
 func (r Role) String() string { return string(r) }
+
+func (r Role) known() bool { return r == RoleAdministrator || r == RoleMember || r == RoleUser }
+
+// unlisted is what somebody is who was given the role, where a list says who
+// administers and does not name them.
+func (r Role) unlisted() Role {
+	if r == RoleAdministrator {
+		return RoleMember
+	}
+	return r
+}
 
 // Person is somebody known to Berth. The ID is theirs alone for ever: somebody
 // who gets the same username later has another and inherits nothing.
@@ -116,8 +128,11 @@ func (s *Service) UpdatePerson(ctx context.Context, actor, username string, vers
 		if err != nil {
 			return err
 		}
-		if after = edit.of(before); !listed {
+		switch after = edit.of(before); {
+		case !listed:
 			after.Role = after.GivenRole
+		case after.Role != RoleAdministrator:
+			after.Role = after.GivenRole.unlisted()
 		}
 		if err := checkPerson(&after); err != nil {
 			return err
@@ -232,7 +247,7 @@ func (s *Service) addPerson(ctx context.Context, tx *sqlite.Tx, actor string, p 
 	now := s.now()
 	p.ID, p.Version, p.CreatedAt, p.UpdatedAt = sqlite.NewID(now), 1, now, now
 	if p.GivenRole = p.Role; listed {
-		p.Role = RoleMember
+		p.Role = p.GivenRole.unlisted()
 	}
 	err = insertPerson(ctx, tx, *p, hash)
 	if sqlite.IsUnique(err) {

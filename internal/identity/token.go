@@ -120,6 +120,9 @@ func (s *Service) CreateBoundToken(ctx context.Context, subject Subject, to *Bou
 	if err := checkToken(name, scope, to, expires, now); err != nil {
 		return secret.Text{}, Token{}, err
 	}
+	if err := checkTokenOf(subject.Person.Role, scope, to); err != nil {
+		return secret.Text{}, Token{}, err
+	}
 	if subject.Via == ViaToken && scope.level() > subject.Scope.level() {
 		return secret.Text{}, Token{}, fault.Forbidden("a token with the scope %q makes none with the scope %q", subject.Scope, scope)
 	}
@@ -232,6 +235,20 @@ func (s *Service) removeToken(ctx context.Context, tx *sqlite.Tx, actor string, 
 		s.watches.drop(gone)
 	})
 	return s.record(ctx, tx, TokenRemoved, actor, about(one, why))
+}
+
+// checkTokenOf holds a user's token to what it is for, entering apps: so that
+// it is no more on the day on which its person is. What there is to be bound to
+// is not theirs to know.
+func checkTokenOf(r Role, scope Scope, to *Bounds) error {
+	var wrong []fault.Field
+	if r == RoleUser && scope != ScopeRead {
+		wrong = append(wrong, fault.Field{Name: "scope", Message: "is read, for somebody who enters apps"})
+	}
+	if r == RoleUser && to != nil {
+		wrong = append(wrong, fault.Field{Name: "bounds", Message: "are for members and administrators"})
+	}
+	return fault.InvalidFields(wrong)
 }
 
 func checkToken(name string, scope Scope, to *Bounds, expires, now time.Time) error {

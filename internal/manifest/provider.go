@@ -24,15 +24,17 @@ type Provider struct {
 	ClientID string        `json:"client_id,omitempty"`
 	// ClientSecret says where the client secret comes from. Without one the one
 	// that is there stays; an empty one says besides that there is to be one.
-	ClientSecret   *Password `json:"client_secret,omitempty"`
-	Scopes         []string  `json:"scopes"`
-	Claims         Claims    `json:"claims,omitzero"`
-	Create         bool      `json:"create,omitempty"`
-	AllowedDomains []string  `json:"allowed_domains,omitempty"`
-	AllowedGroups  []string  `json:"allowed_groups,omitempty"`
-	GroupPrefix    *string   `json:"group_prefix,omitempty"` // the slug and a colon by default
-	SignOut        bool      `json:"sign_out,omitempty"`
-	TrustFactor    bool      `json:"trust_factor,omitempty"`
+	ClientSecret *Password `json:"client_secret,omitempty"`
+	Scopes       []string  `json:"scopes"`
+	Claims       Claims    `json:"claims,omitzero"`
+	Create       bool      `json:"create,omitempty"`
+	// NewRole is what new people become: a user by default, or a member.
+	NewRole        identity.Role `json:"new_role,omitempty"`
+	AllowedDomains []string      `json:"allowed_domains,omitempty"`
+	AllowedGroups  []string      `json:"allowed_groups,omitempty"`
+	GroupPrefix    *string       `json:"group_prefix,omitempty"` // the slug and a colon by default
+	SignOut        bool          `json:"sign_out,omitempty"`
+	TrustFactor    bool          `json:"trust_factor,omitempty"`
 }
 
 // Claims say where in what a provider tells of somebody Berth finds what. One
@@ -53,7 +55,7 @@ func ClientSecretOf(slug string) Slot { return Slot{signin.SlotContext, slug} }
 func (p Provider) whole(slug string) signin.Provider {
 	made := signin.NewProvider{
 		Slug: slug, Preset: cmp.Or(p.Preset, signin.OIDC), Label: p.Label, Order: p.Order, Enabled: p.Enabled == nil || *p.Enabled,
-		Issuer: p.Issuer, ClientID: p.ClientID, Scopes: p.Scopes, Create: p.Create,
+		Issuer: p.Issuer, ClientID: p.ClientID, Scopes: p.Scopes, Create: p.Create, NewRole: p.NewRole,
 		AllowedDomains: p.AllowedDomains, AllowedGroups: p.AllowedGroups, GroupPrefix: p.GroupPrefix, SignOut: p.SignOut, TrustFactor: p.TrustFactor,
 	}.Whole()
 	if p.Scopes != nil {
@@ -86,6 +88,9 @@ func providerOf(h signin.Provider) Provider {
 	}
 	if h.Preset != signin.OIDC {
 		p.Preset = h.Preset
+	}
+	if h.NewRole != usual.NewRole {
+		p.NewRole = h.NewRole
 	}
 	if h.Label != usual.Label {
 		p.Label = h.Label
@@ -195,6 +200,7 @@ func providerDifferences(from, to signin.Provider) []deploy.Change {
 		"claims.groups", from.Claims.Groups, to.Claims.Groups,
 		"claims.admin", from.Claims.Admin, to.Claims.Admin,
 		"create", strconv.FormatBool(from.Create), strconv.FormatBool(to.Create),
+		"new_role", from.NewRole.String(), to.NewRole.String(),
 		"allowed_domains", list(from.AllowedDomains), list(to.AllowedDomains),
 		"allowed_groups", list(from.AllowedGroups), list(to.AllowedGroups),
 		"group_prefix", from.Prefix(), to.Prefix(),

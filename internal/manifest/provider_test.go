@@ -26,6 +26,7 @@ providers:
     issuer: https://id.example.com/realms/corp
     client_id: berth
     create: true
+    new_role: member
     allowed_domains: ["@Example.com"]
     trust_factor: true
   github:
@@ -51,10 +52,11 @@ func TestProviders_AreExportedPlannedAndApplied(t *testing.T) {
 	require.Equal(t, "Keycloak", corp.Label)
 	require.Equal(t, []string{"openid", "profile", "email"}, corp.Scopes)
 	require.True(t, corp.Enabled && corp.Create && corp.TrustFactor)
+	require.Equal(t, identity.RoleMember, corp.NewRole)
 	require.Empty(t, s.plan(withProviders).Changes, "again")
 
 	exported := s.export()
-	require.Contains(t, exported, "providers:\n  corp:\n    preset: keycloak\n    issuer: https://id.example.com/realms/corp\n    client_id: berth\n    create: true\n    allowed_domains:\n      - example.com\n    trust_factor: true\n  github:\n")
+	require.Contains(t, exported, "providers:\n  corp:\n    preset: keycloak\n    issuer: https://id.example.com/realms/corp\n    client_id: berth\n    create: true\n    new_role: member\n    allowed_domains:\n      - example.com\n    trust_factor: true\n  github:\n")
 	require.Empty(t, s.plan(exported).Changes)
 	fresh := newServer(t)
 	fresh.apply(exported)

@@ -27,7 +27,7 @@ func (s *Service) save(ctx context.Context, tx *sqlite.Tx, actor string, wanted 
 	plan := NewPlan(wanted, have, r.Prune)
 	w := &writing{Service: s, tx: tx, actor: actor, by: r.By, meant: r.meant, wanted: wanted}
 	if r.Administrator {
-		w.allow = []deploy.Allowance{deploy.AllowBinds, deploy.AllowTokens}
+		w.allow = []deploy.Allowance{deploy.AllowBinds, deploy.AllowAccess}
 	}
 	return plan, w.all(ctx, plan.Changes, from)
 }
@@ -51,8 +51,12 @@ func (w *writing) all(ctx context.Context, changes []Change, from source) error 
 	for {
 		var refused []Change
 		var wrong []fault.Field
+		said := fault.InvalidFields
 		for _, c := range open {
 			err := w.one(ctx, c)
+			if fault.KindOf(err) == fault.Denied {
+				said = fault.ForbiddenFields
+			}
 			switch kind := fault.KindOf(err); {
 			case err == nil:
 			case kind == fault.Internal:
@@ -73,7 +77,7 @@ func (w *writing) all(ctx context.Context, changes []Change, from source) error 
 		case len(refused) == len(open) && len(wrong) == 0:
 			return fault.Conflict("%s can't be saved: what it belongs to is not there", refused[0].Name)
 		case len(refused) == len(open):
-			return fault.InvalidFields(wrong)
+			return said(wrong)
 		}
 		open = refused
 	}

@@ -25,6 +25,7 @@ type Provider struct {
 	GroupsClaim    string
 	Admin          string
 	Create         bool
+	NewRole        string // "" for what new people become where nobody says
 	AllowedDomains []string
 	AllowedGroups  []string
 	SignOut        bool
@@ -75,6 +76,7 @@ var providerVariables = []providerVariable{
 	{name: "GROUPS_CLAIM", help: "the claim that has groups", takes: "a claim", set: providerText(func(p *Provider) *string { return &p.GroupsClaim })},
 	{name: "ADMIN", help: "who administers", takes: "claim=value, such as groups=berth-admins", set: providerText(func(p *Provider) *string { return &p.Admin })},
 	{name: "CREATE", help: "whether people come in whom Berth does not know", takes: "true or false", set: providerSwitch(func(p *Provider) *bool { return &p.Create })},
+	{name: "NEW_ROLE", help: "what they become", takes: "user or member", set: providerText(func(p *Provider) *string { return &p.NewRole })},
 	{name: "ALLOWED_DOMAINS", help: "domains of the e-mail addresses that come in", takes: "domains with commas between", set: providerList(func(p *Provider) *[]string { return &p.AllowedDomains })},
 	{name: "ALLOWED_GROUPS", help: "groups that come in", takes: "names with commas between", set: providerNames(func(p *Provider) *[]string { return &p.AllowedGroups })},
 	{name: "SIGN_OUT", help: "whether signing out leads on to signing out there", takes: "true or false", set: providerSwitch(func(p *Provider) *bool { return &p.SignOut })},

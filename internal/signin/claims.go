@@ -148,7 +148,7 @@ func (p Provider) external(a answer) identity.External {
 	ext := identity.External{
 		Provider: p.Slug, Issuer: p.PinnedIssuer, ExternalID: a.externalID, UpstreamSID: a.sessionID,
 		Username: a.claims.text(p.Claims.Username), DisplayName: a.claims.text(p.Claims.Name), Email: a.claims.text(p.Claims.Email),
-		Claims: a.claims.about(p.Claims), Create: p.Create,
+		Claims: a.claims.about(p.Claims), Create: p.Create, NewRole: p.NewRole,
 		// email_verified speaks of email, and of no other claim that an address
 		// may be read from (OpenID Connect Core section 5.1).
 		EmailVerified: p.Claims.Email == "email" && a.claims.verified(),

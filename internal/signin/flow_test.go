@@ -34,7 +34,7 @@ func TestSignIn_MakesAPersonOnceAndFindsThemByTheirIdentity(t *testing.T) {
 	require.Equal(t, "ana", first.Person.Username)
 	require.Equal(t, "Ana Ash", first.Person.DisplayName)
 	require.Equal(t, "ana@example.org", first.Person.Email)
-	require.Equal(t, identity.RoleMember, first.Person.Role)
+	require.Equal(t, identity.RoleUser, first.Person.Role, "where the provider does not say what new people become")
 	require.Equal(t, "home", first.Provider)
 	require.Equal(t, []identity.Method{identity.MethodProvider}, first.Methods)
 	require.Equal(t, []string{"home:crew"}, first.Groups, "a group has its provider's prefix")
@@ -64,7 +64,7 @@ func TestSignIn_NeverFindsSomebodyByNameOrAddress(t *testing.T) {
 	b.signIn("home")
 	require.NotEqual(t, local.ID, b.subject().Person.ID)
 	require.Equal(t, "ana-2", b.subject().Person.Username)
-	require.Equal(t, identity.RoleMember, b.subject().Person.Role)
+	require.Equal(t, identity.RoleUser, b.subject().Person.Role)
 
 	// The same id at another issuer is somebody else.
 	c := r.browser("1001")
@@ -158,14 +158,33 @@ func TestSignIn_GivesTheRoleThatTheProviderSays(t *testing.T) {
 	r.provider("home", i, func(p *signin.NewProvider) { p.Claims.Admin = "groups=bridge" })
 	b := r.browser("1001")
 	b.signIn("home")
-	require.Equal(t, identity.RoleMember, b.subject().Person.Role)
+	require.Equal(t, identity.RoleUser, b.subject().Person.Role)
 	i.people["1001"]["groups"] = []string{"bridge"}
 	b.signIn("home")
 	require.Equal(t, identity.RoleAdministrator, b.subject().Person.Role)
 	other := r.browser("1001")
 	i.people["1001"]["groups"] = []string{"crew"}
 	other.signIn("home")
-	require.Equal(t, identity.RoleMember, b.subject().Person.Role, "in a session from before, too")
+	require.Equal(t, identity.RoleUser, b.subject().Person.Role, "in a session from before, too")
+}
+
+func TestSignIn_MakesMembersWhereTheProviderSaysSo(t *testing.T) {
+	r, i := newRig(t), newIssuer(t)
+	p := r.provider("home", i, func(p *signin.NewProvider) { p.NewRole = identity.RoleMember })
+	require.Equal(t, identity.RoleMember, p.NewRole)
+	b := r.browser("1001")
+	b.signIn("home")
+	require.Equal(t, identity.RoleMember, b.subject().Person.Role)
+
+	_, err := r.Update(t.Context(), "ana", "home", p.Version, signin.ProviderEdit{NewRole: new(identity.RoleAdministrator)})
+	require.ErrorContains(t, err, "new_role: is user or member")
+	found, err := r.Provider(t.Context(), "home")
+	require.NoError(t, err)
+	p, err = r.Update(t.Context(), "ana", "home", found.Version, signin.ProviderEdit{NewRole: new(identity.RoleUser)})
+	require.NoError(t, err)
+	require.Equal(t, identity.RoleUser, p.NewRole)
+	b.signIn("home")
+	require.Equal(t, identity.RoleMember, b.subject().Person.Role, "who is there already stays what they are")
 }
 
 func TestSignIn_PushesTheRequestWhereTheProviderTakesThat(t *testing.T) {

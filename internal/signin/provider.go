@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -11,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"berth/internal/fault"
+	"berth/internal/identity"
 	"berth/internal/secret"
 	"berth/internal/settings"
 )
@@ -34,9 +36,11 @@ type Provider struct {
 	Scopes       []string `json:"scopes"`
 	Claims       ClaimMap `json:"claims"`
 
-	Create         bool     `json:"create"`          // whether people come in whom Berth does not know yet
-	AllowedDomains []string `json:"allowed_domains"` // of verified e-mail addresses; all when empty
-	AllowedGroups  []string `json:"allowed_groups"`  // as the provider names them; all when empty
+	Create bool `json:"create"` // whether people come in whom Berth does not know yet
+	// NewRole is what they become: a user, or a member.
+	NewRole        identity.Role `json:"new_role"`
+	AllowedDomains []string      `json:"allowed_domains"` // of verified e-mail addresses; all when empty
+	AllowedGroups  []string      `json:"allowed_groups"`  // as the provider names them; all when empty
 	// GroupPrefix goes before the names of groups; nil is the slug and a colon.
 	GroupPrefix *string `json:"group_prefix,omitempty"`
 	SignOut     bool    `json:"sign_out"` // whether signing out of Berth leads on to signing out there
@@ -73,6 +77,7 @@ type NewProvider struct {
 	Scopes         []string
 	Claims         ClaimMap
 	Create         bool
+	NewRole        identity.Role // a user when empty
 	AllowedDomains []string
 	AllowedGroups  []string
 	GroupPrefix    *string
@@ -94,6 +99,7 @@ type ProviderEdit struct {
 	Scopes         []string
 	Claims         *ClaimMap
 	Create         *bool
+	NewRole        *identity.Role
 	AllowedDomains []string
 	AllowedGroups  []string
 	GroupPrefix    *string
@@ -127,7 +133,7 @@ func (n NewProvider) Whole() Provider {
 	p := Provider{
 		Slug: n.Slug, Preset: n.Preset, Label: strings.TrimSpace(n.Label), Order: n.Order, Enabled: n.Enabled,
 		Issuer: strings.TrimSpace(n.Issuer), ClientID: strings.TrimSpace(n.ClientID),
-		Scopes: n.Scopes, Claims: n.Claims.over(preset.Claims), Create: n.Create,
+		Scopes: n.Scopes, Claims: n.Claims.over(preset.Claims), Create: n.Create, NewRole: cmp.Or(n.NewRole, identity.RoleUser),
 		AllowedDomains: lowered(n.AllowedDomains), AllowedGroups: orEmpty(n.AllowedGroups), GroupPrefix: n.GroupPrefix, SignOut: n.SignOut, TrustFactor: n.TrustFactor,
 	}
 	if p.Label == "" {
@@ -147,7 +153,7 @@ func (n NewProvider) Whole() Provider {
 func (p Provider) EditTo(clientSecret secret.Text) ProviderEdit {
 	return ProviderEdit{
 		Preset: p.Preset, Label: &p.Label, Order: &p.Order, Enabled: &p.Enabled, Issuer: &p.Issuer, ClientID: &p.ClientID,
-		ClientSecret: clientSecret, Scopes: orEmpty(p.Scopes), Claims: &p.Claims, Create: &p.Create,
+		ClientSecret: clientSecret, Scopes: orEmpty(p.Scopes), Claims: &p.Claims, Create: &p.Create, NewRole: &p.NewRole,
 		AllowedDomains: orEmpty(p.AllowedDomains), AllowedGroups: orEmpty(p.AllowedGroups),
 		GroupPrefix: p.GroupPrefix, OwnGroupPrefix: p.GroupPrefix == nil, SignOut: &p.SignOut, TrustFactor: &p.TrustFactor,
 	}
@@ -176,6 +182,7 @@ func (e ProviderEdit) of(p Provider) Provider {
 	set(&p.ClientID, e.ClientID)
 	set(&p.Claims, e.Claims)
 	set(&p.Create, e.Create)
+	set(&p.NewRole, e.NewRole)
 	set(&p.SignOut, e.SignOut)
 	set(&p.TrustFactor, e.TrustFactor)
 	if e.Issuer != nil && *e.Issuer != p.Issuer {
@@ -271,6 +278,9 @@ func (p Provider) validate() []fault.Field {
 	}
 	if p.Preset.protocol() == protocolOIDC && !slices.Contains(p.Scopes, "openid") {
 		add("scopes", "need openid: without it nobody is told apart")
+	}
+	if p.NewRole != identity.RoleUser && p.NewRole != identity.RoleMember {
+		add("new_role", "is user or member: who administers, claims.admin says, or the list of administrators")
 	}
 	if p.TrustFactor && !p.asksAnew() {
 		add("trust_factor", "is for providers with OpenID Connect: this one does not say what it asked for")

@@ -400,6 +400,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/apps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the apps that one may enter */
+        get: operations["list-apps"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/audit": {
         parameters: {
             query?: never;
@@ -2510,6 +2527,25 @@ export interface components {
             /** @description What navigator.credentials gave, as its toJSON has it */
             credential: unknown;
         };
+        AppInfo: {
+            /**
+             * @description The project and the stage, or the route
+             * @example shop/prod
+             */
+            name: string;
+            /**
+             * @description What must be proved first
+             * @enum {string}
+             */
+            need: "nothing" | "stronger" | "fresher";
+            /** @description Whether everybody may enter, without signing in */
+            public: boolean;
+            /**
+             * @description The first address of it that the caller may open
+             * @example https://shop.example.com/
+             */
+            url: string;
+        };
         ApplyManifestInputBody: {
             /** @description Have the stages that the document names take up what is saved and not deployed */
             deploy?: boolean;
@@ -2644,7 +2680,7 @@ export interface components {
             email?: string;
             password: string;
             /** @enum {string} */
-            role: "administrator" | "member";
+            role: "administrator" | "member" | "user";
             username: string;
         };
         CreateProjectInputBody: {
@@ -2672,6 +2708,11 @@ export interface components {
             issuer?: string;
             /** @description On its button */
             label?: string;
+            /**
+             * @description What they become: user, which is the default, or member
+             * @enum {string}
+             */
+            new_role?: "administrator" | "member" | "user";
             /**
              * Format: int64
              * @description Of its button; the lowest is first
@@ -3200,6 +3241,11 @@ export interface components {
         LinkIdentityInputBody: {
             provider: string;
         };
+        ListAppInfo: {
+            items: components["schemas"]["AppInfo"][];
+            /** @description The cursor of the next part; absent in the last one */
+            next?: string;
+        };
         ListAuditRecord: {
             items: components["schemas"]["AuditRecord"][];
             /** @description The cursor of the next part; absent in the last one */
@@ -3563,10 +3609,10 @@ export interface components {
             display_name: string;
             email: string;
             /** @enum {string} */
-            given_role: "administrator" | "member";
+            given_role: "administrator" | "member" | "user";
             id: string;
             /** @enum {string} */
-            role: "administrator" | "member";
+            role: "administrator" | "member" | "user";
             second_factor: boolean;
             /** Format: date-time */
             updated_at: string;
@@ -3581,10 +3627,10 @@ export interface components {
             display_name: string;
             email: string;
             /** @enum {string} */
-            given_role: "administrator" | "member";
+            given_role: "administrator" | "member" | "user";
             id: string;
             /** @enum {string} */
-            role: "administrator" | "member";
+            role: "administrator" | "member" | "user";
             second_factor: boolean;
             /** Format: date-time */
             updated_at: string;
@@ -3780,6 +3826,8 @@ export interface components {
             landed_at: string;
             /** @description Where the provider may tell of logouts (back-channel) */
             logout: string;
+            /** @enum {string} */
+            new_role: "administrator" | "member" | "user";
             /** Format: int64 */
             order: number;
             pinned_issuer?: string;
@@ -4462,7 +4510,7 @@ export interface components {
             display_name?: string;
             email?: string;
             /** @enum {string} */
-            role?: "administrator" | "member";
+            role?: "administrator" | "member" | "user";
             /**
              * Format: int64
              * @description The version that was seen; 409 when it has moved
@@ -4494,6 +4542,11 @@ export interface components {
             /** @description Takes the client secret again */
             issuer?: string;
             label?: string;
+            /**
+             * @description user or member
+             * @enum {string}
+             */
+            new_role?: "administrator" | "member" | "user";
             /** Format: int64 */
             order?: number;
             /** @description Goes back to the slug and a colon */
@@ -5507,6 +5560,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Administrators"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-apps": {
+        parameters: {
+            query?: {
+                /** @description What next of the part before said */
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListAppInfo"];
                 };
             };
             /** @description Error */
