@@ -281,15 +281,15 @@ func TestRound_AsksNobodyTwiceWhomAnAppHasJustHadAskedAbout(t *testing.T) {
 	r, i := newRig(t), newIssuer(t)
 	r.provider("home", i)
 	_, id := r.granted("1001")
-	r.round(time.Minute) // it knows who is signed in
-	r.move(refreshEvery - 2*time.Minute)
+	r.round(refreshEvery - 30*time.Second) // it reads who is signed in, and not again for a minute
+	r.move(20 * time.Second)
 	i.lifetime = time.Hour
 	_, err := r.kept.Bearer(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, 1, i.renewals())
-	r.round(2 * time.Minute)
+	r.round(20 * time.Second)
 	require.Equal(t, 1, i.renewals())
-	r.round(refreshEvery - 2*time.Minute)
+	r.round(refreshEvery - 20*time.Second)
 	require.Equal(t, 2, i.renewals())
 }
 
@@ -331,7 +331,8 @@ func TestRound_OfARefreshThatHasBegunIsWaitedForAtAStop(t *testing.T) {
 	stop()
 	select {
 	case <-ran:
-		t.Error("it did not wait")
+		close(goOn)
+		require.Fail(t, "it did not wait")
 	case <-time.After(50 * time.Millisecond): // what does not happen has no condition to wait for
 	}
 	close(goOn)
