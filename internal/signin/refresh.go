@@ -65,6 +65,29 @@ func (s *Service) Refresh(ctx context.Context, t vault.Tokens, keep func(vault.T
 	return s.resync(ctx, c, token, t.ExternalID)
 }
 
+// Hear takes over what a provider says of somebody by now, where only the access
+// token of their sign-in is there to ask with. Its errors are those of Refresh.
+func (s *Service) Hear(ctx context.Context, t vault.Tokens) error {
+	p, err := s.Provider(ctx, t.Provider)
+	if err != nil {
+		return err
+	}
+	if !p.Enabled || p.PinnedIssuer != t.Issuer || p.ClientID != t.ClientID {
+		return fmt.Errorf("ask %s: %w", p.Slug, vault.ErrGrantEnded)
+	}
+	c, err := s.connect(ctx, p)
+	if err != nil {
+		return s.failed(p, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*fetchTimeout)
+	defer cancel()
+	return s.resync(ctx, c, &oauth2.Token{AccessToken: t.Access.Reveal()}, t.ExternalID)
+}
+
+// tellsByAccess says whether a provider tells all by its access token that it
+// tells at a sign-in. With OpenID Connect a part may be in the id_token alone.
+func (p Provider) tellsByAccess() bool { return p.Preset.protocol() == protocolGitHub }
+
 // ends says whether a provider ended a grant: by RFC 6749 section 5.2, and as
 // GitHub does. Forgejo and Gitea answer unauthorized_client to a token that was
 // used before; Keycloak does to a wrong client secret, which is Berth's trouble

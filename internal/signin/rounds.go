@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"berth/internal/fault"
+	"berth/internal/identity"
 	"berth/internal/vault"
 )
 
@@ -50,7 +51,7 @@ func (s *Service) runRounds(ctx context.Context) {
 
 // Round asks the providers about those who are due, and waits for what it
 // began. Each identity that a living session began with, and of which there is
-// a refresh token, is due when the provider has not told of it for as long as
+// a token to ask by, is due when the provider has not told of it for as long as
 // Config.RefreshEvery: its tokens are refreshed, and what the provider says by
 // that is taken over as at a sign-in. Who is over there is over here. A
 // provider that can't be asked ends nothing, and is asked again later.
@@ -104,16 +105,37 @@ func (s *Service) readRound(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	renewable := map[string]bool{}
+	askable := func(identity.Living) bool { return false }
 	if len(living) > 0 {
-		if renewable, err = s.keeper.Renewable(ctx); err != nil {
+		if askable, err = s.askable(ctx); err != nil {
 			return err
 		}
 	}
 	s.rounds.mu.Lock()
 	defer s.rounds.mu.Unlock()
-	s.rounds.when.watch(living, renewable, now)
+	s.rounds.when.watch(living, askable, now)
 	return nil
+}
+
+// askable says of whom a provider can be asked: by a refresh token, or, where
+// the provider tells everything by it, by an access token that is good.
+func (s *Service) askable(ctx context.Context) (func(identity.Living) bool, error) {
+	good, err := s.keeper.Good(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.Providers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	open := map[string]bool{}
+	for _, p := range all {
+		open[p.Slug] = p.tellsByAccess()
+	}
+	return func(one identity.Living) bool {
+		renewable, has := good[one.ID]
+		return has && (renewable || open[one.Provider])
+	}, nil
 }
 
 // lookAt asks about one identity, unless that has no reason any more.

@@ -56,13 +56,13 @@ func newSchedule(every time.Duration) schedule {
 	return schedule{every: every, all: map[string]*look{}, halted: map[string]*halt{}}
 }
 
-// watch takes over who is signed in, of those who can be asked about.
-func (s *schedule) watch(living []identity.Living, renewable map[string]bool, now time.Time) {
+// watch takes over who is signed in, and of whom can be asked.
+func (s *schedule) watch(living []identity.Living, askable func(identity.Living) bool, now time.Time) {
 	s.read = now
 	before := s.all
 	s.all, s.apart = make(map[string]*look, len(living)), map[string]int{}
 	for _, one := range living {
-		if !renewable[one.ID] {
+		if !askable(one) {
 			s.apart[one.Provider]++
 			continue
 		}

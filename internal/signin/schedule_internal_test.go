@@ -22,11 +22,15 @@ func living(n int, provider string, synced time.Time) (list []identity.Living, r
 	return list, renewable
 }
 
+func in(ids map[string]bool) func(identity.Living) bool {
+	return func(one identity.Living) bool { return ids[one.ID] }
+}
+
 func TestSchedule_SpreadsAThousandWhoAreDueAtOnceAndEachOnceAnInterval(t *testing.T) {
 	const every = 15 * time.Minute
 	s := newSchedule(every)
 	all, renewable := living(1000, "home", noon.Add(-time.Hour)) // Berth was away for an hour
-	s.watch(all, renewable, noon)
+	s.watch(all, in(renewable), noon)
 	last, looks := map[string]time.Time{}, 0
 	longest, most, inMinute := time.Duration(0), 0, 0
 	for now := noon; now.Before(noon.Add(2 * time.Hour)); now = now.Add(roundEvery) {
@@ -59,7 +63,7 @@ func TestSchedule_AsksAboutNobodyWhoIsNotSignedInOrCanNotBeAskedAbout(t *testing
 	s := newSchedule(time.Minute)
 	all, renewable := living(3, "home", noon.Add(-time.Hour))
 	delete(renewable, all[1].ID)
-	s.watch(all, renewable, noon)
+	s.watch(all, in(renewable), noon)
 	for range 3 {
 		for _, it := range s.take(noon) {
 			require.NotEqual(t, all[1].ID, it.id)
@@ -68,7 +72,7 @@ func TestSchedule_AsksAboutNobodyWhoIsNotSignedInOrCanNotBeAskedAbout(t *testing
 		noon := noon.Add(time.Minute)
 		require.Empty(t, s.take(noon.Add(-time.Millisecond)))
 	}
-	s.watch(nil, nil, noon.Add(time.Minute))
+	s.watch(nil, in(nil), noon.Add(time.Minute))
 	require.Empty(t, s.take(noon.Add(time.Hour)))
 }
 
@@ -80,7 +84,7 @@ func TestSchedule_LeavesAProviderThatFailsInPeaceAndNobodyElse(t *testing.T) {
 	for id := range more {
 		renewable[id] = true
 	}
-	s.watch(append(home, work...), renewable, noon)
+	s.watch(append(home, work...), in(renewable), noon)
 	var asked []time.Time
 	other := 0
 	for now := noon; now.Before(noon.Add(2 * time.Hour)); now = now.Add(roundEvery) {
@@ -124,7 +128,7 @@ func TestSchedule_LeavesAProviderThatFailsInPeaceAndNobodyElse(t *testing.T) {
 func TestSchedule_WaitsAsLongAsAProviderAsksForButNotForEver(t *testing.T) {
 	s := newSchedule(15 * time.Minute)
 	all, renewable := living(1, "home", noon.Add(-time.Hour))
-	s.watch(all, renewable, noon)
+	s.watch(all, in(renewable), noon)
 	it := s.take(noon)[0]
 	s.failed(it, failure{wide: true, wait: 40 * time.Minute}, noon)
 	require.Empty(t, s.take(noon.Add(40*time.Minute-time.Second)))
@@ -139,7 +143,7 @@ func TestSchedule_OnePersonWhoCanNotBeAskedAboutStopsNobodyElse(t *testing.T) {
 	const every = 15 * time.Minute
 	s := newSchedule(every)
 	all, renewable := living(10, "home", noon.Add(-time.Hour))
-	s.watch(all, renewable, noon)
+	s.watch(all, in(renewable), noon)
 	looks := map[string]int{}
 	for now := noon; now.Before(noon.Add(time.Hour)); now = now.Add(roundEvery) {
 		for _, it := range s.take(now) {

@@ -47,13 +47,14 @@ type Secrets interface {
 }
 
 // TokenKeeper keeps, in the transaction that a sign-in is written in, the
-// tokens that a provider gave for somebody. Renewable gives the identities of
-// which it has refresh tokens; Renew has [Service.Refresh] called with one,
-// never twice at the same time, and gives an error with [vault.ErrGrantEnded]
-// in its chain when the grant is over.
+// tokens that a provider gave for somebody. Good gives the identities of which
+// it has some that are good, each with whether they can be refreshed; Renew has
+// [Service.Refresh] called with them, never twice at the same time, or
+// [Service.Hear], and gives an error with [vault.ErrGrantEnded] in its chain
+// when the grant is over.
 type TokenKeeper interface {
 	KeepTokens(ctx context.Context, tx *sqlite.Tx, identityID string, t vault.Tokens) error
-	Renewable(ctx context.Context) (identityIDs map[string]bool, err error)
+	Good(ctx context.Context) (renewable map[string]bool, err error)
 	Renew(ctx context.Context, identityID string) error
 }
 

@@ -68,10 +68,12 @@ type Party struct{ Issuer, ClientID string }
 // as soon as it has them, and then hears what the provider says of the person;
 // it gives an error with [ErrGrantEnded] in its chain when it will never go
 // better, an [EndedError] where there is a reason. Ended is told, in tx, that a
-// grant is over.
+// grant is over. Hear is the same as Refresh with an access token that is good,
+// where none can be had anew.
 type Providers interface {
 	Party(ctx context.Context, slug string) (Party, error)
 	Refresh(ctx context.Context, t Tokens, keep func(Tokens) error) error
+	Hear(ctx context.Context, t Tokens) error
 	Ended(ctx context.Context, tx *sqlite.Tx, identityID, why string) error
 }
 

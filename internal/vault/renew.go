@@ -13,7 +13,8 @@ import (
 
 // Renew refreshes the tokens of an identity, however long they are still good,
 // by which the provider tells of the person anew: once, however many ask at the
-// same time, here and in other processes, also by [Grants.Bearer]. An error
+// same time, here and in other processes, also by [Grants.Bearer]. Where there
+// is nothing to refresh with, the access token that is good is asked with. An error
 // with [ErrGrantEnded] in its chain says that the grant is over, and so is what
 // stood on it; after every other it goes on.
 func (g *Grants) Renew(ctx context.Context, identityID string) error {
@@ -27,13 +28,14 @@ func (g *Grants) Renew(ctx context.Context, identityID string) error {
 	return got.untold
 }
 
-// Renewable gives the identities of which there are refresh tokens.
-func (g *Grants) Renewable(ctx context.Context) (ids map[string]bool, err error) {
+// Good gives the identities of which there are tokens that are good, each with
+// whether they can be refreshed.
+func (g *Grants) Good(ctx context.Context) (renewable map[string]bool, err error) {
 	err = g.db.Read(ctx, func(tx *sqlite.Tx) error {
-		ids, err = renewableGrants(ctx, tx)
+		renewable, err = goodGrants(ctx, tx, g.now())
 		return err
 	})
-	return ids, err
+	return renewable, err
 }
 
 // renewed is what a renewal came to.
@@ -72,8 +74,11 @@ func (g *Grants) renew(ctx context.Context, identityID string, early bool) (rene
 		if first == 0 {
 			first = h.grant.Version
 		}
-		if !h.grant.Renewable || h.grant.Version != first || !early && !h.due(g.now()) {
+		if h.grant.Version != first || !early && !h.due(g.now()) {
 			return renewed{bearer: h.bearer()}, nil
+		}
+		if !h.grant.Renewable {
+			return g.hear(ctx, h)
 		}
 		claimed, err := g.claim(ctx, &h.grant)
 		if err != nil {
@@ -88,6 +93,16 @@ func (g *Grants) renew(ctx context.Context, identityID string, early bool) (rene
 		case <-time.After(claimLook):
 		}
 	}
+}
+
+// hear asks with an access token that is good; there is nothing to be kept, so
+// that it needs no claim.
+func (g *Grants) hear(ctx context.Context, h held) (renewed, error) {
+	err := g.providers().Hear(ctx, h.tokens)
+	if errors.Is(err, ErrGrantEnded) {
+		return renewed{}, g.end(context.WithoutCancel(ctx), h.grant, err)
+	}
+	return renewed{h.bearer(), err}, nil
 }
 
 // claim takes the right to refresh a grant as it was read.

@@ -27,19 +27,19 @@ func selectGrant(ctx context.Context, tx *sqlite.Tx, identityID string) (one Gra
 	return one, err == nil, err
 }
 
-func renewableGrants(ctx context.Context, tx *sqlite.Tx) (map[string]bool, error) {
-	ids, err := sqlite.All(ctx, tx, func(from sqlite.Row) (id string, err error) {
-		err = from.Scan(&id)
-		return id, err
+func goodGrants(ctx context.Context, tx *sqlite.Tx, now time.Time) (map[string]bool, error) {
+	list, err := sqlite.All(ctx, tx, func(from sqlite.Row) (one Grant, err error) {
+		err = from.Scan(&one.IdentityID, &one.Renewable)
+		return one, err
 	}, `
-		SELECT identity_id
+		SELECT identity_id, renewable
 		FROM grants
-		WHERE renewable = 1 AND sealed IS NOT NULL`)
-	set := make(map[string]bool, len(ids))
-	for _, id := range ids {
-		set[id] = true
+		WHERE sealed IS NOT NULL AND (renewable = 1 OR expires_at IS NULL OR expires_at > ?)`, sqlite.Millis(now))
+	good := make(map[string]bool, len(list))
+	for _, one := range list {
+		good[one.IdentityID] = one.Renewable
 	}
-	return set, err
+	return good, err
 }
 
 // upsertGrant also takes the slot from an identity that had it before: of the
