@@ -35,7 +35,7 @@ func (*accountShow) Run(ctx context.Context, c *client, o *output) error {
 	}
 	return o.result(s, func() {
 		o.pairs([2]string{"Server", c.where()}, [2]string{"Username", s.Person.Username}, [2]string{"Name", s.Person.DisplayName},
-			[2]string{"Email", s.Person.Email}, [2]string{"Role", string(s.Person.Role)}, [2]string{"By", string(s.Via)},
+			[2]string{"Email", address(s.Person)}, [2]string{"Role", string(s.Person.Role)}, [2]string{"By", string(s.Via)},
 			[2]string{"Scope", string(s.Scope)}, [2]string{"For", bounds})
 	})
 }

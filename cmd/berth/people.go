@@ -75,17 +75,18 @@ func (cmd *peopleAdd) Run(ctx context.Context, c *client, o *output, p *process)
 }
 
 type peopleEdit struct {
-	Username string         `arg:"" help:"Who."`
-	Name     *string        `help:"What they are called."`
-	Email    *string        `help:"Their address."`
-	Role     *identity.Role `help:"user (enters apps), member (runs them, too) or administrator."`
-	Disabled *bool          `negatable:"" help:"Whether they are kept from signing in."`
+	Username     string         `arg:"" help:"Who."`
+	Name         *string        `help:"What they are called."`
+	Email        *string        `help:"Their address, which apps are told then; \"\" leaves it to their provider."`
+	ConfirmEmail bool           `help:"Have the address that they have count as given here, whatever their provider says of it."`
+	Role         *identity.Role `help:"user (enters apps), member (runs them, too) or administrator."`
+	Disabled     *bool          `negatable:"" help:"Whether they are kept from signing in."`
 }
 
 // Run changes what is named and keeps the rest.
 func (cmd *peopleEdit) Run(ctx context.Context, c *client, o *output) error {
-	if cmd.Name == nil && cmd.Email == nil && cmd.Role == nil && cmd.Disabled == nil {
-		return fault.Invalid("nothing to change: give --name, --email, --role or --disabled")
+	if cmd.Name == nil && cmd.Email == nil && !cmd.ConfirmEmail && cmd.Role == nil && cmd.Disabled == nil {
+		return fault.Invalid("nothing to change: give --name, --email, --confirm-email, --role or --disabled")
 	}
 	path := pathf("/api/people/%s", cmd.Username)
 	var person identity.Person
@@ -95,7 +96,7 @@ func (cmd *peopleEdit) Run(ctx context.Context, c *client, o *output) error {
 	body := struct {
 		Version int64 `json:"version"`
 		identity.PersonEdit
-	}{person.Version, identity.PersonEdit{DisplayName: cmd.Name, Email: cmd.Email, Role: cmd.Role, Disabled: cmd.Disabled}}
+	}{person.Version, identity.PersonEdit{DisplayName: cmd.Name, Email: cmd.Email, ConfirmEmail: cmd.ConfirmEmail, Role: cmd.Role, Disabled: cmd.Disabled}}
 	if err := c.call(ctx, http.MethodPatch, path, body, &person); err != nil {
 		return err
 	}

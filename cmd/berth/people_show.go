@@ -39,7 +39,7 @@ func (cmd *peopleShow) Run(ctx context.Context, c *client, o *output) error {
 	p.Identities, p.Sessions = known.Items, signedIn.Items
 	return o.result(p, func() {
 		yes := func(v bool) string { return map[bool]string{true: "yes", false: "no"}[v] }
-		o.pairs([2]string{"Username", p.Username}, [2]string{"Name", p.DisplayName}, [2]string{"Email", p.Email},
+		o.pairs([2]string{"Username", p.Username}, [2]string{"Name", p.DisplayName}, [2]string{"Email", address(p.Person)},
 			[2]string{"Role", string(p.Role)}, [2]string{"Disabled", yes(p.Disabled)}, [2]string{"Second factor", yes(p.SecondFactor)},
 			[2]string{"Added", ago(p.CreatedAt, time.Now())})
 		if !p.WayIn {
@@ -113,11 +113,32 @@ func unlinkIdentity(ctx context.Context, c *client, o *output, path, id string) 
 	return o.result(map[string]string{"unlinked": id}, func() { o.printf("Identity %s is unlinked.\n", id) })
 }
 
+// address gives an address with whose word stands behind it.
+func address(p identity.Person) string {
+	switch p.EmailState {
+	case identity.EmailUnverified:
+		return p.Email + " (not verified: no app is told it)"
+	case identity.EmailTaken:
+		return p.Email + " (somebody else's already: no app is told it)"
+	case identity.EmailVerified:
+		return p.Email + " (verified by their provider)"
+	case identity.EmailGiven:
+	}
+	return p.Email
+}
+
+func verified(one identity.Identity) string {
+	if one.Email != "" && !one.EmailVerified {
+		return one.Email + " (not verified)"
+	}
+	return one.Email
+}
+
 func (o *output) identities(list []identity.Identity) {
 	rows := make([][]string, len(list))
 	for i, one := range list {
 		rows[i] = []string{
-			one.ID, one.Provider, one.Issuer, one.ExternalID, one.Username, one.Email, strings.Join(one.Groups, ", "),
+			one.ID, one.Provider, one.Issuer, one.ExternalID, one.Username, verified(one), strings.Join(one.Groups, ", "),
 			ago(one.LastSignInAt, time.Now()), ago(one.SyncedAt, time.Now()),
 		}
 	}

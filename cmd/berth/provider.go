@@ -88,6 +88,7 @@ func showProvider(o *output, p api.ProviderDetail) {
 		{"signs out there", yes(p.SignOut)},
 		{"second factor trusted", yes(p.TrustFactor)},
 		{"asked in between", askedInBetween(p.Refresh)},
+		{"addresses trusted", yes(p.TrustEmail)},
 		{"redirect address", p.Redirect},
 		{"back-channel logout", p.Logout},
 		{"after a sign-out", p.LandedAt},
@@ -123,6 +124,7 @@ type providerFields struct {
 	GroupPrefix   *string  `help:"What goes before the names of groups; the provider's own name and a colon by default."`
 	SignOut       *bool    `negatable:"" help:"Lead on to signing out there after signing out here."`
 	TrustFactor   *bool    `negatable:"" help:"Trust its word that it asked for a second factor; --no-trust-factor ends the sessions that it counted for."`
+	TrustEmail    *bool    `negatable:"" help:"Count an e-mail address as verified of which it does not say whether it is: only where nobody can choose their own."`
 }
 
 // fill puts what was given into the body of a request.
@@ -134,7 +136,7 @@ func (f *providerFields) fill(body map[string]any) {
 			body[name] = *value
 		}
 	}
-	for name, value := range map[string]*bool{"create": f.Create, "sign_out": f.SignOut, "trust_factor": f.TrustFactor} {
+	for name, value := range map[string]*bool{"create": f.Create, "sign_out": f.SignOut, "trust_factor": f.TrustFactor, "trust_email": f.TrustEmail} {
 		if value != nil {
 			body[name] = *value
 		}

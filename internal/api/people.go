@@ -60,17 +60,18 @@ func (a *API) getPerson(ctx context.Context, in *personInput) (*output[PersonDet
 type updatePersonInput struct {
 	Username string `path:"username" maxLength:"64"`
 	Body     struct {
-		Version     int64          `json:"version" doc:"The version that was seen; 409 when it has moved"`
-		DisplayName *string        `json:"display_name,omitempty" maxLength:"128"`
-		Email       *string        `json:"email,omitempty" maxLength:"254"`
-		Role        *identity.Role `json:"role,omitempty"`
-		Disabled    *bool          `json:"disabled,omitempty"`
+		Version      int64          `json:"version" doc:"The version that was seen; 409 when it has moved"`
+		DisplayName  *string        `json:"display_name,omitempty" maxLength:"128"`
+		Email        *string        `json:"email,omitempty" maxLength:"254" doc:"Another one is given here: apps are told it. An empty one leaves it to the person's provider"`
+		ConfirmEmail bool           `json:"confirm_email,omitempty" doc:"The address that there is counts as given here, whatever their provider says of it"`
+		Role         *identity.Role `json:"role,omitempty"`
+		Disabled     *bool          `json:"disabled,omitempty"`
 	}
 }
 
 func (a *API) updatePerson(ctx context.Context, in *updatePersonInput) (*output[identity.Person], error) {
 	p, err := a.identity.UpdatePerson(ctx, callerOf(ctx).actor(), in.Username, in.Body.Version, identity.PersonEdit{
-		DisplayName: in.Body.DisplayName, Email: in.Body.Email, Role: in.Body.Role, Disabled: in.Body.Disabled,
+		DisplayName: in.Body.DisplayName, Email: in.Body.Email, ConfirmEmail: in.Body.ConfirmEmail, Role: in.Body.Role, Disabled: in.Body.Disabled,
 	})
 	if err != nil {
 		return nil, err

@@ -102,6 +102,7 @@ type createProviderInput struct {
 		GroupPrefix    *string         `json:"group_prefix,omitempty" maxLength:"32" doc:"Before the names of groups; the slug and a colon when absent"`
 		SignOut        bool            `json:"sign_out,omitempty" doc:"Whether signing out of Berth leads on to signing out there"`
 		TrustFactor    bool            `json:"trust_factor,omitempty" doc:"Whether its word counts, by amr or acr in its id_token, that it asked for a second factor"`
+		TrustEmail     bool            `json:"trust_email,omitempty" doc:"Whether an e-mail address counts as verified of which it does not say whether it is; only for a provider that lets nobody choose their address"`
 	}
 }
 
@@ -111,6 +112,7 @@ func (a *API) createProvider(ctx context.Context, in *createProviderInput) (*out
 		Slug: b.Slug, Preset: b.Preset, Label: b.Label, Order: b.Order, Enabled: b.Enabled == nil || *b.Enabled,
 		Issuer: b.Issuer, ClientID: b.ClientID, ClientSecret: b.ClientSecret, Scopes: b.Scopes, Claims: b.Claims, Create: b.Create, NewRole: b.NewRole,
 		AllowedDomains: b.AllowedDomains, AllowedGroups: b.AllowedGroups, GroupPrefix: b.GroupPrefix, SignOut: b.SignOut, TrustFactor: b.TrustFactor,
+		TrustEmail: b.TrustEmail,
 	})
 	if err != nil {
 		return nil, err
@@ -152,6 +154,7 @@ type updateProviderInput struct {
 		SignOut        *bool            `json:"sign_out,omitempty"`
 		TrustFactor    *bool            `json:"trust_factor,omitempty" doc:"Switching it off ends the sessions that its word counted for"`
 		Force          bool             `json:"force,omitempty" doc:"Also where people have no way in left by it: it is switched off, or its issuer is another; 409 otherwise"`
+		TrustEmail     *bool            `json:"trust_email,omitempty" doc:"Switched off, and with another claim of e-mail addresses, none counts until the provider tells of somebody again"`
 	}
 }
 
@@ -160,7 +163,7 @@ func (a *API) updateProvider(ctx context.Context, in *updateProviderInput) (*out
 	p, err := a.signin.Update(ctx, callerOf(ctx).actor(), in.Provider, b.Version, signin.ProviderEdit{
 		Label: b.Label, Order: b.Order, Enabled: b.Enabled, Issuer: b.Issuer, ClientID: b.ClientID, ClientSecret: b.ClientSecret,
 		Scopes: b.Scopes, Claims: b.Claims, Create: b.Create, NewRole: b.NewRole, AllowedDomains: listed(b.AllowedDomains), AllowedGroups: listed(b.AllowedGroups),
-		GroupPrefix: b.GroupPrefix, OwnGroupPrefix: b.OwnGroupPrefix, SignOut: b.SignOut, TrustFactor: b.TrustFactor, Force: b.Force,
+		GroupPrefix: b.GroupPrefix, OwnGroupPrefix: b.OwnGroupPrefix, SignOut: b.SignOut, TrustFactor: b.TrustFactor, TrustEmail: b.TrustEmail, Force: b.Force,
 	})
 	if err != nil {
 		return nil, err

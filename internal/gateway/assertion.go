@@ -93,7 +93,7 @@ func (g *Gateway) claimsFor(x *exchange, s *identity.Subject, to assertedTo, now
 		IssuedAt: now.Unix(), Expires: now.Add(assertionLives).Unix(),
 		Method: to.method, Host: to.host, PathHash: base64.RawURLEncoding.EncodeToString(sum[:]),
 		Context: x.route.context, Provider: providerOf(s),
-		User: s.Person.Username, Email: s.Person.Email, Groups: s.Groups,
+		User: s.Person.Username, Email: s.Email, Groups: s.Groups,
 	}
 	if s.Via == identity.ViaSession {
 		claims.TokensOf = to.tokensOf

@@ -429,6 +429,31 @@ func TestTell_SaysWhoComesAndLetsNobodyElseSayIt(t *testing.T) {
 	}
 }
 
+// nOAuth: see the test of the same name in package signin.
+func TestTell_SaysNoAddressThatNobodyVouchesFor(t *testing.T) {
+	d := newDoor(t, func(c *Config) { c.HeaderFamilies = []HeaderFamily{RemoteUser, ForwardedUser} })
+	got := make(chan http.Header, 1)
+	policy := identity.SignedIn()
+	policy.Audience = "the shop"
+	d.routeFor("app.test", policy, func(_ http.ResponseWriter, q *http.Request) { got <- q.Header })
+	ext := identity.External{Provider: "home", Issuer: "https://id.example.org", ExternalID: "1", Username: "eve", Email: "boss@victim.example", Create: true}
+	for _, vouched := range []bool{false, true} {
+		ext.EmailVerified = vouched
+		_, eve, err := d.people.SignInExternal(t.Context(), ext, identity.Origin{Address: "192.0.2.1"}, func(*sqlite.Tx, string) error { return nil })
+		require.NoError(t, err)
+		res, _ := d.get("http://app.test/", with("Cookie", d.cookieFor(eve, "app.test")))
+		require.Equal(t, http.StatusOK, res.StatusCode)
+		h := <-got
+		require.Equal(t, "eve", h.Get("X-Berth-User"))
+		want := map[bool]string{true: "boss@victim.example"}[vouched]
+		for _, name := range []string{"X-Berth-Email", "Remote-Email", "X-Forwarded-Email"} {
+			assert.Equal(t, want, h.Get(name), name)
+		}
+		said, _ := checked(t, d.gateway.PublicKeys(), h.Get("X-Berth-Assertion"))["email"].(string)
+		assert.Equal(t, want, said)
+	}
+}
+
 func TestSpellable_GivesBackWhatItWasGiven(t *testing.T) {
 	for given, want := range map[string]string{
 		"ana": "ana", "Ana Müller": "Ana M%C3%BCller", " a ": "%20a%20", "a\r\nX-Evil: 1": "a%0D%0AX-Evil: 1", "100%": "100%25", "a,b": "a%2Cb", "": "",

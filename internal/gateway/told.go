@@ -79,7 +79,7 @@ func (t *teller) fieldsOf(s *identity.Subject) (fields []field) {
 			fields = append(fields, field{name, value})
 		}
 	}
-	user, email, groups := spellable(s.Person.Username, ""), spellable(s.Person.Email, ""), groupsOf(s)
+	user, email, groups := spellable(s.Person.Username, ""), spellable(s.Email, ""), groupsOf(s)
 	add(t.prefix+"User", user)
 	add(t.prefix+"Email", email)
 	add(t.prefix+"Groups", groups)

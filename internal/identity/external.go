@@ -35,6 +35,7 @@ type Identity struct {
 	SyncedAt      time.Time `json:"synced_at"` // when the provider last told of groups and claims
 
 	claims map[string]any
+	held   string // the address that apps are told in its sessions, as [addressKey] spells it; "" for none
 }
 
 // External is somebody as a provider has just proved them. Who they are is
@@ -130,7 +131,7 @@ func (s *Service) welcome(ctx context.Context, tx *sqlite.Tx, ext External) (Ide
 	if err != nil {
 		return Identity{}, Person{}, err
 	}
-	p := Person{Username: username, DisplayName: displayable(ext.DisplayName), Email: mailable(ext.Email), Role: roleOf(ext, ext.newRole())}
+	p := Person{Username: username, Role: roleOf(ext, ext.newRole())}
 	if err := checkPerson(&p); err != nil {
 		return Identity{}, Person{}, fmt.Errorf("make a person of %s at %s: %w", ext.ExternalID, ext.Provider, err)
 	}
@@ -138,6 +139,13 @@ func (s *Service) welcome(ctx context.Context, tx *sqlite.Tx, ext External) (Ide
 		return Identity{}, Person{}, err
 	}
 	one, err := s.addIdentity(ctx, tx, p, ext)
+	if err != nil {
+		return Identity{}, Person{}, err
+	}
+	if err := updateTold(ctx, tx, p.adopted(one, ext), p.CreatedAt); err != nil {
+		return Identity{}, Person{}, err
+	}
+	p, _, err = personByID(ctx, tx, p.ID)
 	return one, p, err
 }
 
@@ -148,6 +156,9 @@ func (s *Service) addIdentity(ctx context.Context, tx *sqlite.Tx, p Person, ext 
 		Groups: []string{}, CreatedAt: now, SyncedAt: now, claims: map[string]any{},
 	}
 	one.told(ext)
+	if err := one.hold(ctx, tx); err != nil {
+		return Identity{}, err
+	}
 	if err := insertIdentity(ctx, tx, one); err != nil {
 		return Identity{}, err
 	}
@@ -193,6 +204,9 @@ func (s *Service) LinkExternal(ctx context.Context, subject Subject, ext Externa
 				return fault.Conflict("you have %d identities already, and no more are kept", len(list))
 			}
 			if one, err = s.addIdentity(ctx, tx, p, ext); err != nil {
+				return err
+			}
+			if _, err = s.adopt(ctx, tx, one, p, ext); err != nil {
 				return err
 			}
 		case err != nil:

@@ -13,7 +13,7 @@ import (
 
 const identityColumns = `identities.id, identities.person_id, identities.provider, identities.issuer, identities.external_id,
 		identities.username, identities.email, identities.email_verified, identities.groups, identities.claims,
-		identities.created_at, identities.last_sign_in_at, identities.synced_at`
+		identities.created_at, identities.last_sign_in_at, identities.synced_at, identities.held_email`
 
 func scanIdentity(r sqlite.Row) (Identity, error) {
 	var one Identity
@@ -21,7 +21,7 @@ func scanIdentity(r sqlite.Row) (Identity, error) {
 	var created, synced int64
 	var last sql.NullInt64
 	err := r.Scan(&one.ID, &one.PersonID, &one.Provider, &one.Issuer, &one.ExternalID,
-		&one.Username, &one.Email, &one.EmailVerified, &groups, &claims, &created, &last, &synced)
+		&one.Username, &one.Email, &one.EmailVerified, &groups, &claims, &created, &last, &synced, &one.held)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -70,10 +70,10 @@ func insertIdentity(ctx context.Context, tx *sqlite.Tx, one Identity) error {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `
-		INSERT INTO identities (id, person_id, provider, issuer, external_id, username, email, email_verified, groups, claims, created_at, synced_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		INSERT INTO identities (id, person_id, provider, issuer, external_id, username, email, email_verified, groups, claims, created_at, synced_at, held_email)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		one.ID, one.PersonID, one.Provider, one.Issuer, one.ExternalID, one.Username, one.Email, one.EmailVerified, groups, claims,
-		sqlite.Millis(one.CreatedAt), sqlite.Millis(one.SyncedAt))
+		sqlite.Millis(one.CreatedAt), sqlite.Millis(one.SyncedAt), one.held)
 	return err
 }
 
@@ -85,8 +85,8 @@ func updateIdentity(ctx context.Context, tx *sqlite.Tx, one Identity) error {
 	last := sql.NullInt64{Int64: sqlite.Millis(one.LastSignInAt), Valid: !one.LastSignInAt.IsZero()}
 	_, err = tx.ExecContext(ctx, `
 		UPDATE identities
-		SET username = ?, email = ?, email_verified = ?, groups = ?, claims = ?, last_sign_in_at = ?, synced_at = ?
-		WHERE id = ?`, one.Username, one.Email, one.EmailVerified, groups, claims, last, sqlite.Millis(one.SyncedAt), one.ID)
+		SET username = ?, email = ?, email_verified = ?, groups = ?, claims = ?, last_sign_in_at = ?, synced_at = ?, held_email = ?
+		WHERE id = ?`, one.Username, one.Email, one.EmailVerified, groups, claims, last, sqlite.Millis(one.SyncedAt), one.held, one.ID)
 	return err
 }
 

@@ -53,6 +53,9 @@ func (s *Service) sync(ctx context.Context, tx *sqlite.Tx, one Identity, p Perso
 	if signIn {
 		one.LastSignInAt = one.SyncedAt
 	}
+	if err := one.hold(ctx, tx); err != nil {
+		return err
+	}
 	if err := updateIdentity(ctx, tx, one); err != nil {
 		return err
 	}
@@ -69,6 +72,13 @@ func (s *Service) sync(ctx context.Context, tx *sqlite.Tx, one Identity, p Perso
 			s.watches.drop(gone)
 		}
 	})
+	if before.held != one.held {
+		s.tellAnew(tx, p.ID)
+	}
+	p, err := s.adopt(ctx, tx, one, p, ext)
+	if err != nil {
+		return err
+	}
 	if err := s.syncRole(ctx, tx, p, ext); err != nil {
 		return err
 	}

@@ -126,6 +126,8 @@ type told struct {
 	externalID string
 	groups     []string
 	claims     map[string]any
+	email      string
+	holds      bool // the address
 	syncedAt   time.Time
 }
 
@@ -134,9 +136,9 @@ func toldOf(ctx context.Context, tx *sqlite.Tx, identityID string) (told, error)
 	var groups, claims string
 	var synced int64
 	err := tx.QueryRowContext(ctx, `
-		SELECT issuer, external_id, groups, claims, synced_at
+		SELECT issuer, external_id, groups, claims, email, held_email <> '', synced_at
 		FROM identities
-		WHERE id = ?`, identityID).Scan(&t.issuer, &t.externalID, &groups, &claims, &synced)
+		WHERE id = ?`, identityID).Scan(&t.issuer, &t.externalID, &groups, &claims, &t.email, &t.holds, &synced)
 	if err != nil {
 		return told{}, fmt.Errorf("read identity %s: %w", identityID, err)
 	}

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"berth/internal/fault"
@@ -39,6 +40,9 @@ type Person struct {
 	Username    string `json:"username"`
 	DisplayName string `json:"display_name"`
 	Email       string `json:"email"`
+	// EmailState says whose word stands behind the address. Apps are told one
+	// that was given, and one that the provider of their session vouches for.
+	EmailState EmailState `json:"email_state,omitempty"`
 	// Role is what they are now, GivenRole what they were made here or by their
 	// provider: another one only where a list says who administers.
 	Role      Role `json:"role"`
@@ -49,14 +53,19 @@ type Person struct {
 	CreatedAt    time.Time `json:"created_at"`
 	UpdatedAt    time.Time `json:"updated_at"`
 	Version      int64     `json:"version"`
+
+	// The identities that name and address came from; "" of what was set here.
+	nameBy, emailBy string
 }
 
 // PersonEdit is what may be changed of a person; nil leaves it as it is.
 type PersonEdit struct {
 	DisplayName *string `json:"display_name,omitempty"`
 	Email       *string `json:"email,omitempty"`
-	Role        *Role   `json:"role,omitempty"` // the given one
-	Disabled    *bool   `json:"disabled,omitempty"`
+	// ConfirmEmail has the address that there is count as given here.
+	ConfirmEmail bool  `json:"confirm_email,omitempty"`
+	Role         *Role `json:"role,omitempty"` // the given one
+	Disabled     *bool `json:"disabled,omitempty"`
 }
 
 // DefaultLimit and MaxLimit bound how many people are listed at a time.
@@ -151,6 +160,9 @@ func (s *Service) UpdatePerson(ctx context.Context, actor, username string, vers
 			return err
 		}
 		s.forget(tx, before.ID)
+		if err := s.giveAddress(ctx, tx, after); err != nil {
+			return err
+		}
 		if err := s.recordEdit(ctx, tx, actor, before, after); err != nil {
 			return err
 		}
@@ -233,6 +245,9 @@ func (s *Service) checkNewPerson(ctx context.Context, p *Person, password secret
 	if err := checkPerson(p); err != nil {
 		return nil, err
 	}
+	if p.emailBy, p.EmailState = "", ""; p.Email != "" {
+		p.EmailState = EmailGiven
+	}
 	if err := checkNewPassword(p.Username, password); err != nil {
 		return nil, err
 	}
@@ -256,6 +271,9 @@ func (s *Service) addPerson(ctx context.Context, tx *sqlite.Tx, actor string, p 
 	if err != nil {
 		return err
 	}
+	if err := s.giveAddress(ctx, tx, *p); err != nil {
+		return err
+	}
 	if err := s.record(ctx, tx, PersonCreated, actor, aboutPerson{ID: p.ID, Username: p.Username, Role: p.Role}); err != nil {
 		return err
 	}
@@ -272,7 +290,7 @@ func (s *Service) recordEdit(ctx context.Context, tx *sqlite.Tx, actor string, b
 	if before.DisplayName != after.DisplayName {
 		about.Changed = append(about.Changed, "display_name")
 	}
-	if before.Email != after.Email {
+	if before.Email != after.Email || before.EmailState != after.EmailState {
 		about.Changed = append(about.Changed, "email")
 	}
 	if before.Role != after.Role {
@@ -334,11 +352,17 @@ func keepAnAdministrator(ctx context.Context, tx *sqlite.Tx, p Person) error {
 }
 
 func (e PersonEdit) of(p Person) Person {
-	if e.DisplayName != nil {
-		p.DisplayName = *e.DisplayName
+	if e.DisplayName != nil && strings.TrimSpace(*e.DisplayName) != p.DisplayName {
+		p.DisplayName, p.nameBy = strings.TrimSpace(*e.DisplayName), ""
 	}
-	if e.Email != nil {
-		p.Email = *e.Email
+	confirmed := e.ConfirmEmail
+	if e.Email != nil && strings.TrimSpace(*e.Email) != p.Email {
+		p.Email, confirmed = strings.TrimSpace(*e.Email), true
+	}
+	if confirmed {
+		if p.emailBy, p.EmailState = "", EmailGiven; p.Email == "" {
+			p.EmailState = "" // and what a provider tells is taken over
+		}
 	}
 	if e.Role != nil {
 		p.GivenRole = *e.Role

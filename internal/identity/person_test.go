@@ -23,7 +23,7 @@ func TestCreatePerson_IsWhoIsFound(t *testing.T) {
 	}, secret.New(password))
 	require.NoError(t, err)
 	require.Equal(t, identity.Person{
-		ID: made.ID, Username: "ana", DisplayName: "Ana Ñandú", Email: "ana@example.org", Role: identity.RoleAdministrator, GivenRole: identity.RoleAdministrator,
+		ID: made.ID, Username: "ana", DisplayName: "Ana Ñandú", Email: "ana@example.org", EmailState: identity.EmailGiven, Role: identity.RoleAdministrator, GivenRole: identity.RoleAdministrator,
 		CreatedAt: start, UpdatedAt: start, Version: 1,
 	}, made)
 	found, err := w.Person(t.Context(), "ana")

@@ -228,7 +228,7 @@ func (one *Session) proved(now time.Time, fresh []Method) {
 func (s *Service) subjectOf(ctx context.Context, tx *sqlite.Tx, p Person, one Session) (Subject, error) {
 	subject := Subject{
 		Person: p, Via: ViaSession, SessionID: one.ID, Provider: one.Provider, IdentityID: one.identityID,
-		Methods: one.Methods, AuthenticatedAt: one.AuthenticatedAt, StrongAt: one.StrongAt, PasskeyAt: one.PasskeyAt,
+		Email: toldEmail(p, false, ""), Methods: one.Methods, AuthenticatedAt: one.AuthenticatedAt, StrongAt: one.StrongAt, PasskeyAt: one.PasskeyAt,
 	}
 	var err error
 	if subject.OwnGroups, err = groupsOf(ctx, tx, p.ID); err != nil {
@@ -243,6 +243,7 @@ func (s *Service) subjectOf(ctx context.Context, tx *sqlite.Tx, p Person, one Se
 		return Subject{}, err
 	}
 	subject.Issuer, subject.ExternalID, subject.Claims = told.issuer, told.externalID, told.claims
+	subject.Email = toldEmail(p, told.holds, told.email)
 	subject.SyncedUntil = told.syncedAt.Add(toldFor)
 	subject.Groups = slices.Concat(subject.OwnGroups, told.groups)
 	slices.Sort(subject.Groups)

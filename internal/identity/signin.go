@@ -103,7 +103,7 @@ func (s *Service) provePassword(ctx context.Context, key digest, username string
 	if err != nil {
 		return Subject{}, err
 	}
-	subject := Subject{Person: p, Via: ViaPassword}
+	subject := Subject{Person: p, Via: ViaPassword, Email: toldEmail(p, false, "")}
 	s.proofs.put(key, &cached{subject: subject, expires: s.now().Add(proofLives), seen: &atomic.Int64{}}, epoch)
 	return subject, nil
 }

@@ -10,7 +10,8 @@ import (
 	"berth/internal/sqlite"
 )
 
-const personColumns = `people.id, people.username, people.display_name, people.email, people.role, people.given_role,
+const personColumns = `people.id, people.username, people.display_name, people.name_by, people.email, people.email_by, people.email_state,
+		people.role, people.given_role,
 		people.second_factor, people.disabled_at, people.created_at, people.updated_at, people.version`
 
 // personRow is where a person's columns are read into.
@@ -21,7 +22,7 @@ type personRow struct {
 }
 
 func (r *personRow) into() []any {
-	return []any{&r.ID, &r.Username, &r.DisplayName, &r.Email, &r.Role, &r.GivenRole, &r.SecondFactor, &r.disabled, &r.created, &r.updated, &r.Version}
+	return []any{&r.ID, &r.Username, &r.DisplayName, &r.nameBy, &r.Email, &r.emailBy, &r.EmailState, &r.Role, &r.GivenRole, &r.SecondFactor, &r.disabled, &r.created, &r.updated, &r.Version}
 }
 
 func (r *personRow) person() Person {
@@ -94,9 +95,9 @@ func countAdministrators(ctx context.Context, tx *sqlite.Tx, without string) (n 
 
 func insertPerson(ctx context.Context, tx *sqlite.Tx, p Person, hash []byte) error {
 	_, err := tx.ExecContext(ctx, `
-		INSERT INTO people (id, username, display_name, email, role, given_role, password_hash, disabled_at, created_at, updated_at, version)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		p.ID, p.Username, p.DisplayName, p.Email, string(p.Role), string(p.GivenRole), hash,
+		INSERT INTO people (id, username, display_name, email, email_state, role, given_role, password_hash, disabled_at, created_at, updated_at, version)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		p.ID, p.Username, p.DisplayName, p.Email, string(p.EmailState), string(p.Role), string(p.GivenRole), hash,
 		disabledAt(p), sqlite.Millis(p.CreatedAt), sqlite.Millis(p.UpdatedAt), p.Version)
 	return err
 }
@@ -104,10 +105,10 @@ func insertPerson(ctx context.Context, tx *sqlite.Tx, p Person, hash []byte) err
 func updatePerson(ctx context.Context, tx *sqlite.Tx, p Person) error {
 	_, err := tx.ExecContext(ctx, `
 		UPDATE people
-		SET display_name = ?, email = ?, role = ?, given_role = ?, updated_at = ?, version = ?,
+		SET display_name = ?, name_by = ?, email = ?, email_by = ?, email_state = ?, role = ?, given_role = ?, updated_at = ?, version = ?,
 			disabled_at = CASE WHEN ? IS NULL THEN NULL ELSE COALESCE(disabled_at, ?) END
 		WHERE id = ?`,
-		p.DisplayName, p.Email, string(p.Role), string(p.GivenRole), sqlite.Millis(p.UpdatedAt), p.Version,
+		p.DisplayName, p.nameBy, p.Email, p.emailBy, string(p.EmailState), string(p.Role), string(p.GivenRole), sqlite.Millis(p.UpdatedAt), p.Version,
 		disabledAt(p), disabledAt(p), p.ID)
 	return err
 }

@@ -65,6 +65,9 @@ type Subject struct {
 	ExternalID string         `json:"-"`                  // also of ViaJWT
 	Claims     map[string]any `json:"-"`                  // also of ViaJWT; nobody changes it
 	Audience   string         `json:"-"`                  // of ViaJWT
+	// Email is the address that apps are told: one that was given here, or that
+	// the provider of the session vouches for.
+	Email string `json:"-"`
 	// OwnGroups are those that Berth keeps itself, Groups these and those that
 	// the provider told of; both in order.
 	OwnGroups []string `json:"-"`

@@ -88,7 +88,7 @@ func (s *Service) loadToken(ctx context.Context, key digest) (*cached, error) {
 		if err != nil {
 			return err
 		}
-		entry.subject = Subject{Person: p, Via: ViaToken, TokenID: one.ID, Scope: one.Scope, Bounds: one.Bounds, OwnGroups: groups, Groups: groups}
+		entry.subject = Subject{Person: p, Via: ViaToken, TokenID: one.ID, Scope: one.Scope, Bounds: one.Bounds, Email: toldEmail(p, false, ""), OwnGroups: groups, Groups: groups}
 		if one.ExpiresAt != nil {
 			entry.expires = *one.ExpiresAt
 		}

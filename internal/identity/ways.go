@@ -115,6 +115,9 @@ func (s *Service) Unlink(ctx context.Context, actor Subject, personID, id string
 		if err := deleteIdentity(ctx, tx, id); err != nil {
 			return err
 		}
+		if err := s.leaveAddress(ctx, tx, p, id); err != nil {
+			return err
+		}
 		if err := s.staysIn(ctx, tx, actor, p); err != nil {
 			return err
 		}

@@ -35,6 +35,7 @@ type Provider struct {
 	GroupPrefix    *string       `json:"group_prefix,omitempty"` // the slug and a colon by default
 	SignOut        bool          `json:"sign_out,omitempty"`
 	TrustFactor    bool          `json:"trust_factor,omitempty"`
+	TrustEmail     bool          `json:"trust_email,omitempty"`
 }
 
 // Claims say where in what a provider tells of somebody Berth finds what. One
@@ -57,6 +58,7 @@ func (p Provider) whole(slug string) signin.Provider {
 		Slug: slug, Preset: cmp.Or(p.Preset, signin.OIDC), Label: p.Label, Order: p.Order, Enabled: p.Enabled == nil || *p.Enabled,
 		Issuer: p.Issuer, ClientID: p.ClientID, Scopes: p.Scopes, Create: p.Create, NewRole: p.NewRole,
 		AllowedDomains: p.AllowedDomains, AllowedGroups: p.AllowedGroups, GroupPrefix: p.GroupPrefix, SignOut: p.SignOut, TrustFactor: p.TrustFactor,
+		TrustEmail: p.TrustEmail,
 	}.Whole()
 	if p.Scopes != nil {
 		made.Scopes = p.Scopes
@@ -80,7 +82,7 @@ func providerOf(h signin.Provider) Provider {
 	usual := Provider{Preset: h.Preset}.whole(h.Slug)
 	p := Provider{
 		Order: h.Order, ClientID: h.ClientID, Create: h.Create, AllowedDomains: h.AllowedDomains, AllowedGroups: h.AllowedGroups,
-		SignOut: h.SignOut, TrustFactor: h.TrustFactor,
+		SignOut: h.SignOut, TrustFactor: h.TrustFactor, TrustEmail: h.TrustEmail,
 		Claims: Claims{
 			Username: other(h.Claims.Username, usual.Claims.Username), Name: other(h.Claims.Name, usual.Claims.Name),
 			Email: other(h.Claims.Email, usual.Claims.Email), Groups: other(h.Claims.Groups, usual.Claims.Groups), Admin: h.Claims.Admin,
@@ -206,6 +208,7 @@ func providerDifferences(from, to signin.Provider) []deploy.Change {
 		"group_prefix", from.Prefix(), to.Prefix(),
 		"sign_out", strconv.FormatBool(from.SignOut), strconv.FormatBool(to.SignOut),
 		"trust_factor", strconv.FormatBool(from.TrustFactor), strconv.FormatBool(to.TrustFactor),
+		"trust_email", strconv.FormatBool(from.TrustEmail), strconv.FormatBool(to.TrustEmail),
 	)
 }
 

@@ -103,7 +103,7 @@ func TestProviders_KeepEveryFieldOnTheWay(t *testing.T) {
 		Slug: "corp", Preset: signin.Authentik, Label: "Corp: all of us", Order: 7, Enabled: true, Issuer: "https://id.example.com/application/o/berth/",
 		ClientID: "berth", ClientSecret: secret.New("hidden"), Scopes: []string{"openid", "groups"},
 		Claims: signin.ClaimMap{Username: "nick", Name: "full", Email: "mail", Groups: "roles", Admin: "roles=root"},
-		Create: true, AllowedDomains: []string{"example.com", "example.org"}, AllowedGroups: []string{"a b", "c, d"}, GroupPrefix: &prefix, SignOut: true, TrustFactor: true,
+		Create: true, AllowedDomains: []string{"example.com", "example.org"}, AllowedGroups: []string{"a b", "c, d"}, GroupPrefix: &prefix, SignOut: true, TrustFactor: true, TrustEmail: true,
 	})
 	require.NoError(t, err)
 	full, err := s.signin.Provider(t.Context(), "corp")

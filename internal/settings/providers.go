@@ -30,6 +30,7 @@ type Provider struct {
 	AllowedGroups  []string
 	SignOut        bool
 	TrustFactor    bool
+	TrustEmail     bool
 }
 
 // Slug is the provider's name everywhere else.
@@ -81,6 +82,7 @@ var providerVariables = []providerVariable{
 	{name: "ALLOWED_GROUPS", help: "groups that come in", takes: "names with commas between", set: providerNames(func(p *Provider) *[]string { return &p.AllowedGroups })},
 	{name: "SIGN_OUT", help: "whether signing out leads on to signing out there", takes: "true or false", set: providerSwitch(func(p *Provider) *bool { return &p.SignOut })},
 	{name: "TRUST_FACTOR", help: "whether its word counts that it asked for a second factor", takes: "true or false", set: providerSwitch(func(p *Provider) *bool { return &p.TrustFactor })},
+	{name: "TRUST_EMAIL", help: "whether an address counts as verified of which it does not say whether it is", takes: "true or false", set: providerSwitch(func(p *Provider) *bool { return &p.TrustEmail })},
 }
 
 // providerNames is providerList for what may have spaces in it.

@@ -3,6 +3,7 @@ package signin_test
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/url"
 	"strings"
 	"testing"
@@ -331,4 +332,84 @@ func TestAttack_MoreSignInsUnderWayThanAreKept(t *testing.T) {
 	other := r.browser("1002")
 	other.signIn("home")
 	require.NotNil(t, other.subject())
+}
+
+// nOAuth (Descope, 2023): apps know people by their addresses, and a provider
+// says one that it has not verified, or that stands in another claim.
+func TestAttack_AddressThatNobodyVerified(t *testing.T) {
+	for name, c := range map[string]struct {
+		provider func(*signin.NewProvider)
+		claims   map[string]any
+		userinfo map[string]any
+		told     string
+	}{
+		"verified":              {told: "boss@victim.example"},
+		"verified, as a text":   {claims: map[string]any{"email_verified": "true"}, told: "boss@victim.example"},
+		"not verified":          {claims: map[string]any{"email_verified": false}},
+		"not said":              {claims: map[string]any{"email_verified": nil}},
+		"not said, and trusted": {provider: trustsEmail, claims: map[string]any{"email_verified": nil}, told: "boss@victim.example"},
+		"denied, and trusted":   {provider: trustsEmail, claims: map[string]any{"email_verified": false}},
+		"another claim": {
+			provider: func(p *signin.NewProvider) { p.Claims.Email = "upn" },
+			claims:   map[string]any{"email": "mallory@example.org", "upn": "boss@victim.example"},
+		},
+		"another address at userinfo": {
+			claims: map[string]any{"email_verified": nil}, userinfo: map[string]any{"email": "mallory@example.org", "email_verified": true},
+		},
+		"proved by Entra's tenant": {
+			provider: func(p *signin.NewProvider) { p.Preset = signin.Entra },
+			claims:   map[string]any{"email_verified": nil, "xms_edov": "1"},
+			told:     "boss@victim.example",
+		},
+		"of an Entra that does not say so": {
+			provider: func(p *signin.NewProvider) { p.Preset = signin.Entra }, claims: map[string]any{"email_verified": nil},
+		},
+		"what only Entra means": {claims: map[string]any{"email_verified": nil, "xms_edov": true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, i := newRig(t), newIssuer(t)
+			i.idToken = func(claims map[string]any) {
+				claims["email"], claims["email_verified"] = "boss@victim.example", true
+				maps.Copy(claims, c.claims)
+			}
+			i.userinfo = func(claims map[string]any) {
+				delete(claims, "email")
+				delete(claims, "email_verified")
+				maps.Copy(claims, c.userinfo)
+			}
+			r.provider("home", i, func(p *signin.NewProvider) {
+				if c.provider != nil {
+					c.provider(p)
+				}
+			})
+			b := r.browser("1001")
+			b.signIn("home")
+			require.NotNil(t, b.subject(), "an address lets nobody in, and keeps nobody out")
+			require.Equal(t, c.told, b.subject().Email)
+			require.Equal(t, "boss@victim.example", b.subject().Person.Email)
+			require.Equal(t, c.told != "", b.subject().Person.EmailState == identity.EmailVerified)
+		})
+	}
+}
+
+func trustsEmail(p *signin.NewProvider) { p.TrustEmail = true }
+
+func TestProvider_WhoseWordIsAnotherVouchesForNothingUntilItTellsAgain(t *testing.T) {
+	r, i := newRig(t), newIssuer(t)
+	i.people["1001"]["email_verified"] = nil
+	p := r.provider("home", i, trustsEmail)
+	b := r.browser("1001")
+	b.signIn("home")
+	require.Equal(t, "ana@example.org", b.subject().Email)
+	p, err := r.Update(t.Context(), "ana", "home", p.Version, signin.ProviderEdit{TrustEmail: new(false)})
+	require.NoError(t, err)
+	require.Empty(t, b.subject().Email)
+
+	i.people["1001"]["email_verified"] = true
+	b.signIn("home")
+	require.Equal(t, "ana@example.org", b.subject().Email)
+	p.Claims.Email = "mail"
+	_, err = r.Update(t.Context(), "ana", "home", p.Version, signin.ProviderEdit{Claims: &p.Claims})
+	require.NoError(t, err)
+	require.Empty(t, b.subject().Email)
 }

@@ -81,14 +81,31 @@ func (c claims) list(path string) []string {
 	return found[:min(len(found), maxGroups)]
 }
 
-// verified says whether the provider vouches for the e-mail address. Some say
-// it as a text.
-func (c claims) verified() bool {
-	switch v := c["email_verified"].(type) {
+// vouches says whether the address that p reads of the claims is verified.
+// email_verified speaks of email, and of no other claim that an address may be
+// read from (OpenID Connect Core section 5.1). Where a provider does not speak
+// of it, an administrator may have said that its addresses are.
+func (p Provider) vouches(c claims) bool {
+	if p.Claims.Email == "email" {
+		if v, says := c["email_verified"]; says && v != nil {
+			return isTrue(v)
+		}
+		if p.Preset == Entra && isTrue(c["xms_edov"]) {
+			return true // the address is in a domain that the tenant has proved
+		}
+	}
+	return p.TrustEmail
+}
+
+// isTrue reads what some say as a text, or a number.
+func isTrue(v any) bool {
+	switch v := v.(type) {
 	case bool:
 		return v
 	case string:
-		return v == "true"
+		return v == "true" || v == "1"
+	case json.Number:
+		return v == "1"
 	}
 	return false
 }
@@ -106,7 +123,11 @@ func (c claims) holds(rule string) bool {
 
 // fill takes over what is told elsewhere and not here. What is here was signed.
 func (c claims) fill(others claims) {
+	email, own := c["email"].(string)
 	for name, value := range others {
+		if name == "email_verified" && own && email != others["email"] {
+			continue // it speaks of another address
+		}
 		if v, has := c[name]; !has || v == nil {
 			c[name] = value
 		}
@@ -149,9 +170,7 @@ func (p Provider) external(a answer) identity.External {
 		Provider: p.Slug, Issuer: p.PinnedIssuer, ExternalID: a.externalID, UpstreamSID: a.sessionID,
 		Username: a.claims.text(p.Claims.Username), DisplayName: a.claims.text(p.Claims.Name), Email: a.claims.text(p.Claims.Email),
 		Claims: a.claims.about(p.Claims), Create: p.Create, NewRole: p.NewRole,
-		// email_verified speaks of email, and of no other claim that an address
-		// may be read from (OpenID Connect Core section 5.1).
-		EmailVerified: p.Claims.Email == "email" && a.claims.verified(),
+		EmailVerified: p.vouches(a.claims),
 	}
 	if a.factor && p.TrustFactor {
 		ext.Methods = []identity.Method{identity.MethodMFA}
@@ -175,7 +194,7 @@ func (p Provider) admits(c claims) error {
 		switch {
 		case at < 1:
 			return refused(ReasonDomain, fmt.Errorf("no e-mail address in %q", p.Claims.Email))
-		case !c.verified():
+		case !p.vouches(c):
 			return refused(ReasonDomain, errors.New("the provider does not say that the address is verified"))
 		case !slices.Contains(p.AllowedDomains, strings.ToLower(email[at+1:])):
 			return refused(ReasonDomain, fmt.Errorf("%q is not allowed", shortened(email[at+1:], 100)))

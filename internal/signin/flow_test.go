@@ -109,6 +109,26 @@ func TestSignIn_LetsInWhomTheProvidersRulesAllow(t *testing.T) {
 			map[string]any{"email": "x@example.org@example.net"},
 			signin.ReasonDomain,
 		},
+		"an allowed domain in another claim": {
+			func(p *signin.NewProvider) { p.AllowedDomains, p.Claims.Email = []string{"corp.example"}, "upn" },
+			map[string]any{"upn": "boss@corp.example"},
+			signin.ReasonDomain,
+		},
+		"another claim of a provider whose addresses are trusted": {
+			func(p *signin.NewProvider) {
+				p.AllowedDomains, p.Claims.Email, p.TrustEmail = []string{"corp.example"}, "upn", true
+			},
+			map[string]any{"upn": "boss@corp.example", "email_verified": false},
+			"",
+		},
+		"an address of which it is not said where addresses are trusted": {
+			func(p *signin.NewProvider) { p.AllowedDomains, p.TrustEmail = []string{"example.org"}, true }, map[string]any{"email_verified": nil}, "",
+		},
+		"an address that is not verified where addresses are trusted": {
+			func(p *signin.NewProvider) { p.AllowedDomains, p.TrustEmail = []string{"example.org"}, true },
+			map[string]any{"email_verified": false},
+			signin.ReasonDomain,
+		},
 		"an allowed group":   {func(p *signin.NewProvider) { p.AllowedGroups = []string{"crew"} }, nil, ""},
 		"none of the groups": {func(p *signin.NewProvider) { p.AllowedGroups = []string{"officers"} }, nil, signin.ReasonGroup},
 		"no groups at all": {

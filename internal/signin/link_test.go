@@ -134,6 +134,13 @@ func TestTrial_SignsInWithoutCommitting(t *testing.T) {
 	require.Equal(t, "ana", found.Person)
 	require.True(t, found.New)
 	require.True(t, found.Verified)
+	i.people["1001"]["upn"] = "boss@victim.example"
+	r.provider("upn", i, func(p *signin.NewProvider) { p.Claims.Email = "upn" })
+	require.NoError(t, b.begin("upn", signin.ToTest))
+	other, err := r.Trial(t.Context(), admin, b.last.Query().Get("id"))
+	require.NoError(t, err)
+	require.Equal(t, "boss@victim.example", other.Email)
+	require.False(t, other.Verified, "email_verified speaks of another claim")
 	require.Equal(t, []string{"home:crew"}, found.Groups)
 
 	people, _, err := r.identity.People(t.Context(), "", 10)

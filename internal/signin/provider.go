@@ -46,6 +46,9 @@ type Provider struct {
 	SignOut     bool    `json:"sign_out"` // whether signing out of Berth leads on to signing out there
 	// TrustFactor lets its word count that it asked for a second factor.
 	TrustFactor bool `json:"trust_factor"`
+	// TrustEmail has an address count as verified of which it does not say
+	// whether it is.
+	TrustEmail bool `json:"trust_email"`
 
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
@@ -83,6 +86,7 @@ type NewProvider struct {
 	GroupPrefix    *string
 	SignOut        bool
 	TrustFactor    bool
+	TrustEmail     bool
 }
 
 // ProviderEdit is what an edit changes; nil is as it was.
@@ -108,6 +112,7 @@ type ProviderEdit struct {
 	SignOut        *bool
 	TrustFactor    *bool
 	Force          bool // also where people have no way in left by it
+	TrustEmail     *bool
 }
 
 // Prefix goes before the names of the provider's groups, so that no provider
@@ -135,6 +140,7 @@ func (n NewProvider) Whole() Provider {
 		Issuer: strings.TrimSpace(n.Issuer), ClientID: strings.TrimSpace(n.ClientID),
 		Scopes: n.Scopes, Claims: n.Claims.over(preset.Claims), Create: n.Create, NewRole: cmp.Or(n.NewRole, identity.RoleUser),
 		AllowedDomains: lowered(n.AllowedDomains), AllowedGroups: orEmpty(n.AllowedGroups), GroupPrefix: n.GroupPrefix, SignOut: n.SignOut, TrustFactor: n.TrustFactor,
+		TrustEmail: n.TrustEmail,
 	}
 	if p.Label == "" {
 		p.Label = preset.Label
@@ -155,7 +161,7 @@ func (p Provider) EditTo(clientSecret secret.Text) ProviderEdit {
 		Preset: p.Preset, Label: &p.Label, Order: &p.Order, Enabled: &p.Enabled, Issuer: &p.Issuer, ClientID: &p.ClientID,
 		ClientSecret: clientSecret, Scopes: orEmpty(p.Scopes), Claims: &p.Claims, Create: &p.Create, NewRole: &p.NewRole,
 		AllowedDomains: orEmpty(p.AllowedDomains), AllowedGroups: orEmpty(p.AllowedGroups),
-		GroupPrefix: p.GroupPrefix, OwnGroupPrefix: p.GroupPrefix == nil, SignOut: &p.SignOut, TrustFactor: &p.TrustFactor,
+		GroupPrefix: p.GroupPrefix, OwnGroupPrefix: p.GroupPrefix == nil, SignOut: &p.SignOut, TrustFactor: &p.TrustFactor, TrustEmail: &p.TrustEmail,
 	}
 }
 
@@ -185,6 +191,7 @@ func (e ProviderEdit) of(p Provider) Provider {
 	set(&p.NewRole, e.NewRole)
 	set(&p.SignOut, e.SignOut)
 	set(&p.TrustFactor, e.TrustFactor)
+	set(&p.TrustEmail, e.TrustEmail)
 	if e.Issuer != nil && *e.Issuer != p.Issuer {
 		p.Issuer, p.PinnedIssuer = strings.TrimSpace(*e.Issuer), ""
 	}
@@ -284,6 +291,9 @@ func (p Provider) validate() []fault.Field {
 	}
 	if p.TrustFactor && !p.asksAnew() {
 		add("trust_factor", "is for providers with OpenID Connect: this one does not say what it asked for")
+	}
+	if p.TrustEmail && p.Preset.protocol() == protocolGitHub {
+		add("trust_email", "is for providers that do not say of an address whether it is verified: GitHub does")
 	}
 	wrong = append(wrong, p.Claims.validate()...)
 	if len(p.AllowedDomains) > 100 || len(p.AllowedGroups) > 100 {

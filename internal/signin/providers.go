@@ -22,6 +22,9 @@ type ProviderChange struct {
 	TrustFactor bool `json:"trust_factor,omitempty"`
 	// LeftOut counts those who have no way in left by the change.
 	LeftOut int `json:"left_out,omitempty"`
+	// TrustEmail is whether its addresses count also where it does not say that
+	// they are verified.
+	TrustEmail bool `json:"trust_email,omitempty"`
 }
 
 // SlotContext is the context of the slots that hold the client secrets. No
@@ -177,10 +180,16 @@ func (e ProviderEdit) validate(was, p Provider) []fault.Field {
 	return wrong
 }
 
-// endOver ends the sessions that an edit leaves nothing to rest on.
+// endOver ends what an edit leaves nothing to rest on: sessions, and the word
+// for addresses.
 func (s *Service) endOver(ctx context.Context, tx *sqlite.Tx, actor string, was, p Provider) error {
 	if p.Issuer != was.Issuer || p.ClientID != was.ClientID || was.Enabled && !p.Enabled {
 		if _, err := s.identity.EndProviderSessions(ctx, tx, actor, p.Slug, "its provider was changed"); err != nil {
+			return err
+		}
+	}
+	if p.Issuer != was.Issuer || p.Claims.Email != was.Claims.Email || was.TrustEmail && !p.TrustEmail {
+		if err := s.identity.WithdrawAddresses(ctx, tx, p.Slug); err != nil {
 			return err
 		}
 	}
@@ -208,6 +217,9 @@ func (s *Service) RemoveIn(ctx context.Context, tx *sqlite.Tx, actor, slug strin
 		return err
 	}
 	if _, err := s.identity.EndProviderSessions(ctx, tx, actor, p.Slug, "its provider was removed"); err != nil {
+		return err
+	}
+	if err := s.identity.WithdrawAddresses(ctx, tx, p.Slug); err != nil {
 		return err
 	}
 	if err := deleteProvider(ctx, tx, p.ID); err != nil {
@@ -269,5 +281,5 @@ func (s *Service) secretOf(ctx context.Context, p Provider) (secret.Text, error)
 
 func (s *Service) emit(ctx context.Context, tx *sqlite.Tx, kind event.Kind, actor string, p Provider, leftOut int) error {
 	return s.events.Append(ctx, tx, event.Event{Kind: kind, Actor: actor, At: s.now()},
-		ProviderChange{Slug: p.Slug, Preset: p.Preset, Issuer: p.issuer(), Enabled: p.Enabled, TrustFactor: p.TrustFactor, LeftOut: leftOut})
+		ProviderChange{Slug: p.Slug, Preset: p.Preset, Issuer: p.issuer(), Enabled: p.Enabled, TrustFactor: p.TrustFactor, TrustEmail: p.TrustEmail, LeftOut: leftOut})
 }

@@ -24,7 +24,7 @@ func (s *Service) Seed(ctx context.Context, named []settings.Provider) error {
 			Slug: given.Slug(), Preset: Preset(cmp.Or(given.Preset, string(OIDC))), Label: given.Label, Enabled: true,
 			Issuer: given.Issuer, ClientID: given.ClientID, ClientSecret: given.ClientSecret, Scopes: given.Scopes,
 			Claims: ClaimMap{Username: given.UsernameClaim, Groups: given.GroupsClaim, Admin: given.Admin},
-			Create: given.Create, NewRole: identity.Role(given.NewRole), AllowedDomains: given.AllowedDomains, AllowedGroups: given.AllowedGroups, SignOut: given.SignOut, TrustFactor: given.TrustFactor,
+			Create: given.Create, NewRole: identity.Role(given.NewRole), AllowedDomains: given.AllowedDomains, AllowedGroups: given.AllowedGroups, SignOut: given.SignOut, TrustFactor: given.TrustFactor, TrustEmail: given.TrustEmail,
 		})
 		if err != nil {
 			return fault.Invalid("BERTH_PROVIDER_%s_*: %s", given.Name, fault.Message(err)).Because(err)

@@ -12,7 +12,7 @@ import (
 )
 
 const providerColumns = `id, slug, preset, label, position, enabled, issuer, pinned_issuer, client_id, has_secret,
-		scopes, claims, create_people, new_role, allowed_domains, allowed_groups, group_prefix, sign_out, trust_factor, created_at, updated_at, version`
+		scopes, claims, create_people, new_role, allowed_domains, allowed_groups, group_prefix, sign_out, trust_factor, trust_email, created_at, updated_at, version`
 
 func scanProvider(r sqlite.Row) (Provider, error) {
 	var p Provider
@@ -20,7 +20,7 @@ func scanProvider(r sqlite.Row) (Provider, error) {
 	var prefix sql.NullString
 	var created, updated int64
 	err := r.Scan(&p.ID, &p.Slug, &p.Preset, &p.Label, &p.Order, &p.Enabled, &p.Issuer, &p.PinnedIssuer, &p.ClientID, &p.HasSecret,
-		&scopes, &claims, &p.Create, &p.NewRole, &domains, &groups, &prefix, &p.SignOut, &p.TrustFactor, &created, &updated, &p.Version)
+		&scopes, &claims, &p.Create, &p.NewRole, &domains, &groups, &prefix, &p.SignOut, &p.TrustFactor, &p.TrustEmail, &created, &updated, &p.Version)
 	if err != nil {
 		return Provider{}, err
 	}
@@ -55,7 +55,7 @@ func (p Provider) values() ([]any, error) {
 	}
 	return []any{
 		p.Label, p.Order, p.Enabled, p.Issuer, p.PinnedIssuer, p.ClientID, p.HasSecret,
-		encoded[0], encoded[1], p.Create, string(p.NewRole), encoded[2], encoded[3], prefix, p.SignOut, p.TrustFactor, sqlite.Millis(p.UpdatedAt), p.Version,
+		encoded[0], encoded[1], p.Create, string(p.NewRole), encoded[2], encoded[3], prefix, p.SignOut, p.TrustFactor, p.TrustEmail, sqlite.Millis(p.UpdatedAt), p.Version,
 	}, nil
 }
 
@@ -84,9 +84,9 @@ func insertProvider(ctx context.Context, tx *sqlite.Tx, p Provider) error {
 	}
 	_, err = tx.ExecContext(ctx, `
 		INSERT INTO providers (label, position, enabled, issuer, pinned_issuer, client_id, has_secret,
-			scopes, claims, create_people, new_role, allowed_domains, allowed_groups, group_prefix, sign_out, trust_factor, updated_at, version,
+			scopes, claims, create_people, new_role, allowed_domains, allowed_groups, group_prefix, sign_out, trust_factor, trust_email, updated_at, version,
 			id, slug, preset, created_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		append(values, p.ID, p.Slug, string(p.Preset), sqlite.Millis(p.CreatedAt))...)
 	return err
 }
@@ -101,7 +101,7 @@ func updateProvider(ctx context.Context, tx *sqlite.Tx, p Provider) (bool, error
 	done, err := tx.ExecContext(ctx, `
 		UPDATE providers
 		SET label = ?, position = ?, enabled = ?, issuer = ?, pinned_issuer = ?, client_id = ?, has_secret = ?,
-			scopes = ?, claims = ?, create_people = ?, new_role = ?, allowed_domains = ?, allowed_groups = ?, group_prefix = ?, sign_out = ?, trust_factor = ?,
+			scopes = ?, claims = ?, create_people = ?, new_role = ?, allowed_domains = ?, allowed_groups = ?, group_prefix = ?, sign_out = ?, trust_factor = ?, trust_email = ?,
 			updated_at = ?, version = ?
 		WHERE id = ?
 		AND version = ?`, append(values, p.ID, p.Version-1)...)

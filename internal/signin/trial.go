@@ -91,7 +91,7 @@ func (s *Service) try(ctx context.Context, p Provider, c *connection, a answer, 
 	if c != nil && a.externalID != "" {
 		ext := c.provider.external(a)
 		one.Issuer, one.ExternalID, one.Username, one.Name, one.Email = ext.Issuer, ext.ExternalID, ext.Username, ext.DisplayName, ext.Email
-		one.Verified, one.Claims, one.Groups = a.claims.verified(), ext.Claims, orEmpty(ext.Groups)
+		one.Verified, one.Claims, one.Groups = ext.Email != "" && ext.EmailVerified, ext.Claims, orEmpty(ext.Groups)
 		one.Methods, one.SecondFactor = a.methods, a.factor
 		one.Administrator = ext.Administrator != nil && *ext.Administrator
 		if failed == nil {

@@ -2728,6 +2728,8 @@ export interface components {
             sign_out?: boolean;
             /** @description Names it for ever, in addresses and before the names of groups */
             slug: string;
+            /** @description Whether an e-mail address counts as verified of which it does not say whether it is; only for a provider that lets nobody choose their address */
+            trust_email?: boolean;
             /** @description Whether its word counts, by amr or acr in its id_token, that it asked for a second factor */
             trust_factor?: boolean;
         };
@@ -3608,6 +3610,7 @@ export interface components {
             disabled: boolean;
             display_name: string;
             email: string;
+            email_state?: string;
             /** @enum {string} */
             given_role: "administrator" | "member" | "user";
             id: string;
@@ -3626,6 +3629,7 @@ export interface components {
             disabled: boolean;
             display_name: string;
             email: string;
+            email_state?: string;
             /** @enum {string} */
             given_role: "administrator" | "member" | "user";
             id: string;
@@ -3839,6 +3843,7 @@ export interface components {
             scopes: string[];
             sign_out: boolean;
             slug: string;
+            trust_email: boolean;
             trust_factor: boolean;
             /** Format: date-time */
             updated_at: string;
@@ -4506,8 +4511,11 @@ export interface components {
             version: number;
         };
         UpdatePersonInputBody: {
+            /** @description The address that there is counts as given here, whatever their provider says of it */
+            confirm_email?: boolean;
             disabled?: boolean;
             display_name?: string;
+            /** @description Another one is given here: apps are told it. An empty one leaves it to the person's provider */
             email?: string;
             /** @enum {string} */
             role?: "administrator" | "member" | "user";
@@ -4553,6 +4561,8 @@ export interface components {
             own_group_prefix?: boolean;
             scopes?: string[];
             sign_out?: boolean;
+            /** @description Switched off, and with another claim of e-mail addresses, none counts until the provider tells of somebody again */
+            trust_email?: boolean;
             /** @description Switching it off ends the sessions that its word counted for */
             trust_factor?: boolean;
             /**
