@@ -142,17 +142,42 @@ func (s *Service) like(r recipe) container.Spec {
 
 // makeContainer makes a container; of is the id of what it is for.
 func (s *Service) makeContainer(ctx context.Context, c container.Spec, of string) (id string, err error) {
-	id, err = s.runtime.Create(ctx, c)
+	id, err = s.createWhole(ctx, c)
 	if errors.Is(err, container.ErrConflict) {
 		// Somebody else's container has the name: another Berth's, or that
 		// of a project and a stage whose names join to the same.
 		c.Name += "-" + of[len(of)-8:]
-		id, err = s.runtime.Create(ctx, c)
+		id, err = s.createWhole(ctx, c)
 	}
 	if err != nil {
 		return "", fmt.Errorf("create container %s: %w", c.Name, err)
 	}
 	return id, nil
+}
+
+// createGrace is how long a container that is being made is waited for when
+// nothing wants it any more.
+const createGrace = 30 * time.Second
+
+// createWhole has the engine make a container, and once it has begun waits
+// past the end of ctx, for createGrace at most: an engine goes on when nobody
+// waits, and who looked at once for what to remove would not find what it
+// makes after that. When Berth itself stops nobody looks before the next
+// start, and nothing is waited for.
+func (s *Service) createWhole(ctx context.Context, c container.Spec) (id string, err error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	making, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	defer context.AfterFunc(ctx, func() {
+		why := context.Cause(ctx)
+		if !errors.Is(why, errShutdown) {
+			pause(making, createGrace, nil)
+		}
+		stop(why)
+	})()
+	return s.runtime.Create(making, c)
 }
 
 // owns says that c is the container of an instance, by its labels.

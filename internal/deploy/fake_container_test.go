@@ -48,9 +48,46 @@ const (
 const slowness = 400 * time.Millisecond
 
 func (e *fakeEngine) Create(ctx context.Context, s container.Spec) (string, error) {
+	e.mu.Lock()
+	held := e.held
+	e.mu.Unlock()
 	if err := e.enter(ctx, "Create"); err != nil {
 		return "", err
 	}
+	if held == nil {
+		return e.create(s)
+	}
+	type made struct {
+		id  string
+		err error
+	}
+	done := make(chan made, 1)
+	e.creating.Go(func() {
+		<-held
+		id, err := e.create(s)
+		done <- made{id, err}
+	})
+	select {
+	case <-ctx.Done():
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.abandoned++
+		return "", ctx.Err()
+	case m := <-done:
+		return m.id, m.err
+	}
+}
+
+// holdCreates has what is created from now on made when the channel is closed,
+// also when nobody waits for it any more, as real engines do.
+func (e *fakeEngine) holdCreates() chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.held = make(chan struct{})
+	return e.held
+}
+
+func (e *fakeEngine) create(s container.Spec) (string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	image, ok := e.images[s.Image]

@@ -38,6 +38,10 @@ type fakeEngine struct {
 	lacks      []container.Lack
 	dataDir    string // where it says that it keeps its images
 	portsTaken int    // starts to come that find their container's port taken
+
+	held      chan struct{} // see holdCreates
+	creating  sync.WaitGroup
+	abandoned int // creates that were not waited for
 }
 
 var errEngineAway = errors.New("cannot connect to the engine")
