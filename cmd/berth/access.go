@@ -90,7 +90,11 @@ func allowsIn(r identity.Rule) string {
 	}
 	claims := make([]string, len(w.Claims))
 	for i, claim := range w.Claims {
-		claims[i] = strings.TrimSpace(claim.Name + " " + string(claim.Operator) + " " + claim.Value)
+		name := claim.Name
+		if claim.Provider != "" {
+			name += " at " + claim.Provider
+		}
+		claims[i] = strings.TrimSpace(name + " " + string(claim.Operator) + " " + claim.Value)
 	}
 	if len(claims) > 0 {
 		parts = append(parts, strings.Join(claims, " and "))

@@ -8,6 +8,9 @@ test('who may enter is chosen, seen before it is saved, and written as rules', a
 	const made = await page.request.post('/api/people', { data: { username, password: 'a door that is long', role: 'member' } });
 	expect(made.status(), await made.text()).toBe(201);
 	expect((await page.request.post('/api/groups', { data: { name: group, members: [username] } })).status()).toBe(201);
+	const provider = unique(info, 'corp').slice(0, 31);
+	const added = await page.request.post('/api/providers', { data: { slug: provider, preset: 'oidc', label: 'The company', issuer: 'https://id.example.com', client_id: 'berth', client_secret: 's3cret', enabled: true } });
+	expect(added.status(), await added.text()).toBe(201);
 	const stage = await makeStage(page, project, { access: { rules: [{ allow: { public: true } }] } });
 	const preview = page.getByTestId('access-preview');
 	const theirs = preview.getByRole('listitem').filter({ hasText: username });
@@ -59,6 +62,7 @@ test('who may enter is chosen, seen before it is saved, and written as rules', a
 		await rules.first().getByLabel('How surely').selectOption('passkey');
 		await rules.first().getByLabel('Within the last').fill('5m');
 		await rules.first().getByRole('button', { name: 'Add claim' }).click();
+		await rules.first().getByLabel('Provider of claim 1 of rule 1').selectOption('');
 		await rules.first().getByLabel('Claim 1 of rule 1', { exact: true }).fill('department');
 		await rules.first().getByLabel('Value of claim 1 of rule 1').fill('sales');
 		await expect(theirs).toContainText('with a passkey of the last 5m');
@@ -73,10 +77,15 @@ test('who may enter is chosen, seen before it is saved, and written as rules', a
 		await page.getByTestId('rules').scrollIntoViewIfNeeded();
 		await picture(page, info, 'access-rules');
 		await save.click();
+		await expect(rules.nth(1).getByText(/is needed, since any provider may tell a claim of that name: the providers are/)).toBeVisible();
+		await rules.nth(1).getByLabel('Provider of claim 1 of rule 2').selectOption(provider);
+		await sound(page);
+		await picture(page, info, 'access-claim');
+		await save.click();
 		await expect.poll(async () => (await stage.spec()).access).toEqual({
 			rules: [
 				{ paths: ['/health'], allow: { public: true } },
-				{ allow: { groups: [group], claims: [{ name: 'department', operator: 'equals', value: 'sales' }] }, strength: 'passkey', within: '5m0s' }
+				{ allow: { groups: [group], claims: [{ name: 'department', operator: 'equals', value: 'sales', provider }] }, strength: 'passkey', within: '5m0s' }
 			]
 		});
 	});
@@ -116,6 +125,7 @@ test('who may enter is chosen, seen before it is saved, and written as rules', a
 		await expect(page.getByRole('radio', { name: 'Who has signed in' })).toBeChecked();
 	});
 	await stage.remove();
+	await page.request.delete(`/api/providers/${provider}?force=true`);
 	await page.request.delete(`/api/groups/${group}`);
 	await page.request.delete(`/api/people/${username}`);
 });

@@ -185,7 +185,7 @@ func gateOf(p identity.Policy) (*identity.Gate, error) {
 }
 
 func (a *API) visitOf(method, path, address string) (v identity.Visit, err error) {
-	v.Method, v.At = method, a.clock()
+	v.Method, v.At, v.OnlyProvider = method, a.clock(), a.identity.OnlyProvider()
 	if v.Path, v.Others, err = gateway.Readings(path); err != nil || address == "" {
 		return v, err
 	}

@@ -119,8 +119,12 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 	})
 	require.NoError(tb, err)
 	s.table = table
+	s.grants, err = vault.NewGrants(ctx, vault.GrantsConfig{DB: db, Events: s.events, Key: key, Providers: func() vault.Providers { return s.signin }})
+	require.NoError(tb, err)
+	s.signin, err = signin.New(signin.Config{DB: db, Events: s.events, Secrets: s.vault, Identity: s.identity, Keeper: s.grants, BaseURL: base})
+	require.NoError(tb, err)
 	s.deploy, err = deploy.New(deploy.Config{
-		DB: db, Events: s.events, Runtime: s.engine, Router: table, Images: resolver, Secrets: s.vault, Tokens: s.identity,
+		DB: db, Events: s.events, Runtime: s.engine, Router: table, Images: resolver, Secrets: s.vault, Tokens: s.identity, Providers: s.signin,
 		ReservedHosts: []string{"localhost"}, HostPaths: deploy.HostPaths{Allowed: []string{s.hostFolder}},
 	})
 	require.NoError(tb, err)
@@ -134,10 +138,6 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 	})
 	require.NoError(tb, err)
 
-	s.grants, err = vault.NewGrants(ctx, vault.GrantsConfig{DB: db, Events: s.events, Key: key, Providers: func() vault.Providers { return s.signin }})
-	require.NoError(tb, err)
-	s.signin, err = signin.New(signin.Config{DB: db, Events: s.events, Secrets: s.vault, Identity: s.identity, Keeper: s.grants, BaseURL: base})
-	require.NoError(tb, err)
 	documents, err := manifest.New(manifest.Config{
 		DB: db, Events: s.events, Deploy: s.deploy, Accounts: resolver, Vault: s.vault, SignIn: s.signin, Identity: s.identity, Prover: factors,
 	})

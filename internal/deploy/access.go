@@ -59,6 +59,21 @@ func (s *Service) namesPeople(ctx context.Context, tx *sqlite.Tx, found *checks,
 	return nil
 }
 
+// claimsOfProviders says when another policy than before has a claim of which
+// it is not said whose it is, or whose no provider is.
+func (s *Service) claimsOfProviders(ctx context.Context, tx *sqlite.Tx, found *checks, before, after identity.Policy) error {
+	same, err := samePolicy(before, after)
+	if s.known == nil || err != nil || same || !slices.ContainsFunc(after.Rules, func(r identity.Rule) bool { return len(r.Allow.Claims) > 0 }) {
+		return err
+	}
+	slugs, err := s.known.Slugs(ctx, tx)
+	if err != nil {
+		return err
+	}
+	*found = append(*found, after.CheckClaims("spec.access", slugs)...)
+	return nil
+}
+
 // ForgetPerson takes somebody who is about to be removed out of every policy,
 // in tx: whoever gets the name later inherits nothing.
 func (s *Service) ForgetPerson(ctx context.Context, tx *sqlite.Tx, actor, username string) error {

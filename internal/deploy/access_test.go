@@ -92,6 +92,53 @@ func TestAccess_NamesOnlyPeopleWhoAreThere(t *testing.T) {
 	b.eventually(func() bool { return slices.Equal(b.access().People(), []string{"bo"}) }, "the route knows")
 }
 
+// knownProviders stands for signin.
+type knownProviders []string
+
+func (k knownProviders) Slugs(context.Context, *sqlite.Tx) ([]string, error) { return k, nil }
+
+func TestAccess_SaysOfANewClaimWhoseItIs(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{known: knownProviders{"corp", "github"}})
+	b.shop(nil)
+	by := func(provider string) *identity.Policy {
+		return &identity.Policy{Rules: []identity.Rule{{Allow: identity.Who{Claims: []identity.Claim{{Name: "groups", Operator: identity.ClaimContains, Value: "ops", Provider: provider}}}}}}
+	}
+	const field = "spec.access.rules[0].allow.claims[0].provider"
+	refused := func(err error, says string) {
+		t.Helper()
+		require.Contains(t, flaws(t, err)[field], says)
+	}
+	st := b.status()
+	for provider, says := range map[string]string{"": "the providers are corp, github", "google": `no provider is named "google"`} {
+		spec := st.Spec
+		spec.Access = by(provider)
+		_, err := b.UpdateStage(t.Context(), "ana", "shop", "prod", st.Version, spec, deploy.AllowAccess)
+		refused(err, says)
+		_, err = b.CheckStage(t.Context(), "shop", "prod", spec, deploy.AllowAccess)
+		refused(err, says)
+		spec.Hostname = "new.test"
+		_, err = b.CreateStage(t.Context(), "ana", "shop", "new", spec, deploy.AllowAccess)
+		refused(err, says)
+		_, err = b.CreateFixedRoute(t.Context(), "root", "nas", deploy.FixedSpec{Hostname: "nas.test", Access: by(provider)})
+		refused(err, says)
+	}
+	b.letIn(by("corp"))
+
+	// From before claims said whose they are. It stays as it is for as long as
+	// nobody changes it.
+	require.NoError(t, w.db.Write(t.Context(), func(tx *sqlite.Tx) error {
+		_, err := tx.ExecContext(t.Context(), `UPDATE stages SET spec = replace(spec, ',"provider":"corp"', '')`)
+		return err
+	}))
+	require.Equal(t, by(""), b.status().Spec.Access)
+	b.letIn(by(""))
+	st = b.status()
+	st.Spec.Access.Audience = "https://shop.test"
+	_, err := b.UpdateStage(t.Context(), "ana", "shop", "prod", st.Version, st.Spec, deploy.AllowAccess)
+	refused(err, "the providers are")
+}
+
 func TestAccess_TellsWhatItWasAndWhatItIs(t *testing.T) {
 	w := newWorld(t)
 	b := w.start(options{people: knownPeople{"ana", "bo"}})

@@ -66,7 +66,7 @@ func (s *Service) CreateFixedRouteIn(ctx context.Context, tx *sqlite.Tx, actor, 
 		return FixedRoute{}, errors.Join(err, unless(err != nil, fault.Conflict("there is a route named %q already", name)))
 	}
 	spec = spec.Normalise()
-	if err := s.checkFixed(ctx, tx, &found, spec, ""); err != nil {
+	if err := s.checkFixed(ctx, tx, &found, FixedRoute{}, spec); err != nil {
 		return FixedRoute{}, err
 	}
 	now := s.now()
@@ -102,7 +102,7 @@ func (s *Service) UpdateFixedRouteIn(ctx context.Context, tx *sqlite.Tx, actor, 
 	}
 	var found checks
 	spec = spec.Normalise()
-	if err := s.checkFixed(ctx, tx, &found, spec, r.ID); err != nil {
+	if err := s.checkFixed(ctx, tx, &found, r, spec); err != nil {
 		return FixedRoute{}, err
 	}
 	before := r.Spec
@@ -138,12 +138,15 @@ func (s *Service) RemoveFixedRouteIn(ctx context.Context, tx *sqlite.Tx, actor, 
 // found has already. The address must be free: no stage may have it, saved or
 // live, no other route, and not Berth itself. Stages are held to the same in
 // their turn, by addressTaken.
-func (s *Service) checkFixed(ctx context.Context, tx *sqlite.Tx, found *checks, spec FixedSpec, id string) error {
+func (s *Service) checkFixed(ctx context.Context, tx *sqlite.Tx, found *checks, was FixedRoute, spec FixedSpec) error {
 	found.fixed(spec, s.reserved, s.own)
-	if err := found.address(ctx, tx, spec.Hostname, spec.PathPrefix, id); err != nil {
+	if err := found.address(ctx, tx, spec.Hostname, spec.PathPrefix, was.ID); err != nil {
 		return err
 	}
 	if err := s.namesPeople(ctx, tx, found, spec.access()); err != nil {
+		return err
+	}
+	if err := s.claimsOfProviders(ctx, tx, found, was.Spec.access(), spec.access()); err != nil {
 		return err
 	}
 	return fault.InvalidFields(*found)

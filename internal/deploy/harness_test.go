@@ -103,6 +103,7 @@ type options struct {
 	beat     time.Duration
 	measure  time.Duration
 	people   deploy.People
+	known    deploy.Providers
 	own      func(netip.AddrPort) bool
 	clock    func() time.Time
 	keep     deploy.KeepRule
@@ -118,7 +119,7 @@ func (w *world) start(o options) *berth {
 	config := deploy.Config{
 		DB: w.db, Events: w.events, Runtime: mortal{w.engine, b.alive}, Router: b.router, Meter: w.meter, Images: w.images, Secrets: w.secrets,
 		LogDir: w.logDir, ReservedHosts: []string{"berth.test"}, ShutdownTimeout: orElse(o.shutdown, 10*time.Second),
-		Beat: o.beat, Measure: o.measure, People: o.people, Own: o.own, Clock: o.clock, Keep: o.keep, DiskFull: o.diskFull, Log: testLog(w.t),
+		Beat: o.beat, Measure: o.measure, People: o.people, Providers: o.known, Own: o.own, Clock: o.clock, Keep: o.keep, DiskFull: o.diskFull, Log: testLog(w.t),
 	}
 	if o.hook != nil {
 		config.Hook = func(_ context.Context, deployment string, step deploy.StepName, when string) {

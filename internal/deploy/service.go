@@ -41,6 +41,12 @@ type People interface {
 	Unknown(ctx context.Context, tx *sqlite.Tx, usernames []string) ([]string, error)
 }
 
+// Providers are those whose claims policies may name. *signin.Service is one.
+type Providers interface {
+	// Slugs gives the names of all there are.
+	Slugs(ctx context.Context, tx *sqlite.Tx) ([]string, error)
+}
+
 // Config is what a Service needs.
 type Config struct {
 	DB      *sqlite.DB
@@ -52,7 +58,9 @@ type Config struct {
 	Secrets Secrets
 	Tokens  Tokens // may be nil, where there are none
 	People  People // may be nil: policies may then name anybody
-	Shelf   Shelf  // where keeping house looks for images without a tag; none when nil
+	// Providers may be nil: policies may then have claims of any, and of none.
+	Providers Providers
+	Shelf     Shelf // where keeping house looks for images without a tag; none when nil
 	// Keep is what stages keep that say nothing; see [KeepRule].
 	Keep KeepRule
 	// Journal is how long deployments are kept with their steps; 365 days when
@@ -108,6 +116,7 @@ type Service struct {
 	secrets  Secrets
 	tokens   Tokens
 	people   People
+	known    Providers
 	shelf    Shelf
 	diskFull func(context.Context) error
 	keepRule KeepRule
@@ -171,7 +180,7 @@ func New(c Config) (*Service, error) {
 		}
 	}
 	s := &Service{
-		db: c.DB, events: c.Events, runtime: c.Runtime, router: c.Router, images: c.Images, secrets: c.Secrets, tokens: c.Tokens, people: c.People,
+		db: c.DB, events: c.Events, runtime: c.Runtime, router: c.Router, images: c.Images, secrets: c.Secrets, tokens: c.Tokens, people: c.People, known: c.Providers,
 		shelf: c.Shelf, diskFull: c.DiskFull,
 		keepRule:   KeepRule{orElse(c.Keep.Releases, keepReleases), orElse(c.Keep.For, keepFor)},
 		journalFor: orElse(c.Journal, 365*24*time.Hour),

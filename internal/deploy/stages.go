@@ -44,6 +44,9 @@ func (s *Service) CheckStage(ctx context.Context, project, name string, spec Sta
 		if err := s.namesPeople(ctx, tx, &found, spec.access()); err != nil {
 			return err
 		}
+		if err := s.claimsOfProviders(ctx, tx, &found, st.Spec.access(), spec.access()); err != nil {
+			return err
+		}
 		return found.address(ctx, tx, spec.Hostname, spec.PathPrefix, st.ID)
 	})
 	if err != nil {
@@ -133,6 +136,9 @@ func (s *Service) CreateStageIn(ctx context.Context, tx *sqlite.Tx, actor, proje
 	if err := s.namesPeople(ctx, tx, &found, spec.access()); err != nil {
 		return Stage{}, err
 	}
+	if err := s.claimsOfProviders(ctx, tx, &found, StageSpec{}.access(), spec.access()); err != nil {
+		return Stage{}, err
+	}
 	if err := fault.InvalidFields(found); err != nil {
 		return Stage{}, err
 	}
@@ -184,6 +190,9 @@ func (s *Service) UpdateStageIn(ctx context.Context, tx *sqlite.Tx, actor, proje
 		return Stage{}, err
 	}
 	if err := s.namesPeople(ctx, tx, &found, spec.access()); err != nil {
+		return Stage{}, err
+	}
+	if err := s.claimsOfProviders(ctx, tx, &found, st.Spec.access(), spec.access()); err != nil {
 		return Stage{}, err
 	}
 	if err := fault.InvalidFields(found); err != nil {

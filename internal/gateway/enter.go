@@ -22,6 +22,14 @@ type visitor struct {
 	refused error             // why something that was shown proves nobody
 }
 
+// now is who it is by now; nil is nobody.
+func (v *visitor) now() *identity.Subject {
+	if v.subject == nil || v.jwt != nil {
+		return v.subject
+	}
+	return v.guest.Now()
+}
+
 // refusal is a visit that the gate does not allow.
 type refusal struct {
 	verdict identity.Verdict
@@ -41,7 +49,8 @@ var (
 func (x *exchange) enter(ctx context.Context, to *route) error {
 	for range 3 {
 		who := x.g.visitorOf(ctx, x.r, x.host, to)
-		verdict := to.gate.Enter(who.subject, x.visit(to))
+		visit := x.visit(identity.On{Project: to.Project, Stage: to.Stage})
+		verdict := to.gate.Enter(who.subject, visit)
 		x.decision = decisionOf(verdict)
 		if !verdict.Allowed {
 			x.shard.decided(x.decision)
@@ -59,13 +68,13 @@ func (x *exchange) enter(ctx context.Context, to *route) error {
 			}
 			return no
 		}
-		if !x.watch(who) {
-			continue // it ended just now
+		x.mu.Lock()
+		x.gate, x.on, x.visitor = to.gate, visit.On, who
+		x.mu.Unlock()
+		if !x.watch(who) || visit.OnlyProvider != x.onlyProvider() {
+			continue // it ended, or another provider came, just now
 		}
 		x.shard.decided(x.decision)
-		x.mu.Lock()
-		x.gate, x.visitor = to.gate, who
-		x.mu.Unlock()
 		return nil
 	}
 	return errSignedOut
@@ -83,7 +92,7 @@ func (x *exchange) watch(who visitor) bool {
 	case who.jwt != nil:
 		return x.expiry.start(who.jwt.expires.Sub(x.g.clock()), func() { x.cut(errSignedOut) })
 	default:
-		return x.g.identity.Watch(&x.watched, who.guest, func() { x.cut(errSignedOut) })
+		return x.g.identity.Watch(&x.watched, who.guest, func() { x.cut(errSignedOut) }, x.lookAgain)
 	}
 }
 
@@ -95,25 +104,60 @@ func (x *exchange) unwatch() {
 	x.expiry.stop()
 }
 
+// enteredBy gives the gate that let the request in.
+func (x *exchange) enteredBy() *identity.Gate {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.gate
+}
+
 // reenter decides anew when a route has another policy, and cuts the request
 // when it would not be let in any more.
 func (x *exchange) reenter(to *route) {
 	x.mu.Lock()
-	before, subject := x.gate, x.visitor.subject
+	before, on, who := x.gate, x.on, x.visitor
 	x.mu.Unlock()
-	if before != to.gate && !to.gate.Enter(subject, x.visit(to)).Allowed {
+	if before == to.gate {
+		return
+	}
+	if !to.gate.Enter(who.now(), x.visit(on)).Allowed {
+		x.cut(errSignedOut)
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.gate == before {
+		x.gate = to.gate
+	}
+}
+
+// lookAgain decides anew whom a provider's word let in, and cuts the request
+// when that does not count any more. That a sign-in grows old ends nothing that
+// is open.
+func (x *exchange) lookAgain() {
+	x.mu.Lock()
+	gate, on, who := x.gate, x.on, x.visitor
+	x.mu.Unlock()
+	if v := gate.Enter(who.now(), x.visit(on)); !v.Allowed && v.Why != identity.WhyTooLongAgo {
 		x.cut(errSignedOut)
 	}
 }
 
-func (x *exchange) visit(to *route) identity.Visit {
-	v := identity.Visit{
-		Method: x.r.Method, Path: x.path.path, At: x.g.clock(),
-		On: identity.On{Project: to.Project, Stage: to.Stage},
-	}
+func (x *exchange) visit(on identity.On) identity.Visit {
+	v := identity.Visit{Method: x.r.Method, Path: x.path.path, At: x.g.clock(), On: on, OnlyProvider: x.onlyProvider()}
 	v.Address, _ = netip.ParseAddr(x.from.address)
 	v.Others = x.path.others()
 	return v
+}
+
+func (x *exchange) onlyProvider() string { return x.g.onlyProvider() }
+
+// onlyProvider is whose the claims are that name no provider.
+func (g *Gateway) onlyProvider() string {
+	if g.identity == nil {
+		return ""
+	}
+	return g.identity.OnlyProvider()
 }
 
 // visitorOf finds out who sends a request to a host: by an API token, by a

@@ -33,7 +33,8 @@ type exchange struct {
 	asked    *dialect // by which another proxy asks, of a request of its client's
 	decision decision // on who may enter
 
-	gate    *identity.Gate // that let it in
+	gate    *identity.Gate // that let it in, or would now
+	on      identity.On    // where
 	visitor visitor        // whom it let in
 	watched identity.Watch
 	expiry  expiry
@@ -43,7 +44,7 @@ type exchange struct {
 	sent   int64 // bytes of the answer's body
 	first  time.Duration
 
-	mu     sync.Mutex // guards what cut and reenter need, gate and visitor too
+	mu     sync.Mutex // guards what cut and reenter need; gate, on and visitor too
 	ended  bool
 	why    error    // why it was cut
 	conn   *conn    // in use, to the app
@@ -128,7 +129,7 @@ func (x *exchange) hold(ctx context.Context, tried []*instance) (*instance, erro
 		case rt == nil:
 			return nil, errNoRoute
 		}
-		if rt.gate != x.gate {
+		if rt.gate != x.enteredBy() {
 			if err := x.enter(ctx, rt); err != nil {
 				return nil, err // the policy has changed since
 			}

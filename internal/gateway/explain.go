@@ -47,7 +47,7 @@ func (g *Gateway) Sight(method string, u *url.URL) (s Sight, err error) {
 		Route: found.Route, Path: found.targetPath(u),
 		Visit: identity.Visit{
 			Method: method, Path: path.path, Others: path.others(),
-			On: identity.On{Project: found.Project, Stage: found.Stage},
+			On: identity.On{Project: found.Project, Stage: found.Stage}, OnlyProvider: g.onlyProvider(),
 		},
 	}, nil
 }

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -69,6 +70,8 @@ type Visit struct {
 	Address netip.Addr // the client's
 	At      time.Time
 	On      On // the app: what API tokens may be bound to
+	// OnlyProvider is where all claims come from: see [Service.OnlyProvider].
+	OnlyProvider string
 }
 
 // Verdict is what a [Gate] says of a visit.
@@ -116,6 +119,7 @@ const (
 	WhyNamed                 // the rule lets them in
 	WhyNobody                // nobody is signed in
 	WhyNotNamed              // the rule does not let them in
+	WhyWhoseClaim            // nor can it by a claim that names no provider
 	WhyNoTokens              // the rule takes no API tokens
 	WhyBounds                // the API token is bound to something else
 	WhyNoIssuer              // the rule takes no tokens of that issuer
@@ -141,6 +145,8 @@ func (w Why) String() string {
 		return "nobody is signed in"
 	case WhyNotNamed:
 		return "the rule does not let them in"
+	case WhyWhoseClaim:
+		return "the rule does not let them in: its claim names no provider, and holds for nobody while there is not exactly one"
 	case WhyNoTokens:
 		return "the rule takes no API tokens"
 	case WhyBounds:
@@ -293,8 +299,8 @@ func (r *gateRule) enter(s *Subject, v Visit) (Need, Why) {
 	stale := !s.SyncedUntil.IsZero() && !v.At.Before(s.SyncedUntil)
 	switch {
 	case r.allowsPerson(s):
-	case !r.allowsByProvider(s):
-		return NeedNothing, WhyNotNamed
+	case !r.allowsByProvider(s, v.OnlyProvider):
+		return NeedNothing, r.whyNot(v.OnlyProvider)
 	case stale:
 		return NeedFresher, WhyStale
 	}
@@ -306,7 +312,7 @@ func (r *gateRule) enterByJWT(s *Subject) (Need, Why) {
 	if !slices.Contains(r.JWTs, JWTIssuer{Issuer: s.Issuer, Audience: s.Audience}) {
 		return NeedNothing, WhyNoIssuer
 	}
-	if len(r.Allow.Claims) > 0 && !r.claimsHold(s.Claims) {
+	if !r.claimsHold(s.Claims) {
 		return NeedNothing, WhyNotNamed
 	}
 	return NeedNothing, WhyNamed
@@ -320,10 +326,28 @@ func (r *gateRule) allowsPerson(s *Subject) bool {
 		slices.ContainsFunc(w.Groups, func(group string) bool { return slices.Contains(s.OwnGroups, group) })
 }
 
-// allowsByProvider says whether it does by what their provider said.
-func (r *gateRule) allowsByProvider(s *Subject) bool {
+// allowsByProvider says whether it does by what their provider said. Claims of a
+// rule that takes tokens of other issuers are about their bearers.
+func (r *gateRule) allowsByProvider(s *Subject, only string) bool {
 	return slices.ContainsFunc(r.Allow.Groups, func(group string) bool { return slices.Contains(s.Groups, group) }) ||
-		len(r.Allow.Claims) > 0 && r.claimsHold(s.Claims)
+		len(r.Allow.Claims) > 0 && len(r.JWTs) == 0 && r.claimsAreOf(s.Provider, only) && r.claimsHold(s.Claims)
+}
+
+// claimsAreOf says whether all claims of the rule are a provider's. One that
+// names none is that of the only one there is.
+func (r *gateRule) claimsAreOf(provider, only string) bool {
+	if provider == "" || provider == ProviderLocal {
+		return false
+	}
+	return !slices.ContainsFunc(r.Allow.Claims, func(c Claim) bool { return cmp.Or(c.Provider, only) != provider })
+}
+
+// whyNot says why the rule does not let somebody in whom it does not name.
+func (r *gateRule) whyNot(only string) Why {
+	if only == "" && len(r.JWTs) == 0 && slices.ContainsFunc(r.Allow.Claims, func(c Claim) bool { return c.Provider == "" }) {
+		return WhyWhoseClaim
+	}
+	return WhyNotNamed
 }
 
 // sure says whether the sign-in is as strong and as fresh as the rule asks.

@@ -69,6 +69,11 @@ func TestGate_DecidesByTheFirstRuleThatFits(t *testing.T) {
 		{Allow: who{Groups: []string{"ops"}}},
 	}}
 
+	only := func(provider string) identity.Visit {
+		v := visit("GET", "/")
+		v.OnlyProvider = provider
+		return v
+	}
 	byMethod := policy{Rules: []rule{
 		{Methods: []string{"POST", "DELETE"}, Allow: who{Administrators: true}},
 		{Allow: who{Public: true}},
@@ -123,15 +128,22 @@ func TestGate_DecidesByTheFirstRuleThatFits(t *testing.T) {
 		{"by name", one(rule{Allow: who{People: []string{"ana"}}}), session(), visit("GET", "/"), true, 0, identity.NeedNothing, identity.WhyNamed},
 		{"by another's name", one(rule{Allow: who{People: []string{"bo"}}}), session(), visit("GET", "/"), false, 0, identity.NeedNothing, identity.WhyNotNamed},
 		{"a provider's group", one(rule{Allow: who{Groups: []string{"corp:devs"}}}), told, visit("GET", "/"), true, 0, identity.NeedNothing, identity.WhyNamed},
-		{"a claim", one(rule{Allow: who{Claims: []claim{{"department", "equals", "sales"}}}}), told, visit("GET", "/"), true, 0, identity.NeedNothing, identity.WhyNamed},
-		{"a number and a truth", one(rule{Allow: who{Claims: []claim{{"level", "equals", "3"}, {"verified", "equals", "true"}}}}), told, visit("GET", "/"), true, 0, identity.NeedNothing, identity.WhyNamed},
-		{"all claims, not one", one(rule{Allow: who{Claims: []claim{{"department", "equals", "sales"}, {"level", "equals", "4"}}}}), told, visit("GET", "/"), false, 0, identity.NeedNothing, identity.WhyNotNamed},
-		{"a list that contains", one(rule{Allow: who{Claims: []claim{{"teams", "contains", "blue"}}}}), told, visit("GET", "/"), true, 0, identity.NeedNothing, identity.WhyNamed},
-		{"a text contains nothing", one(rule{Allow: who{Claims: []claim{{"department", "contains", "sales"}}}}), told, visit("GET", "/"), false, 0, identity.NeedNothing, identity.WhyNotNamed},
-		{"a claim within an object", one(rule{Allow: who{Claims: []claim{{"realm_access.roles", "contains", "admin"}}}}), told, visit("GET", "/"), true, 0, identity.NeedNothing, identity.WhyNamed},
-		{"a pattern fits the whole", one(rule{Allow: who{Claims: []claim{{"department", "matches", "sal"}}}}), told, visit("GET", "/"), false, 0, identity.NeedNothing, identity.WhyNotNamed},
-		{"each of its ways", one(rule{Allow: who{Claims: []claim{{"department", "matches", "x|sal"}}}}), told, visit("GET", "/"), false, 0, identity.NeedNothing, identity.WhyNotNamed},
-		{"null is not there", one(rule{Allow: who{Claims: []claim{{"nothing", "exists", ""}}}}), told, visit("GET", "/"), false, 0, identity.NeedNothing, identity.WhyNotNamed},
+		{"a claim", one(rule{Allow: who{Claims: []claim{{"department", "equals", "sales", "corp"}}}}), told, visit("GET", "/"), true, 0, identity.NeedNothing, identity.WhyNamed},
+		{"a number and a truth", one(rule{Allow: who{Claims: []claim{{"level", "equals", "3", "corp"}, {"verified", "equals", "true", "corp"}}}}), told, visit("GET", "/"), true, 0, identity.NeedNothing, identity.WhyNamed},
+		{"all claims, not one", one(rule{Allow: who{Claims: []claim{{"department", "equals", "sales", "corp"}, {"level", "equals", "4", "corp"}}}}), told, visit("GET", "/"), false, 0, identity.NeedNothing, identity.WhyNotNamed},
+		{"a list that contains", one(rule{Allow: who{Claims: []claim{{"teams", "contains", "blue", "corp"}}}}), told, visit("GET", "/"), true, 0, identity.NeedNothing, identity.WhyNamed},
+		{"a text contains nothing", one(rule{Allow: who{Claims: []claim{{"department", "contains", "sales", "corp"}}}}), told, visit("GET", "/"), false, 0, identity.NeedNothing, identity.WhyNotNamed},
+		{"a claim within an object", one(rule{Allow: who{Claims: []claim{{"realm_access.roles", "contains", "admin", "corp"}}}}), told, visit("GET", "/"), true, 0, identity.NeedNothing, identity.WhyNamed},
+		{"a pattern fits the whole", one(rule{Allow: who{Claims: []claim{{"department", "matches", "sal", "corp"}}}}), told, visit("GET", "/"), false, 0, identity.NeedNothing, identity.WhyNotNamed},
+		{"each of its ways", one(rule{Allow: who{Claims: []claim{{"department", "matches", "x|sal", "corp"}}}}), told, visit("GET", "/"), false, 0, identity.NeedNothing, identity.WhyNotNamed},
+		{"a claim of another provider", one(rule{Allow: who{Claims: []claim{{"department", "equals", "sales", "github"}}}}), told, visit("GET", "/"), false, 0, identity.NeedNothing, identity.WhyNotNamed},
+		{"one of two of another provider", one(rule{Allow: who{Claims: []claim{{"department", "equals", "sales", "corp"}, {"verified", "exists", "", "github"}}}}), told, visit("GET", "/"), false, 0, identity.NeedNothing, identity.WhyNotNamed},
+		{"an old claim, of no provider, where there is none or more than one", one(rule{Allow: who{Claims: []claim{{"department", "equals", "sales", ""}}}}), told, visit("GET", "/"), false, 0, identity.NeedNothing, identity.WhyWhoseClaim},
+		{"where theirs is the only one", one(rule{Allow: who{Claims: []claim{{"department", "equals", "sales", ""}}}}), told, only("corp"), true, 0, identity.NeedNothing, identity.WhyNamed},
+		{"where another is", one(rule{Allow: who{Claims: []claim{{"department", "equals", "sales", ""}}}}), told, only("github"), false, 0, identity.NeedNothing, identity.WhyNotNamed},
+		{"who is let in by name needs no claim", one(rule{Allow: who{People: []string{"ana"}, Claims: []claim{{"department", "equals", "sales", ""}}}}), told, visit("GET", "/"), true, 0, identity.NeedNothing, identity.WhyNamed},
+		{"Berth itself tells no claims", one(rule{Allow: who{Claims: []claim{{"department", "equals", "sales", ""}}}}), session(func(s *identity.Subject) { s.Claims = told.Claims }), only("local"), false, 0, identity.NeedNothing, identity.WhyNotNamed},
+		{"null is not there", one(rule{Allow: who{Claims: []claim{{"nothing", "exists", "", "corp"}}}}), told, visit("GET", "/"), false, 0, identity.NeedNothing, identity.WhyNotNamed},
 		{
 			"what the provider told grows old", one(rule{Allow: who{Groups: []string{"corp:devs"}}}), told,
 			func() identity.Visit { v := visit("GET", "/"); v.At = noon.Add(time.Hour); return v }(), false, 0, identity.NeedFresher, identity.WhyStale,
@@ -160,7 +172,9 @@ func TestGate_DecidesByTheFirstRuleThatFits(t *testing.T) {
 		{"a token of an issuer", one(rule{JWTs: ci}), jwt("https://ci.example", "berth"), visit("GET", "/"), true, 0, identity.NeedNothing, identity.WhyNamed},
 		{"for somebody else", one(rule{JWTs: ci}), jwt("https://ci.example", "other"), visit("GET", "/"), false, 0, identity.NeedNothing, identity.WhyNoIssuer},
 		{"of another issuer", one(rule{JWTs: ci}), jwt("https://ci.example/", "berth"), visit("GET", "/"), false, 0, identity.NeedNothing, identity.WhyNoIssuer},
-		{"of whom the claims are not true", one(rule{JWTs: ci, Allow: who{Claims: []claim{{"repository", "equals", "bo/shop"}}}}), jwt("https://ci.example", "berth"), visit("GET", "/"), false, 0, identity.NeedNothing, identity.WhyNotNamed},
+		{"of whom the claims are not true", one(rule{JWTs: ci, Allow: who{Claims: []claim{{"repository", "equals", "bo/shop", ""}}}}), jwt("https://ci.example", "berth"), visit("GET", "/"), false, 0, identity.NeedNothing, identity.WhyNotNamed},
+		{"of whom they are", one(rule{JWTs: ci, Allow: who{Claims: []claim{{"repository", "equals", "ana/shop", ""}}}}), jwt("https://ci.example", "berth"), visit("GET", "/"), true, 0, identity.NeedNothing, identity.WhyNamed},
+		{"whose claims are not those of people", one(rule{JWTs: ci, Allow: who{Claims: []claim{{"department", "equals", "sales", ""}}}}), told, only("corp"), false, 0, identity.NeedNothing, identity.WhyNotNamed},
 		{"is nobody who signed in", identity.SignedIn(), jwt("https://ci.example", "berth"), visit("GET", "/"), false, 0, identity.NeedNothing, identity.WhyNoIssuer},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -180,6 +194,7 @@ func TestPolicy_NamesWhatIsWrong(t *testing.T) {
 		"rules[0].allow.groups[0]":          {Allow: identity.Who{Groups: []string{""}}},
 		"rules[0].allow.claims[0].value":    {Allow: identity.Who{Claims: []identity.Claim{{Name: "a", Operator: "matches", Value: "a)|(b"}}}},
 		"rules[0].allow.claims[0].name":     {Allow: identity.Who{Claims: []identity.Claim{{Operator: "exists"}}}},
+		"rules[0].allow.claims[0].provider": {Allow: identity.Who{Claims: []identity.Claim{{Name: "a", Operator: "exists", Provider: "../x"}}}},
 		"rules[0].strength":                 {Strength: "very"},
 		"rules[0].within":                   {Within: -1},
 		"rules[0].allow.public":             {Allow: identity.Who{Public: true}, Strength: identity.StrengthPasskey},
@@ -195,6 +210,43 @@ func TestPolicy_NamesWhatIsWrong(t *testing.T) {
 	for _, path := range []string{"/a//b", "/a/../b", "/a/./b", "/%61", "/a;b", `/a\b`, "/a?b", "/a#b", "/\x00"} {
 		p := identity.Policy{Rules: []identity.Rule{{Paths: []string{path}}}}
 		require.NotEmpty(t, p.Check("access"), path)
+	}
+}
+
+func TestPolicy_SaysWhoseItsClaimsAre(t *testing.T) {
+	claims := func(providers ...string) (list []identity.Claim) {
+		for _, p := range providers {
+			list = append(list, identity.Claim{Name: "groups", Operator: identity.ClaimContains, Value: "ops", Provider: p})
+		}
+		return list
+	}
+	ci := []identity.JWTIssuer{{Issuer: "https://ci.example", Audience: "berth"}}
+	for _, c := range []struct {
+		name, wrong, says string
+		rule              identity.Rule
+	}{
+		{"no claim", "", "", identity.Rule{Allow: identity.Who{SignedIn: true}}},
+		{"a provider's", "", "", identity.Rule{Allow: identity.Who{Claims: claims("corp", "corp")}}},
+		{"nobody's", "access.rules[0].allow.claims[1].provider", "the providers are corp, github", identity.Rule{Allow: identity.Who{Claims: claims("corp", "")}}},
+		{"an unknown one's", "access.rules[0].allow.claims[0].provider", `no provider is named "corq"`, identity.Rule{Allow: identity.Who{Claims: claims("corq")}}},
+		{"two providers'", "access.rules[0].allow.claims[1].provider", "nobody signs in by two providers", identity.Rule{Allow: identity.Who{Claims: claims("corp", "github")}}},
+		{"a bearer's", "", "", identity.Rule{JWTs: ci, Allow: identity.Who{Claims: claims("")}}},
+	} {
+		wrong := identity.Policy{Rules: []identity.Rule{c.rule}}.CheckClaims("access", []string{"corp", "github"})
+		if c.wrong == "" {
+			require.Empty(t, wrong, c.name)
+			continue
+		}
+		require.Len(t, wrong, 1, c.name)
+		require.Equal(t, c.wrong, wrong[0].Name, c.name)
+		require.Contains(t, wrong[0].Message, c.says, c.name)
+	}
+	wrong := identity.Policy{Rules: []identity.Rule{{Allow: identity.Who{Claims: claims("")}}}}.CheckClaims("access", nil)
+	require.Contains(t, wrong[0].Message, "there is no provider yet")
+	for _, r := range []identity.Rule{{Allow: identity.Who{Claims: claims("local")}}, {JWTs: ci, Allow: identity.Who{Claims: claims("corp")}}} {
+		wrong := identity.Policy{Rules: []identity.Rule{r}}.Check("access")
+		require.Len(t, wrong, 1)
+		require.Equal(t, "access.rules[0].allow.claims[0].provider", wrong[0].Name)
 	}
 }
 

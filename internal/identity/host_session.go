@@ -26,6 +26,15 @@ type Guest struct {
 // Subject is who it is, which nobody may change.
 func (g Guest) Subject() *Subject { return &g.entry.subject }
 
+// Now is who it is by now: until when counts what their provider told of them
+// moves on without anything being revoked.
+func (g Guest) Now() *Subject {
+	if now, _ := g.cache.get(g.key); now != nil {
+		return &now.subject
+	}
+	return &g.entry.subject
+}
+
 // Notes gives what was last noted of the guest, nil for nothing.
 func (g Guest) Notes() any { return g.entry.notes.Load() }
 

@@ -12,6 +12,7 @@ import (
 	"berth/internal/fault"
 	"berth/internal/identity"
 	"berth/internal/secret"
+	"berth/internal/sqlite"
 )
 
 // onHost carries a session over to the host of an app, app.test.
@@ -135,7 +136,7 @@ func TestWatch_CutsAtTheEndOfTheProofAndNeverMissesIt(t *testing.T) {
 		guest, err := w.ByHostSession(t.Context(), "app.test", token)
 		require.NoError(t, err)
 		one := &identity.Watch{}
-		return one, w.Watch(one, guest, func() { cut = append(cut, name) })
+		return one, w.Watch(one, guest, func() { cut = append(cut, name) }, func() {})
 	}
 	one, ok := watch("hers", hers)
 	require.True(t, ok)
@@ -150,7 +151,7 @@ func TestWatch_CutsAtTheEndOfTheProofAndNeverMissesIt(t *testing.T) {
 	require.NoError(t, w.SignOut(t.Context(), ana))
 	require.Equal(t, []string{"hers"}, cut)
 	w.Unwatch(one)
-	require.False(t, w.Watch(&identity.Watch{}, late, func() {}), "it ended between being found and being watched")
+	require.False(t, w.Watch(&identity.Watch{}, late, func() {}, func() {}), "it ended between being found and being watched")
 }
 
 func TestWatch_CutsWhatHasExpired(t *testing.T) {
@@ -161,7 +162,7 @@ func TestWatch_CutsWhatHasExpired(t *testing.T) {
 		guest, err := w.ByHostSession(t.Context(), "app.test", w.onHost(t, ana))
 		require.NoError(t, err)
 		var cut atomic.Bool
-		require.True(t, w.Watch(&identity.Watch{}, guest, func() { cut.Store(true) }))
+		require.True(t, w.Watch(&identity.Watch{}, guest, func() { cut.Store(true) }, func() {}))
 		time.Sleep(7*24*time.Hour - time.Second)
 		synctest.Wait()
 		require.False(t, cut.Load())
@@ -169,6 +170,54 @@ func TestWatch_CutsWhatHasExpired(t *testing.T) {
 		synctest.Wait()
 		require.True(t, cut.Load())
 	})
+}
+
+// What a provider told counts for a day, and longer where it has told it again.
+func TestWatch_HasWhoIsWatchedDecidedAnewWhenWhatWasToldIsTooOld(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world, _ func() error) {
+		t.Helper()
+		told := identity.External{Provider: "corp", Issuer: "https://corp", ExternalID: "1", Username: "ana", Create: true, Groups: []string{"corp:ops"}}
+		_, ana, err := w.SignInExternal(t.Context(), told, home, func(*sqlite.Tx, string) error { return nil })
+		require.NoError(t, err)
+		guest, err := w.ByHostSession(t.Context(), "app.test", w.onHost(t, ana))
+		require.NoError(t, err)
+		var again atomic.Int64
+		require.True(t, w.Watch(&identity.Watch{}, guest, func() { t.Error("cut") }, func() { again.Add(1) }))
+		after := func(d time.Duration, want int64) {
+			t.Helper()
+			time.Sleep(d)
+			synctest.Wait()
+			require.Equal(t, want, again.Load())
+		}
+		after(23*time.Hour, 0)
+		require.NoError(t, w.SyncExternal(t.Context(), told))
+		require.Equal(t, time.Now().Add(24*time.Hour).Truncate(time.Millisecond).UTC(), guest.Now().SyncedUntil)
+		after(24*time.Hour-time.Millisecond, 0)
+		after(time.Second, 1)
+		after(time.Hour, 1) // once
+		require.NoError(t, w.SyncExternal(t.Context(), told))
+		after(24*time.Hour+time.Second, 2)
+	})
+}
+
+func TestKnowProviders_HasEverybodyDecidedAnewWhenTheOnlyOneIsAnother(t *testing.T) {
+	w := newWorld(t)
+	require.Empty(t, w.OnlyProvider())
+	w.person(t, "ana", identity.RoleMember)
+	_, ana := w.signIn(t, "ana")
+	guest, err := w.ByHostSession(t.Context(), "app.test", w.onHost(t, ana))
+	require.NoError(t, err)
+	again := 0
+	require.True(t, w.Watch(&identity.Watch{}, guest, func() { t.Error("cut") }, func() { again++ }))
+	for _, c := range []struct {
+		slugs []string
+		only  string
+		again int
+	}{{nil, "", 1}, {[]string{"corp"}, "corp", 2}, {[]string{"corp"}, "corp", 2}, {[]string{"corp", "github"}, "", 3}, {[]string{"github"}, "github", 4}} {
+		w.KnowProviders(c.slugs)
+		require.Equal(t, c.only, w.OnlyProvider())
+		require.Equal(t, c.again, again)
+	}
 }
 
 func TestByHostSession_TakesNothingThatIsNoToken(t *testing.T) {

@@ -79,6 +79,7 @@ type Service struct {
 	seen      *seen
 	holds     *holds
 	watches   *watches
+	only      atomic.Pointer[string] // see OnlyProvider
 	tickets   *tickets
 
 	onRemove []func(ctx context.Context, tx *sqlite.Tx, actor, username string) error
@@ -128,6 +129,27 @@ func New(c Config) (*Service, error) {
 		seen: newSeen(), holds: newHolds(), watches: newWatches(), tickets: newTickets(),
 	}
 	return s, s.readRequirement(context.Background())
+}
+
+// KnowProviders takes over by which providers people sign in, beside Berth
+// itself, and has decided anew who was let in by what one of them told.
+func (s *Service) KnowProviders(slugs []string) {
+	only := ""
+	if len(slugs) == 1 {
+		only = slugs[0]
+	}
+	if before := s.only.Swap(&only); before == nil || *before != only {
+		s.watches.askAgain(func(*Watch) bool { return true })
+	}
+}
+
+// OnlyProvider gives the one provider by which people sign in beside Berth
+// itself; "" where there is none, or more than one.
+func (s *Service) OnlyProvider() string {
+	if only := s.only.Load(); only != nil {
+		return *only
+	}
+	return ""
 }
 
 // How often Run writes down who was seen, sweeps, and looks whose time is over.

@@ -48,7 +48,7 @@ type Who struct {
 	Administrators bool     `json:"administrators,omitempty"`
 	People         []string `json:"people,omitempty" maxItems:"200" doc:"Usernames"`
 	Groups         []string `json:"groups,omitempty" maxItems:"200" doc:"Names of groups"`
-	Claims         []Claim  `json:"claims,omitempty" maxItems:"20" doc:"What their provider says of them; all of them must be true"`
+	Claims         []Claim  `json:"claims,omitempty" maxItems:"20" doc:"What one provider says of them; all of them must be true. In a rule with jwts they are about the bearers"`
 }
 
 // Claim compares what a provider says of a person.
@@ -56,6 +56,9 @@ type Claim struct {
 	Name     string   `json:"name" minLength:"1" maxLength:"200" doc:"The claim, such as department; dots lead into objects"`
 	Operator Operator `json:"operator" enum:"equals,contains,matches,exists"`
 	Value    string   `json:"value,omitempty" maxLength:"500"`
+	// Provider is whose claim it is: others may tell anything under its name.
+	// Policies from before there was such a thing have none; see [Gate.Enter].
+	Provider string `json:"provider,omitempty" maxLength:"32" doc:"The provider whose claim it is; needed, but in a rule with jwts" example:"corp"`
 }
 
 // Operator is how a claim is compared.
@@ -152,6 +155,10 @@ func (p Policy) Normalise() Policy {
 			return network
 		})
 		r.Allow.People = mapped(r.Allow.People, strings.ToLower)
+		r.Allow.Claims = slices.Clone(r.Allow.Claims)
+		for n := range r.Allow.Claims {
+			r.Allow.Claims[n].Provider = strings.TrimSpace(r.Allow.Claims[n].Provider)
+		}
 		rules[i] = r
 	}
 	p.Rules, p.Audience, p.TokensOf = rules, strings.TrimSpace(p.Audience), strings.TrimSpace(p.TokensOf)
@@ -252,6 +259,11 @@ func (r Rule) check(add func(field, format string, args ...any)) {
 	if r.APITokens && (r.Strength != StrengthAny || r.Within != 0) {
 		add("api_tokens", "can't be let in where a strength or an age of the sign-in is asked for: no token has one")
 	}
+	for i, c := range r.Allow.Claims {
+		if len(r.JWTs) > 0 && c.Provider != "" {
+			add(fmt.Sprintf("allow.claims[%d].provider", i), "is for people: the claims of a rule with tokens of other issuers are about their bearers")
+		}
+	}
 	for i, j := range r.JWTs {
 		if !strings.HasPrefix(j.Issuer, "https://") && !strings.HasPrefix(j.Issuer, "http://") {
 			add(fmt.Sprintf("jwts[%d].issuer", i), "is an address such as https://token.example.com")
@@ -278,6 +290,12 @@ func (w Who) check(add func(field, format string, args ...any)) {
 		if c.Name == "" {
 			add(field+".name", "is needed")
 		}
+		switch {
+		case c.Provider == ProviderLocal:
+			add(field+".provider", "is one that tells of people; Berth itself has no claims")
+		case c.Provider != "" && !usernamePattern.MatchString(c.Provider):
+			add(field+".provider", "%q is no name of a provider", c.Provider)
+		}
 		switch c.Operator {
 		case ClaimEquals, ClaimContains:
 			if c.Value == "" {
@@ -295,6 +313,35 @@ func (w Who) check(add func(field, format string, args ...any)) {
 			add(field+".operator", "is equals, contains, matches or exists")
 		}
 	}
+}
+
+// CheckClaims names every claim of a new policy, below name, that does not say
+// which of the providers tells it, and those of whom no one provider tells all.
+func (p Policy) CheckClaims(name string, providers []string) (wrong []fault.Field) {
+	these := "there is no provider yet"
+	if len(providers) > 0 {
+		these = "the providers are " + strings.Join(providers, ", ")
+	}
+	for i, r := range p.Rules {
+		if len(r.JWTs) > 0 {
+			continue
+		}
+		for n, c := range r.Allow.Claims {
+			var message string
+			switch {
+			case c.Provider == "":
+				message = "is needed, since any provider may tell a claim of that name: " + these
+			case !slices.Contains(providers, c.Provider):
+				message = fmt.Sprintf("no provider is named %q: %s", c.Provider, these)
+			case c.Provider != r.Allow.Claims[0].Provider:
+				message = "is another than that of the first: all claims of a rule must be true, and nobody signs in by two providers at once"
+			default:
+				continue
+			}
+			wrong = append(wrong, fault.Field{Name: fmt.Sprintf("%s.rules[%d].allow.claims[%d].provider", name, i, n), Message: message})
+		}
+	}
+	return wrong
 }
 
 // plainPath says that a path reads the same to everybody.

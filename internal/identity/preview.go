@@ -56,6 +56,7 @@ func (s *Service) preview(ctx context.Context, tx *sqlite.Tx, g *Gate, v Visit, 
 	if err != nil {
 		return Preview{}, err
 	}
+	v.OnlyProvider = s.OnlyProvider()
 	best := Preview{Person: p}
 	for i, way := range append([]Session{{Provider: ProviderLocal}}, ways...) {
 		subject, err := s.subjectOf(ctx, tx, p, imagined(way, strength, v.At))

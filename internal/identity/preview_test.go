@@ -53,7 +53,12 @@ func TestPreview_SaysOfEverybodyWhatTheGateWould(t *testing.T) {
 	require.Equal(t, []seen{{"ana", identity.WhyNamed, local}, {"bo", identity.WhyNamed, local}, {"cy", identity.WhyNobody, local}}, see(identity.Rule{Allow: identity.Who{SignedIn: true}}))
 	require.Equal(t, []seen{{"ana", identity.WhyNotNamed, local}, {"bo", identity.WhyNamed, local}, {"cy", identity.WhyNobody, local}}, see(identity.Rule{Allow: identity.Who{Groups: []string{"ops"}}}))
 	require.Equal(t, seen{"ana", identity.WhyNamed, "corp"}, see(identity.Rule{Allow: identity.Who{Groups: []string{"corp:devs"}}})[0], "what a provider told long ago counts until it tells anew")
-	require.Equal(t, seen{"ana", identity.WhyNamed, "corp"}, see(identity.Rule{Allow: identity.Who{Claims: []identity.Claim{{Name: "level", Operator: identity.ClaimEquals, Value: "3"}}}})[0])
+	require.Equal(t, seen{"ana", identity.WhyNamed, "corp"}, see(identity.Rule{Allow: identity.Who{Claims: []identity.Claim{{Name: "level", Operator: identity.ClaimEquals, Value: "3", Provider: "corp"}}}})[0])
+	require.Equal(t, seen{"ana", identity.WhyNotNamed, local}, see(identity.Rule{Allow: identity.Who{Claims: []identity.Claim{{Name: "level", Operator: identity.ClaimEquals, Value: "3", Provider: "github"}}}})[0])
+	old := identity.Rule{Allow: identity.Who{Claims: []identity.Claim{{Name: "level", Operator: identity.ClaimEquals, Value: "3"}}}}
+	require.Equal(t, seen{"ana", identity.WhyWhoseClaim, local}, see(old)[0])
+	w.KnowProviders([]string{"corp"})
+	require.Equal(t, seen{"ana", identity.WhyNamed, "corp"}, see(old)[0])
 	require.Equal(t, seen{"bo", identity.WhyNamed, local}, see(identity.Rule{Allow: identity.Who{SignedIn: true}, Strength: identity.StrengthPasskey, Within: identity.Duration(time.Minute)})[1], "they could prove it")
 	require.Equal(t, seen{"bo", identity.WhyNoRule, local}, see(identity.Rule{Paths: []string{"/admin"}, Allow: identity.Who{SignedIn: true}})[1])
 }

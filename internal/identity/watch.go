@@ -12,6 +12,8 @@ import (
 type Watch struct {
 	guest      Guest
 	cut        func()
+	again      func()
+	asked      time.Time   // until when what was told counted as again was called
 	shard      *watchShard // nil when it is not watched
 	next, prev *Watch
 }
@@ -19,9 +21,11 @@ type Watch struct {
 // Watch calls cut when the proof that a guest came with ends: the session
 // ended or expired, the token removed, the person disabled, removed, or known
 // in another way. It says false when it has ended already, or may have: then
-// ask who comes again. cut must not block, and not call [Service.Unwatch].
-func (s *Service) Watch(w *Watch, g Guest, cut func()) bool {
-	w.guest, w.cut = g, cut
+// ask who comes again. It calls again when that is to be decided anew, for
+// [Guest.Now]: what their provider told counts no longer, or other providers
+// are there. Neither may block, nor call [Service.Unwatch].
+func (s *Service) Watch(w *Watch, g Guest, cut, again func()) bool {
+	w.guest, w.cut, w.again, w.asked = g, cut, again, time.Time{}
 	s.watches.add(w)
 	// Looked at after it was added: a revocation in between, which empties the
 	// cache first, is seen by one of the two.
@@ -77,30 +81,61 @@ func (*watches) remove(w *Watch) {
 
 // drop cuts those whose subject gone chooses.
 func (all *watches) drop(gone func(*Subject) bool) {
-	all.cut(func(g Guest) bool { return gone(g.Subject()) })
+	all.call(func(w *Watch) func() { return cutIf(w, gone(w.guest.Subject())) })
 }
 
-// expire cuts those whose proof has run out by itself.
+// expire cuts those whose proof has run out by itself, and has those decided
+// anew of whom what their provider told counts no longer: once, until it has
+// counted for longer meanwhile.
 func (all *watches) expire(now time.Time, idle time.Duration) {
-	all.cut(func(g Guest) bool {
-		e := g.entry
-		return !e.expires.IsZero() && !now.Before(e.expires) ||
-			e.subject.Via == ViaSession && now.Sub(time.UnixMilli(e.seen.Load())) >= idle
+	all.call(func(w *Watch) func() {
+		e := w.guest.entry
+		return cutIf(w, !e.expires.IsZero() && !now.Before(e.expires) ||
+			e.subject.Via == ViaSession && now.Sub(time.UnixMilli(e.seen.Load())) >= idle)
+	})
+	all.askAgain(func(w *Watch) bool {
+		if until := w.guest.entry.subject.SyncedUntil; until.IsZero() || now.Before(until) {
+			return false
+		}
+		until := w.guest.Now().SyncedUntil
+		if now.Before(until) || until.Equal(w.asked) {
+			return false
+		}
+		w.asked = until
+		return true
 	})
 }
 
-func (all *watches) cut(gone func(Guest) bool) {
+// askAgain has those decided anew that which chooses.
+func (all *watches) askAgain(which func(*Watch) bool) {
+	all.call(func(w *Watch) func() {
+		if which(w) {
+			return w.again
+		}
+		return nil
+	})
+}
+
+func cutIf(w *Watch, gone bool) func() {
+	if gone {
+		return w.cut
+	}
+	return nil
+}
+
+// call calls what choose gives for each watch, without a lock.
+func (all *watches) call(choose func(*Watch) func()) {
 	for i := range all.shards {
 		shard := &all.shards[i]
-		var cuts []func()
+		var chosen []func()
 		shard.mu.Lock()
 		for w := shard.first; w != nil; w = w.next {
-			if gone(w.guest) {
-				cuts = append(cuts, w.cut)
+			if f := choose(w); f != nil {
+				chosen = append(chosen, f)
 			}
 		}
 		shard.mu.Unlock()
-		for _, f := range cuts {
+		for _, f := range chosen {
 			f()
 		}
 	}

@@ -57,15 +57,15 @@ func newServerThatDemands(t *testing.T, least identity.Requirement) *server {
 	s.vault, err = vault.New(vault.Config{DB: db, Events: s.events, Key: secret.New(key)})
 	require.NoError(t, err)
 	s.accounts = registry.NewResolver(registry.ResolverConfig{DB: db, Events: s.events, Secrets: s.vault})
-	s.deploy, err = deploy.New(deploy.Config{
-		DB: db, Events: s.events, Runtime: engine{}, Router: router{}, Images: s.accounts, Secrets: s.vault,
-		ReservedHosts: []string{"berth.test"},
-	})
-	require.NoError(t, err)
 	s.identity, err = identity.New(identity.Config{DB: db, Events: s.events, PasswordCost: bcrypt.MinCost, SecondFactor: least})
 	require.NoError(t, err)
 	base := &url.URL{Scheme: "https", Host: "berth.test"}
 	s.signin, err = signin.New(signin.Config{DB: db, Events: s.events, Secrets: s.vault, Identity: s.identity, BaseURL: base})
+	require.NoError(t, err)
+	s.deploy, err = deploy.New(deploy.Config{
+		DB: db, Events: s.events, Runtime: engine{}, Router: router{}, Images: s.accounts, Secrets: s.vault, Providers: s.signin,
+		ReservedHosts: []string{"berth.test"},
+	})
 	require.NoError(t, err)
 	factors, err := factor.New(factor.Config{DB: db, Events: s.events, People: s.identity, Slots: s.vault, BaseURL: base})
 	require.NoError(t, err)

@@ -36,6 +36,26 @@ providers:
     allowed_groups: [crew]
 `
 
+func TestProviders_AreThereForTheClaimsOfTheSameDocument(t *testing.T) {
+	s := newServer(t)
+	document := func(provider string) string {
+		return withProviders + "projects:\n  shop:\n    image: ghcr.io/ana/shop\n    stages:\n      prod:\n        hostname: shop.test\n        access:\n          rules:\n" +
+			"            - allow: {claims: [{name: department, operator: equals, value: sales" + provider + "}]}\n"
+	}
+	_, err := s.Apply(t.Context(), "root", s.request(document("")))
+	require.Equal(t, fault.BadInput, fault.KindOf(err))
+	require.ErrorContains(t, err, "the providers are corp, github")
+	s.apply(document(", provider: corp"))
+	require.Contains(t, s.export(), "provider: corp")
+	require.Empty(t, s.plan(s.export()).Changes)
+	require.Empty(t, s.identity.OnlyProvider(), "there are two")
+	removed := s.request("berth: 1\nproviders: {corp: {preset: keycloak, issuer: https://id.example.com/realms/corp, client_id: berth}}\n")
+	removed.Prune = true
+	_, err = s.Apply(t.Context(), "root", removed)
+	require.NoError(t, err)
+	require.Equal(t, "corp", s.identity.OnlyProvider())
+}
+
 func TestProviders_AreExportedPlannedAndApplied(t *testing.T) {
 	s := newServer(t)
 	require.Equal(t, []string{"create provider corp", "create provider github"}, lines(s.plan(withProviders).Changes))

@@ -218,7 +218,7 @@ func (s *Server) buildDeploy(ctx context.Context) (err error) {
 	s.onClose(s.engine.Close)
 	table := gateway.NewTable(gateway.TableConfig{Clock: s.clock, Log: s.log, Own: s.listensAt})
 	s.deploy, err = deploy.New(deploy.Config{ //nolint:contextcheck // nothing waits yet: Run brings the context
-		DB: s.db, Events: s.events, Runtime: s.engine, Router: table, Meter: table, Images: s.resolver, Secrets: s.vault, Tokens: s.identity, People: s.identity,
+		DB: s.db, Events: s.events, Runtime: s.engine, Router: table, Meter: table, Images: s.resolver, Secrets: s.vault, Tokens: s.identity, People: s.identity, Providers: s.signin,
 		Shelf: s.registry, Keep: deploy.KeepRule{Releases: s.settings.KeepReleases, For: orNone(s.settings.KeepFor)}, Journal: s.settings.JournalRetention,
 		DiskFull: s.full,
 		BaseURL:  s.settings.BaseURL, ReservedHosts: s.baseHosts(), Own: s.listensAt, HostPaths: s.hostPaths(), ShutdownTimeout: orNone(s.settings.ShutdownTimeout),

@@ -62,6 +62,19 @@ func (s *Service) KnowsProviders(ctx context.Context, tx *sqlite.Tx, list []sett
 	return nil
 }
 
+// Slugs gives the names of the providers, on or off, in the order of their
+// buttons.
+func (s *Service) Slugs(ctx context.Context, tx *sqlite.Tx) ([]string, error) {
+	return selectSlugs(ctx, tx)
+}
+
+// tellSlugs has who decides know them once tx is committed.
+func (s *Service) tellSlugs(ctx context.Context, tx *sqlite.Tx) error {
+	slugs, err := selectSlugs(ctx, tx)
+	tx.OnCommit(func() { s.identity.KnowProviders(slugs) })
+	return err
+}
+
 // Provider gives the one of a slug; a fault of kind Missing when there is none.
 func (s *Service) Provider(ctx context.Context, slug string) (p Provider, err error) {
 	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
@@ -107,6 +120,9 @@ func (s *Service) CreateIn(ctx context.Context, tx *sqlite.Tx, actor string, p P
 		return Provider{}, err
 	}
 	if err := s.seal(ctx, tx, actor, p, clientSecret); err != nil {
+		return Provider{}, err
+	}
+	if err := s.tellSlugs(ctx, tx); err != nil {
 		return Provider{}, err
 	}
 	return p, s.emit(ctx, tx, ProviderCreated, actor, p, 0)
@@ -227,6 +243,9 @@ func (s *Service) RemoveIn(ctx context.Context, tx *sqlite.Tx, actor, slug strin
 	}
 	if err := s.secrets.RemoveIn(ctx, tx, actor, SlotContext, p.ID); err != nil && fault.KindOf(err) != fault.Missing {
 		return fmt.Errorf("remove the secret of %s: %w", p.Slug, err)
+	}
+	if err := s.tellSlugs(ctx, tx); err != nil {
+		return err
 	}
 	return s.emit(ctx, tx, ProviderRemoved, actor, p, left.People)
 }

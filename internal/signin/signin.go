@@ -125,7 +125,7 @@ func New(c Config) (*Service, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.Identity.OnWayIn(leadsIn)
-	return &Service{
+	s := &Service{
 		db: c.DB, events: c.Events, secrets: c.Secrets, identity: c.Identity, keeper: c.Keeper,
 		base: c.BaseURL, cookies: cookie.For(c.BaseURL), clock: c.Clock, log: c.Log,
 		// Only administrators give a provider's address, and many run theirs at
@@ -133,7 +133,12 @@ func New(c Config) (*Service, error) {
 		client: outgoing.Client{Inside: true, Timeout: fetchTimeout, MaxAnswer: maxAnswer, Roots: c.Roots}.New(),
 		known:  newConnections(), trials: newTrials(), gates: newGates(), counts: newCounts(),
 		rounds: newRounds(c.RefreshEvery), most: c.MostUnderWay,
-	}, nil
+	}
+	return s, s.db.Read(context.Background(), func(tx *sqlite.Tx) error {
+		slugs, err := selectSlugs(context.Background(), tx)
+		s.identity.KnowProviders(slugs)
+		return err
+	})
 }
 
 // sweepEvery is how often what has run out is removed.

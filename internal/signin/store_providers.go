@@ -66,6 +66,13 @@ func selectProviders(ctx context.Context, tx *sqlite.Tx) ([]Provider, error) {
 		ORDER BY position, label, slug`)
 }
 
+func selectSlugs(ctx context.Context, tx *sqlite.Tx) ([]string, error) {
+	return sqlite.All(ctx, tx, func(from sqlite.Row) (slug string, err error) { return slug, from.Scan(&slug) }, `
+		SELECT slug
+		FROM providers
+		ORDER BY position, label, slug`)
+}
+
 func findProvider(ctx context.Context, tx *sqlite.Tx, slug string) (Provider, error) {
 	p, err := scanProvider(tx.QueryRowContext(ctx, `
 		SELECT `+providerColumns+`

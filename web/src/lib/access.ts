@@ -11,6 +11,8 @@ export type Choice = 'public' | 'signed_in' | 'administrators' | 'some' | 'nobod
 
 export interface ClaimRow {
 	id: number;
+	/** Whose claim it is; empty in policies from before that was said. */
+	provider: string;
 	name: string;
 	operator: 'equals' | 'contains' | 'matches' | 'exists';
 	value: string;
@@ -51,7 +53,7 @@ export interface AccessForm {
 }
 
 let lastRow = 0;
-export const newClaim = (): ClaimRow => ({ id: ++lastRow, name: '', operator: 'equals', value: '' });
+export const newClaim = (): ClaimRow => ({ id: ++lastRow, provider: '', name: '', operator: 'equals', value: '' });
 export const newIssuer = (): IssuerRow => ({ id: ++lastRow, issuer: '', audience: '' });
 export const newRule = (r: PolicyRule = { allow: {} }): RuleForm => ({
 	id: ++lastRow,
@@ -126,7 +128,7 @@ function ruleOf(r: RuleForm, at: string, errors: FieldError[]): PolicyRule {
 			...(r.administrators && { administrators: true }),
 			...(r.people.length && { people: r.people }),
 			...(r.groups.length && { groups: r.groups }),
-			...(r.claims.length && { claims: r.claims.map((c) => ({ name: c.name.trim(), operator: c.operator, ...(c.operator !== 'exists' && { value: c.value }) })) })
+			...(r.claims.length && { claims: r.claims.map((c) => ({ name: c.name.trim(), operator: c.operator, ...(c.operator !== 'exists' && { value: c.value }), ...(c.provider && { provider: c.provider }) })) })
 		},
 		...(r.strength && { strength: r.strength }),
 		...(within && { within }),
@@ -174,7 +176,7 @@ export function ruleInWords(r: PolicyRule): string {
 		r.allow.administrators && 'administrators',
 		...(r.allow.people ?? []),
 		...(r.allow.groups ?? []).map((g) => `group ${g}`),
-		(r.allow.claims ?? []).map((c) => `${c.name} ${c.operator} ${c.value ?? ''}`.trim()).join(' and '),
+		(r.allow.claims ?? []).map((c) => `${c.name}${c.provider ? ` at ${c.provider}` : ''} ${c.operator} ${c.value ?? ''}`.trim()).join(' and '),
 		...(r.jwts ?? []).map((j) => `tokens of ${j.issuer}`)
 	].filter(Boolean);
 	const where = [...(r.methods ?? []), ...(r.paths ?? []), ...(r.networks ?? []).map((n) => `from ${n}`)];

@@ -2636,6 +2636,11 @@ export interface components {
             name: string;
             /** @enum {string} */
             operator: "equals" | "contains" | "matches" | "exists";
+            /**
+             * @description The provider whose claim it is; needed, but in a rule with jwts
+             * @example corp
+             */
+            provider?: string;
             value?: string;
         };
         ClaimMap: {
@@ -4708,7 +4713,7 @@ export interface components {
         };
         Who: {
             administrators?: boolean;
-            /** @description What their provider says of them; all of them must be true */
+            /** @description What one provider says of them; all of them must be true. In a rule with jwts they are about the bearers */
             claims?: components["schemas"]["Claim"][];
             /** @description Names of groups */
             groups?: string[];
