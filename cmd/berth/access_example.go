@@ -23,6 +23,9 @@ func (cmd *accessForwardAuth) Run(ctx context.Context, c *client, o *output) err
 	}
 	return o.result(e, func() {
 		o.printf("%s", e.Text)
+		if !e.Asks {
+			o.note("BERTH_FORWARD_AUTH does not name %s yet, so it is not answered.", e.Proxy)
+		}
 		if len(e.Trusted) == 0 {
 			o.note("BERTH_TRUST_PROXY names no proxy yet, so nobody is answered: name the address that this one connects from.")
 		} else {

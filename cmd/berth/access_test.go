@@ -74,6 +74,7 @@ func TestAccess_ShowsHowAnotherProxyAsks(t *testing.T) {
 	require.Zero(t, got.code, got.err)
 	require.Contains(t, got.out, "server_name shop.localhost;")
 	require.Contains(t, got.out, "server 127.0.0.1:3000;")
+	require.Contains(t, got.err, "BERTH_FORWARD_AUTH does not name nginx yet")
 	require.Contains(t, got.err, "BERTH_TRUST_PROXY names no proxy yet")
 	require.Contains(t, got.err, "Berth has no policy for shop.localhost yet")
 	require.Equal(t, exitInput, h.local("", "access", "forward-auth", "apache", "--host", "shop.localhost").code)

@@ -18,6 +18,7 @@ type ProxyExample struct {
 	File    string   `json:"file" doc:"What the file is called" example:"berth.conf"`
 	Text    string   `json:"text"`
 	Trusted []string `json:"trusted" doc:"The networks of BERTH_TRUST_PROXY: from elsewhere nobody is answered"`
+	Asks    bool     `json:"asks" doc:"Whether BERTH_FORWARD_AUTH names this kind of proxy: no other is answered"`
 	Known   bool     `json:"known" doc:"Whether Berth has a policy for the host"`
 }
 
@@ -41,7 +42,7 @@ func (a *API) proxyExample(_ context.Context, in *proxyExampleInput) (*output[Pr
 	if err != nil {
 		return nil, err
 	}
-	out := ProxyExample{Proxy: in.Proxy, File: file, Text: text, Trusted: []string{}, Known: known}
+	out := ProxyExample{Proxy: in.Proxy, File: file, Text: text, Trusted: []string{}, Asks: a.gateway.Asks(in.Proxy), Known: known}
 	for _, network := range a.gateway.Trusts() {
 		out.Trusted = append(out.Trusted, network.String())
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,10 +22,11 @@ import (
 const authzTime = 5 * time.Second
 
 var (
-	errNotAProxy   = errors.New("the question comes from an address that BERTH_TRUST_PROXY does not name")
-	errUnknownHost = errors.New("no app of this server is there")
-	errOwnToAsk    = errors.New("the address is Berth's own: the proxy has to pass it on")
-	errAllowedNow  = errors.New("it would be let in now")
+	errNotAProxy    = errors.New("the question comes from an address that BERTH_TRUST_PROXY does not name")
+	errUnknownHost  = errors.New("no app of this server is there")
+	errOwnToAsk     = errors.New("the address is Berth's own: the proxy has to pass it on")
+	errNotAskedHere = errors.New("BERTH_FORWARD_AUTH does not name this kind of proxy")
+	errAllowedNow   = errors.New("it would be let in now")
 )
 
 // serveQuestion answers a proxy. host is the one that its connection names.
@@ -51,6 +53,9 @@ func (x *exchange) serveQuestion(ctx context.Context, d dialect, host string, or
 // decideQuestion puts what is asked about in the place of the question, and
 // decides on that.
 func (x *exchange) decideQuestion(ctx context.Context, d dialect, host string, origin error) error {
+	if !slices.Contains(x.g.asks, d.kind()) {
+		return errNotAskedHere
+	}
 	if !fromProxy(x.r, x.g.proxies) {
 		return errNotAProxy
 	}
@@ -123,6 +128,8 @@ func (x *exchange) pageOfQuestion(err error) page {
 	}
 	no := page{status: http.StatusForbidden, title: "No access", code: fault.Denied}
 	switch {
+	case errors.Is(err, errNotAskedHere):
+		return page{status: http.StatusNotFound, title: "Not found", detail: "No proxy of this kind may ask here who may enter: BERTH_FORWARD_AUTH names those that may.", code: fault.Missing}
 	case errors.Is(err, errNotAProxy):
 		no.detail = "Only proxies that this server knows may ask it who may enter: BERTH_TRUST_PROXY names them."
 	case errors.Is(err, errUnknownHost):
@@ -145,7 +152,7 @@ func (d dialect) told(p page, err error) page {
 	case d != nginx:
 	case p.header.Get("Location") != "":
 		p.status = http.StatusUnauthorized
-	case p.status == http.StatusUnauthorized, p.status >= http.StatusInternalServerError, outcomeOf(err) == leftUnclear:
+	case p.status == http.StatusUnauthorized, errors.Is(err, errNotAskedHere), p.status >= http.StatusInternalServerError, outcomeOf(err) == leftUnclear:
 	default:
 		p.status = http.StatusForbidden
 	}

@@ -20,7 +20,9 @@ import (
 )
 
 // trustLoopback has the tests be a proxy.
-func trustLoopback(c *Config) { c.TrustProxy = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }
+func trustLoopback(c *Config) {
+	c.TrustProxy, c.ForwardAuth = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, []string{"nginx", "traefik", "caddy", "envoy"}
+}
 
 // The dialects whose answer goes to the client as it is.
 var plainDialects = []dialect{traefik, caddy, envoy}
@@ -295,7 +297,7 @@ func TestAuthz_AssertsTheWholePath(t *testing.T) {
 
 func TestAuthz_AnswersOnlyProxiesThatAreNamed(t *testing.T) {
 	for name, proxies := range map[string][]netip.Prefix{"nobody": nil, "somebody else": {netip.MustParsePrefix("10.0.0.0/8")}} {
-		d := newDoor(t, func(c *Config) { c.TrustProxy = proxies })
+		d := newDoor(t, trustLoopback, func(c *Config) { c.TrustProxy = proxies })
 		d.routeFor("app.test", identity.Public(), func(http.ResponseWriter, *http.Request) { t.Error("an app is no judge of who enters") })
 		for _, by := range []dialect{nginx, nginxAnswer, traefik, caddy, envoy} {
 			got := d.ask(by, "GET", "http://app.test/", func(*http.Request) {})
@@ -303,6 +305,28 @@ func TestAuthz_AnswersOnlyProxiesThatAreNamed(t *testing.T) {
 			assert.Empty(t, got.Header.Get("Set-Cookie"))
 		}
 		require.Contains(t, d.log.String(), "BERTH_TRUST_PROXY")
+	}
+}
+
+// A proxy that passes everything on, and none that asks: a page's own script
+// would read what its app alone is told.
+func TestAuthz_AnswersOnlyKindsThatAreNamed(t *testing.T) {
+	for _, named := range []string{"", "caddy"} {
+		d := newDoor(t, trustLoopback, func(c *Config) { c.ForwardAuth = []string{named} })
+		d.routeFor("app.test", authzPolicy(), func(http.ResponseWriter, *http.Request) { t.Error("an app is no judge of who enters") })
+		cookie := with("Cookie", d.cookieFor(d.signIn("ana", identity.RoleMember), "app.test"))
+		for _, by := range []dialect{nginx, nginxAnswer, traefik, caddy, envoy} {
+			got := d.ask(by, "GET", "http://app.test/shop", cookie)
+			if by.kind() == named {
+				assert.Equal(t, http.StatusOK, got.StatusCode)
+				continue
+			}
+			assert.Equal(t, http.StatusNotFound, got.StatusCode, "%s by %s", named, by)
+			assert.Empty(t, got.Header.Get("X-Berth-Assertion"))
+			assert.Empty(t, got.Header.Get("Cookie"))
+			assert.Empty(t, got.Header.Get("Set-Cookie"))
+		}
+		require.Contains(t, d.log.String(), "BERTH_FORWARD_AUTH")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -136,7 +137,7 @@ func (i *issuers) provider(name string) (*oidc.Provider, error) {
 		// The provider keeps this context for as long as it fetches keys, so it
 		// is no request's. Each fetch has the client's time.
 		ctx := oidc.ClientContext(context.Background(), outgoing.Sparing(i.client, 5*time.Second, 6))
-		one.provider, one.err = oidc.NewProvider(ctx, name)
+		one.provider, one.err = discoverIssuer(ctx, name)
 		one.until = i.clock().Add(issuerKept)
 		if one.err != nil {
 			one.until = i.clock().Add(issuerRests)
@@ -151,6 +152,25 @@ func (i *issuers) provider(name string) (*oidc.Provider, error) {
 	})
 	one := found.(*issuer) //nolint:forcetypeassert // the only type the line above can give
 	return one.provider, one.err
+}
+
+// discoverIssuer asks an issuer for its metadata, and takes keys by HTTPS
+// alone: whoever could change them on the way could sign for it.
+func discoverIssuer(ctx context.Context, name string) (*oidc.Provider, error) {
+	provider, err := oidc.NewProvider(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	var meta struct {
+		KeysURL string `json:"jwks_uri"`
+	}
+	if err := provider.Claims(&meta); err != nil {
+		return nil, err
+	}
+	if !strings.HasPrefix(meta.KeysURL, "https://") {
+		return nil, errors.New("the issuer's keys are not at an https:// address")
+	}
+	return provider, nil
 }
 
 // claimed is what a token says of itself, which proves nothing.

@@ -44,7 +44,7 @@ func newTestIssuer(t *testing.T) *testIssuer {
 		i.asked.Add(1)
 		_, _ = w.Write(public)
 	})
-	i.Server = httptest.NewServer(mux)
+	i.Server = httptest.NewTLSServer(mux)
 	t.Cleanup(i.Close)
 	return i
 }
@@ -58,7 +58,7 @@ func (i *testIssuer) claims(change map[string]any) map[string]any {
 
 func TestEnter_TakesTokensOfTheIssuersThatTheRuleNames(t *testing.T) {
 	i, stranger := newTestIssuer(t), newTestIssuer(t)
-	d := newDoor(t, func(c *Config) { c.Issuers = http.DefaultClient })
+	d := newDoor(t, func(c *Config) { c.Issuers = i.Client() })
 	got := make(chan http.Header, 1)
 	d.routeFor("app.test", identity.Policy{Audience: "the app", Rules: []identity.Rule{{
 		Allow: identity.Who{Claims: []identity.Claim{{Name: "ref", Operator: identity.ClaimEquals, Value: "main"}}},
@@ -115,7 +115,7 @@ func TestEnter_TakesTokensOfTheIssuersThatTheRuleNames(t *testing.T) {
 
 func TestLiveThings_EndWithTheTokenTheyStandOn(t *testing.T) {
 	i := newTestIssuer(t)
-	d := newDoor(t, func(c *Config) { c.Issuers = http.DefaultClient })
+	d := newDoor(t, func(c *Config) { c.Issuers = i.Client() })
 	d.routeFor("app.test", identity.Policy{Rules: []identity.Rule{{JWTs: []identity.JWTIssuer{{Issuer: i.URL, Audience: "berth"}}}}}, stream)
 	ends := time.Now().Add(2 * time.Second).Truncate(time.Second)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://app.test/events", nil)

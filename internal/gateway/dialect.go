@@ -41,6 +41,14 @@ func (d dialect) String() string {
 	return "unknown"
 }
 
+// kind is the proxy whose dialect it is, as Config.ForwardAuth names it.
+func (d dialect) kind() string {
+	if d == nginxAnswer {
+		return nginx.String()
+	}
+	return d.String()
+}
+
 // authzPath begins the addresses at which other proxies ask. They are Berth's
 // own on every host: some proxies ask under the base host's name and some under
 // their client's, and where an app answered instead, whatever it said would be

@@ -49,6 +49,11 @@ type Config struct {
 	// TrustProxy are the proxies whose word about where a request came from
 	// counts; nobody's when empty.
 	TrustProxy []netip.Prefix
+	// ForwardAuth are the kinds of proxies that may ask who may enter: nginx,
+	// traefik, caddy, envoy. What the others would ask at answers 404: behind a
+	// proxy that passes everything on, any page's script could ask there, and
+	// read in the answer what its own app is told.
+	ForwardAuth []string
 	// Identity knows who comes; without it nobody is known, and only what is
 	// for everybody can be entered.
 	Identity *identity.Service
@@ -95,6 +100,7 @@ type Gateway struct {
 	baseURL   *url.URL
 	contact   string
 	proxies   []netip.Prefix
+	asks      []string // kinds of proxies
 	own       own
 	identity  *identity.Service
 	leadsOn   func(ctx context.Context, provider string) bool
@@ -149,7 +155,7 @@ func New(c Config) (*Gateway, error) {
 	}
 	return &Gateway{
 		table: c.Table, base: c.Base, isBase: c.IsBase,
-		baseURL: c.BaseURL, contact: cmp.Or(c.Contact, "an administrator of this server"), proxies: c.TrustProxy, own: own{prefix: strings.ToLower(teller.prefix), cookies: cookie.For(c.BaseURL)},
+		baseURL: c.BaseURL, contact: cmp.Or(c.Contact, "an administrator of this server"), proxies: c.TrustProxy, asks: c.ForwardAuth, own: own{prefix: strings.ToLower(teller.prefix), cookies: cookie.For(c.BaseURL)},
 		identity: c.Identity, leadsOn: c.LeadsOn, keys: c.Keys, bearers: bearers, teller: teller, accessLog: c.AccessLog, maxBody: c.MaxBodyBytes,
 		clients: newClients(orAny(c.MaxConnections), c.TrustProxy), most: orAny(c.MaxRequests),
 		requests: c.ShutdownTimeout, streams: c.StreamShutdownTimeout, stall: clientStall,

@@ -44,6 +44,9 @@ func (g *Gateway) Serves(host string) (normal string, ok bool) { return g.table.
 // Trusts gives the networks of the proxies whose word counts.
 func (g *Gateway) Trusts() []netip.Prefix { return slices.Clone(g.proxies) }
 
+// Asks says whether proxies of a kind may ask who may enter.
+func (g *Gateway) Asks(kind string) bool { return slices.Contains(g.asks, kind) }
+
 // PassageTo gives the address that takes a ticket at an app's host.
 func (g *Gateway) PassageTo(host string, ticket secret.Text) string {
 	u := g.addressOf(host)

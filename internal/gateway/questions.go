@@ -14,6 +14,7 @@ type outcome int
 
 const (
 	fromNoProxy outcome = decisions + iota // it was nobody's to ask
+	switchedOff                            // no proxy of this kind asks here
 	leftUnclear                            // it can not be told what was asked
 	hostUnknown                            // no app of Berth's is there
 	notAnswered                            // it can not be found out now
@@ -24,6 +25,8 @@ func (o outcome) String() string {
 	switch o {
 	case fromNoProxy:
 		return "untrusted"
+	case switchedOff:
+		return "off"
 	case leftUnclear:
 		return "unclear"
 	case hostUnknown:
@@ -42,6 +45,8 @@ func outcomeOf(err error) outcome {
 		return outcome(decisionOf(no.verdict))
 	case errors.Is(err, errNotAProxy):
 		return fromNoProxy
+	case errors.Is(err, errNotAskedHere):
+		return switchedOff
 	case errors.Is(err, errBadOrigin), errors.As(err, new(*unclearError)):
 		return leftUnclear
 	case errors.Is(err, errUnknownHost):
@@ -68,7 +73,7 @@ func (x *exchange) countQuestion(ctx context.Context, d dialect, err error) {
 	}
 	x.g.questions.counts[d][how].Add(1)
 	switch {
-	case how == fromNoProxy, how == leftUnclear:
+	case how == fromNoProxy, how == switchedOff, how == leftUnclear:
 		x.g.questions.warns.Do(func() {
 			x.g.log.WarnContext(ctx, "a proxy's question who may enter was refused", x.attrs("why", err.Error(), "address", x.from.address)...)
 		})

@@ -199,7 +199,7 @@ func TestPolicy_NamesWhatIsWrong(t *testing.T) {
 		"rules[0].within":                   {Within: -1},
 		"rules[0].allow.public":             {Allow: identity.Who{Public: true}, Strength: identity.StrengthPasskey},
 		"rules[0].api_tokens":               {APITokens: true, Strength: identity.StrengthSecondFactor},
-		"rules[0].jwts[0].issuer":           {JWTs: []identity.JWTIssuer{{Issuer: "ci", Audience: "a"}}},
+		"rules[0].jwts[0].issuer":           {JWTs: []identity.JWTIssuer{{Issuer: "http://ci.example", Audience: "a"}}},
 		"rules[0].jwts[0].audience":         {JWTs: []identity.JWTIssuer{{Issuer: "https://ci.example"}}},
 		"rules[0].allow.claims[0].operator": {Allow: identity.Who{Claims: []identity.Claim{{Name: "a", Operator: "is"}}}},
 	} {

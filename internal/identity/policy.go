@@ -265,8 +265,8 @@ func (r Rule) check(add func(field, format string, args ...any)) {
 		}
 	}
 	for i, j := range r.JWTs {
-		if !strings.HasPrefix(j.Issuer, "https://") && !strings.HasPrefix(j.Issuer, "http://") {
-			add(fmt.Sprintf("jwts[%d].issuer", i), "is an address such as https://token.example.com")
+		if !strings.HasPrefix(j.Issuer, "https://") {
+			add(fmt.Sprintf("jwts[%d].issuer", i), "is an address such as https://token.example.com: by http:// whoever is on the way could give keys of their own")
 		}
 		if j.Audience == "" {
 			add(fmt.Sprintf("jwts[%d].audience", i), "is needed: a token for somebody else must not open this")

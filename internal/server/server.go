@@ -265,7 +265,7 @@ func (s *Server) newGateway(table *gateway.Table) (*gateway.Gateway, error) {
 		// The API shows the gateway's charts, and the gateway leads to the
 		// API: the one knot in the house, tied here.
 		Base:    http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.base.ServeHTTP(w, r) }),
-		BaseURL: s.settings.BaseURL, Contact: s.settings.AdminContact, TrustProxy: s.settings.TrustProxy,
+		BaseURL: s.settings.BaseURL, Contact: s.settings.AdminContact, TrustProxy: s.settings.TrustProxy, ForwardAuth: s.settings.ForwardAuth,
 		Identity: s.identity, LeadsOn: s.signin.LeadsOn, Keys: s.keys, Issuers: outgoing.Client{Timeout: 10 * time.Second, MaxAnswer: 1 << 20}.New(), HeaderPrefix: s.settings.HeaderPrefix, HeaderFamilies: families(s.settings.HeaderFamilies),
 		AccessLog:    gateway.AccessLogMode(s.settings.AccessLog),
 		MaxBodyBytes: orUnlimited(s.settings.MaxBodyBytes), ShutdownTimeout: s.stop.left,

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -117,6 +118,17 @@ func parseNetworks(v string) (networks []netip.Prefix, err error) {
 		networks = append(networks, network)
 	}
 	return networks, nil
+}
+
+// parseNames takes those of the names given that stand in v, in any case.
+func parseNames(v string, known ...string) (names []string, err error) {
+	for name := range strings.FieldsFuncSeq(strings.ToLower(v), func(c rune) bool { return c == ',' || c == ' ' }) {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("has %q", name)
+		}
+		names = append(names, name)
+	}
+	return names, nil
 }
 
 // parseDatabaseURL takes SQLAlchemy's form: three slashes begin a relative

@@ -35,6 +35,7 @@ type Settings struct {
 	TrustProxy     []netip.Prefix
 	HeaderPrefix   string   // of the headers that tell apps who comes
 	HeaderFamilies []string // of those that tell them besides
+	ForwardAuth    []string // the kinds of proxies that may ask who may enter
 	Engine         string   // "auto" or a socket address
 	BindPaths      []string // of the host, that stages may mount
 	AdminPassword  secret.Text

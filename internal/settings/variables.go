@@ -47,6 +47,14 @@ var variables = []variable{
 		set: func(s *Settings, v, _ string) (err error) { s.TrustProxy, err = parseNetworks(v); return err },
 	},
 	{
+		name: "FORWARD_AUTH", help: "proxies that ask who may enter, and serve apps themselves (forward-auth)",
+		takes: "nginx, traefik, caddy, envoy, with commas between", fallback: always(""),
+		set: func(s *Settings, v, _ string) (err error) {
+			s.ForwardAuth, err = parseNames(v, "nginx", "traefik", "caddy", "envoy")
+			return err
+		},
+	},
+	{
 		name: "IDENTITY_HEADER_PREFIX", help: "begins the headers that tell apps who is signed in",
 		takes: "letters, digits and dashes, with a dash at the end, such as X-Hero-", fallback: always("X-Berth-"),
 		set: func(s *Settings, v, _ string) error {
@@ -60,14 +68,9 @@ var variables = []variable{
 	{
 		name: "IDENTITY_HEADERS", help: "headers of other gateways that tell apps the same besides",
 		takes: "remote-user, x-forwarded-user, or both with a comma between", fallback: always(""),
-		set: func(s *Settings, v, _ string) error {
-			for name := range strings.FieldsFuncSeq(v, func(c rune) bool { return c == ',' || c == ' ' }) {
-				if name = strings.ToLower(name); name != "remote-user" && name != "x-forwarded-user" {
-					return fmt.Errorf("has %q", name)
-				}
-				s.HeaderFamilies = append(s.HeaderFamilies, strings.ToLower(name))
-			}
-			return nil
+		set: func(s *Settings, v, _ string) (err error) {
+			s.HeaderFamilies, err = parseNames(v, "remote-user", "x-forwarded-user")
+			return err
 		},
 	},
 	{

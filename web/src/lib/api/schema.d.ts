@@ -3863,6 +3863,8 @@ export interface components {
             presets: components["schemas"]["PresetInfo"][];
         };
         ProxyExample: {
+            /** @description Whether BERTH_FORWARD_AUTH names this kind of proxy: no other is answered */
+            asks: boolean;
             /**
              * @description What the file is called
              * @example berth.conf
