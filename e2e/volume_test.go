@@ -3,6 +3,7 @@ package e2e
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -33,7 +34,7 @@ func TestVolumes_AreSavedAndRestoredByWhoMayLeaveMidway(t *testing.T) {
 		b.push(project, "1", image(t, "1"))
 		b.live(project, "1")
 		volume := "berth_" + project + "_prod_data"
-		t.Cleanup(func() { b.removeVolume(volume) })
+		t.Cleanup(func() { b.removeVolume(project, volume) })
 		large := make([]byte, 32<<20) // more than what any buffer between takes
 		_, _ = rand.Read(large)
 		first := archive(t, "large", string(large))
@@ -94,8 +95,8 @@ func TestVolumes_AreSavedAndRestoredByWhoMayLeaveMidway(t *testing.T) {
 	})
 }
 
-// noArchives says whether a container or a volume is left of a backup or a
-// restore.
+// noArchives says whether a container is left of a backup or a restore, or
+// another volume than the one that the app has.
 func (b *berth) noArchives(project string) error {
 	b.t.Helper()
 	runtime := b.runtime()
@@ -114,21 +115,32 @@ func (b *berth) noArchives(project string) error {
 	}
 	volumes, err := runtime.Volumes(b.t.Context(), map[string]string{"berth.server": server})
 	require.NoError(b.t, err)
+	var names []string
 	for _, v := range volumes {
-		if v.Labels["berth.restoring"] != "" {
-			return fmt.Errorf("volume %s is left", v.Name)
+		if v.Labels["berth.project"] == project {
+			names = append(names, v.Name)
 		}
+	}
+	if len(names) != 1 {
+		return fmt.Errorf("the volumes are %v", names)
 	}
 	return nil
 }
 
-func (b *berth) removeVolume(name string) {
-	runtime, err := docker.Open(b.t.Context(), docker.Config{Socket: b.engine.socket})
+// removeVolume removes a volume of a project's, and what restores made of it.
+func (b *berth) removeVolume(project, name string) {
+	ctx := context.WithoutCancel(b.t.Context())
+	runtime, err := docker.Open(ctx, docker.Config{Socket: b.engine.socket})
 	if err != nil {
 		return
 	}
 	defer runtime.Close()
-	_ = runtime.RemoveVolume(b.t.Context(), name)
+	found, _ := runtime.Volumes(ctx, map[string]string{"berth.project": project})
+	for _, v := range found {
+		if v.Name == name || v.Labels["berth.volume"] == name {
+			_ = runtime.RemoveVolume(ctx, v.Name)
+		}
+	}
 }
 
 // archive makes a tar stream of one file.

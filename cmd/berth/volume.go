@@ -46,15 +46,29 @@ func (*volumeList) Run(ctx context.Context, c *client, o *output) error {
 				owner += ", not in its settings"
 			case deploy.OwnerGone:
 				owner += ", which is gone"
+			case deploy.OwnerRestore:
+				owner += ", of a restore, not used"
 			}
 			users := make([]string, len(v.UsedBy))
 			for n, u := range v.UsedBy {
 				users[n] = u.Container
 			}
-			rows[i] = []string{v.Name, size, owner, strings.Join(users, ", "), ago(v.CreatedAt, time.Now())}
+			rows[i] = []string{v.Name, v.EngineName, size, owner, strings.Join(users, ", "), ago(v.CreatedAt, time.Now()), restoreText(v)}
 		}
-		o.table([]string{"volume", "size", "stage", "used by", "made"}, rows)
+		o.table([]string{"volume", "in the engine", "size", "stage", "used by", "made", "restore"}, rows)
 	})
+}
+
+// restoreText says what restores of a volume do, or left.
+func restoreText(v deploy.VolumeStatus) string {
+	var parts []string
+	if r := v.Restoring; r != nil {
+		parts = append(parts, "a backup arrives, by "+r.By+", begun "+ago(r.Since, time.Now()))
+	}
+	if len(v.Left) > 0 {
+		parts = append(parts, "being removed: "+strings.Join(v.Left, ", "))
+	}
+	return strings.Join(parts, "; ")
 }
 
 type volumeBackup struct {

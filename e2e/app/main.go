@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/signal"
@@ -65,6 +66,7 @@ func run() int {
 	mux.HandleFunc("GET /events", events)
 	mux.HandleFunc("GET /ws", socket)
 	mux.HandleFunc("GET /env", func(w http.ResponseWriter, r *http.Request) { answer(w, os.Getenv(r.URL.Query().Get("name"))) })
+	mux.HandleFunc("GET /file", file)
 	mux.HandleFunc("POST /lines", lines)
 	mux.HandleFunc("POST /exit", func(http.ResponseWriter, *http.Request) { os.Exit(7) })
 
@@ -127,6 +129,16 @@ func command(name string) int {
 		time.Sleep(time.Hour) // until somebody ends it
 	}
 	return 0
+}
+
+// file answers with what is in a file of the volume.
+func file(w http.ResponseWriter, r *http.Request) {
+	content, err := fs.ReadFile(os.DirFS("/data"), r.URL.Query().Get("name"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusNotFound)
+		return
+	}
+	answer(w, string(content))
 }
 
 // answer writes "version text".

@@ -93,7 +93,7 @@ func LineUp(stages ...Stage) []Lined {
 	return list
 }
 
-// VolumeNames gives what the engine calls the volumes of a stage.
+// VolumeNames gives what the volumes of a stage are known by.
 func VolumeNames(project, stage string, spec StageSpec) []string {
 	names := make([]string, len(spec.Volumes))
 	for n, v := range spec.Volumes {

@@ -52,43 +52,18 @@ func (s *Service) recipe(ctx context.Context, d deployment, r release, image con
 	if err != nil {
 		return recipe{}, err
 	}
-	mounts, err := s.mountsOf(d.Project, d.Stage, r.Spec)
+	known, err := s.copies(ctx, "")
 	if err != nil {
 		return recipe{}, err
 	}
-	for _, v := range r.Spec.Volumes {
-		labels := map[string]string{labelServer: s.server, labelProject: d.Project, labelStage: d.Stage}
-		if err := s.runtime.EnsureVolume(ctx, volumeName(d.Project, d.Stage, v), labels); err != nil {
-			return recipe{}, engineRefused("make volume "+v.Name, err)
-		}
+	mounts, err := s.mountsOf(d.Project, d.Stage, r.Spec, known)
+	if err != nil {
+		return recipe{}, err
+	}
+	if err := s.ensureVolumes(ctx, d.Project, d.Stage, r.Spec, known); err != nil {
+		return recipe{}, err
 	}
 	return recipe{deployment: d, release: r, imageID: image.ID, port: port, env: env, mounts: mounts}, nil
-}
-
-// volumesOwn says whether the volumes that a release asks for are this
-// Berth's, those that are there. An engine gives a volume to whoever knows its
-// name, and two Berths may know the same project and stage.
-func (s *Service) volumesOwn(ctx context.Context, project, stage string, spec StageSpec) error {
-	for _, v := range spec.Volumes {
-		name := volumeName(project, stage, v)
-		found, err := s.runtime.Volume(ctx, name)
-		if errors.Is(err, container.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return engineRefused("look for volume "+v.Name, err)
-		}
-		const help = "give the stage's volume another name, or remove that one if nobody needs what is in it"
-		switch owner := found.Labels[labelServer]; owner {
-		case s.server:
-		case "":
-			return fault.Conflict("the container engine has a volume %s that is not Berth's: it has no label %s=%s; %s", name, labelServer, s.server, help)
-		default:
-			return fault.Conflict("the volume %s in the container engine is another Berth's: its label is %s=%s, and this one is %s; %s",
-				name, labelServer, owner, s.server, help)
-		}
-	}
-	return nil
 }
 
 // environment gives the variables of a stage's containers.

@@ -62,6 +62,7 @@ func main() {
 		}
 		return
 	}
+	if os.Getenv("LINKS") != "" { os.Symlink("/nowhere", "/data/a"); os.Link("/data/a", "/data/b") }
 	if os.Getenv("EXIT") != "" { fmt.Fprintln(os.Stderr, "told to exit"); os.Exit(7) }
 	go func() { c := make(chan os.Signal, 1); signal.Notify(c, syscall.SIGTERM); <-c; os.Exit(0) }()
 	http.HandleFunc("/exit", func(http.ResponseWriter, *http.Request) { os.Exit(9) })

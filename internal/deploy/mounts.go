@@ -170,12 +170,13 @@ func (c *checks) binds(before, after []Mount, allow []Allowance) {
 }
 
 // mountsOf gives what the containers of a stage have mounted. A path of the
-// host is the one that its links lead to now, and allowed now.
-func (s *Service) mountsOf(project, stage string, spec StageSpec) ([]container.Mount, error) {
+// host is the one that its links lead to now, and allowed now; a volume is in
+// the one of its copies that is current.
+func (s *Service) mountsOf(project, stage string, spec StageSpec, known copies) ([]container.Mount, error) {
 	var list []container.Mount
 	for _, v := range spec.Volumes {
 		list = append(list, container.Mount{
-			Kind: container.MountVolume, Source: volumeName(project, stage, v), Path: v.Path, ReadOnly: v.ReadOnly,
+			Kind: container.MountVolume, Source: known.current(volumeName(project, stage, v)), Path: v.Path, ReadOnly: v.ReadOnly,
 		})
 	}
 	var trouble checks

@@ -61,7 +61,7 @@ func (a *attempt) preflight(ctx context.Context) error {
 	if _, err := a.s.environment(ctx, a.release.Spec); err != nil {
 		return err
 	}
-	if _, err := a.s.mountsOf(a.d.Project, a.d.Stage, a.release.Spec); err != nil {
+	if _, err := a.s.mountsOf(a.d.Project, a.d.Stage, a.release.Spec, nil); err != nil {
 		return err
 	}
 	if err := a.s.volumesOwn(ctx, a.d.Project, a.d.Stage, a.release.Spec); err != nil {

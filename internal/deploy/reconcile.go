@@ -160,7 +160,7 @@ func (s *Service) removeOrphans(ctx context.Context, k known, list []container.C
 		stageOf[v.deployment.ID] = v.stage.ID
 	}
 	for _, c := range list {
-		if s.archives.has(c.Labels) {
+		if s.archives.has(c.Labels[labelArchive]) {
 			continue
 		}
 		id := c.Labels[labelDeployment]

@@ -261,6 +261,7 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error { s.promoteDue(background); return nil })
 	group.Go(func() error { s.keepHouseLater(background); return nil })
 	group.Go(func() error { s.runDue(background); return nil })
+	group.Go(func() error { s.tidyVolumes(background); return nil })
 	if s.logs.dir != "" {
 		group.Go(func() error { s.sweepLogs(background); return nil })
 	}

@@ -111,7 +111,8 @@ func containerPort(s StageSpec, exposed []int) (int, error) {
 	return 0, fault.Invalid("the image exposes the ports %s: say in the stage which one takes requests", strings.Join(ports, ", "))
 }
 
-// volumeName is what the engine calls a volume of a stage.
+// volumeName is what a volume of a stage is known by, and what the engine calls
+// it until it is restored for the first time.
 func volumeName(project, stage string, v Volume) string {
 	return "berth_" + project + "_" + stage + "_" + v.Name
 }

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -311,14 +312,14 @@ func (s *Service) removeContainers(ctx context.Context, st stage, deployments []
 	return s.removeAll(ctx, list, time.Duration(st.Spec.StopTimeout))
 }
 
-// volumesOf names the volumes of a stage in the engine; when that does not
+// volumesOf names the volumes of a stage that are in the engine; when that does not
 // answer, those that its configurations named.
 func (s *Service) volumesOf(ctx context.Context, st stage, releases []release) []string {
 	var names []string
 	list, err := s.runtime.Volumes(ctx, map[string]string{labelServer: s.server, labelProject: st.Project, labelStage: st.Name})
 	if err == nil {
 		for _, v := range list {
-			names = append(names, v.Name)
+			names = append(names, cmp.Or(v.Labels[labelVolume], v.Name))
 		}
 	} else {
 		for _, r := range releases {

@@ -122,6 +122,10 @@ export function say(fact: Fact, within = ''): Said {
 			return said(`backed up volume ${text(d, 'name')}`, HardDrive);
 		case 'volume.restored':
 			return said(`restored volume ${text(d, 'name')} from a backup`, HardDrive);
+		case 'volume.restore_begun':
+			return said(`began to restore volume ${text(d, 'name')}`, HardDrive);
+		case 'volume.restore_failed':
+			return said(`The restore of volume ${text(d, 'name')} failed; nothing was changed`, HardDrive, { who: '', tone: 'bad', detail: text(d, 'reason') });
 		case 'volume.removed':
 			return said(`removed volume ${text(d, 'name')}`, HardDrive, { tone: 'bad' });
 		case 'deployment.state':

@@ -3947,6 +3947,14 @@ export interface components {
             at: string;
             by: string;
         };
+        Restoring: {
+            by: string;
+            engine_name: string;
+            /** Format: date-time */
+            since: string;
+            /** Format: int64 */
+            size?: number;
+        };
         RollBackInputBody: {
             /** @description A release's id */
             release: string;
@@ -4641,10 +4649,13 @@ export interface components {
         VolumeStatus: {
             /** Format: date-time */
             created_at: string;
+            engine_name: string;
+            left?: string[];
             name: string;
             /** @enum {string} */
-            owner: "stage" | "unlisted" | "gone";
+            owner: "stage" | "unlisted" | "gone" | "restore";
             project: string;
+            restoring?: components["schemas"]["Restoring"];
             /** Format: int64 */
             size?: number;
             stage: string;
