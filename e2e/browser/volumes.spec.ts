@@ -50,6 +50,31 @@ test('a volume is listed, backed up, restored once its name is typed, and remove
 		await restore.click();
 		await expect(dialog).toBeHidden({ timeout: 60_000 });
 		expect(await backup()).toBe('first');
+		await expect(row, 'a restore fills a volume of its own').toContainText(`in the engine ${name}.1`);
+
+		// What restores do is seen: one under way, what others left, and what nobody knows.
+		await page.route('**/api/volumes', async (route) => {
+			const response = await route.fetch();
+			const { items } = await response.json();
+			const mine = items.find((v: { name: string }) => v.name === name);
+			mine.restoring = { by: 'bea', since: new Date(Date.now() - 90_000).toISOString(), engine_name: `${name}.2`, size: 3 << 20 };
+			mine.left = [name];
+			const lost = { ...mine, name: `${name}_restore`, engine_name: `${name}_restore`, owner: 'restore', used_by: [], restoring: undefined, left: undefined };
+			await route.fulfill({ response, json: { items: [...items, lost] } });
+		});
+		await page.reload();
+		const first = row.first();
+		await expect(first).toContainText('A backup is arriving, by bea');
+		await expect(first).toContainText('3 MiB so far');
+		await expect(first).toContainText('removed once nothing has it');
+		await expect(first.getByRole('button', { name: `Restore ${name}` })).toBeDisabled();
+		await expect(row.last()).toContainText('It may have the only copy of its data');
+		await expect(row.last().getByRole('button', { name: `Restore ${name}_restore` })).toBeDisabled();
+		await expect(row.last().getByRole('button', { name: `Remove ${name}_restore` })).toBeEnabled();
+		await sound(page);
+		await picture(page, info, 'volumes-restoring');
+		await page.unroute('**/api/volumes');
+		await page.reload();
 
 		// A broken one changes nothing.
 		const broken = info.outputPath('broken.tar');
