@@ -1,4 +1,5 @@
 import { expect, makeStage, picture, sound, test, unique } from './berth.ts';
+import { looks } from './looks.ts';
 
 test('who may enter is chosen, seen before it is saved, and written as rules', async ({ dashboard: page }, info) => {
 	test.slow();
@@ -45,6 +46,10 @@ test('who may enter is chosen, seen before it is saved, and written as rules', a
 
 	await test.step('rules, in an order', async () => {
 		await page.goto(`${stage.path}/settings`);
+		// Turned to a phone's width, the list of tabs scrolls to the one that is open.
+		await page.setViewportSize(looks.phone.viewport);
+		await expect(page.getByRole('link', { name: 'Settings', exact: true })).toBeInViewport({ ratio: 1 });
+		await page.setViewportSize(looks.light.viewport);
 		await page.getByRole('radio', { name: 'By rules' }).check();
 		const rules = page.getByTestId('rules').getByRole('listitem', { name: /^Rule/ });
 		await expect(rules).toHaveCount(1);

@@ -161,10 +161,15 @@ async function soundAsIs(page: Page, look: string): Promise<void> {
 /** Has the page look so, without loading it again: an open dialog stays open. */
 async function show(page: Page, look: (typeof looks)[keyof typeof looks]): Promise<void> {
 	await page.setViewportSize(look.viewport);
-	await page.evaluate((theme) => {
-		document.documentElement.classList.toggle('dark', theme === 'dark');
-		document.documentElement.style.colorScheme = theme;
+	await page.emulateMedia({ colorScheme: look.theme }); // for what is not the dashboard
+	// As another tab that changes it, so that charts and messages follow.
+	const follows = await page.evaluate((theme) => {
+		const key = 'mode-watcher-mode';
+		localStorage.setItem(key, theme);
+		dispatchEvent(new StorageEvent('storage', { key, newValue: theme, storageArea: localStorage }));
+		return document.documentElement.style.colorScheme !== '';
 	}, look.theme);
+	if (follows) await expect(page.locator('html')).toHaveCSS('color-scheme', look.theme);
 }
 
 /** Keeps a picture for the README and for those who want to see, in each look that this walk stands for. */

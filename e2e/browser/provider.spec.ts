@@ -40,6 +40,8 @@ for (const pushed of [false, true]) {
 			await dialog.getByLabel('Issuer').fill(provider.issuer);
 			await dialog.getByRole('button', { name: 'Add provider' }).click();
 			await expect(row).toContainText('known people only');
+			await sound(page);
+			await picture(page, info, 'providers');
 		});
 
 		await test.step('tests it without anything coming of it', async () => {

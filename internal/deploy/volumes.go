@@ -285,7 +285,7 @@ func inUseBy(name string, users []VolumeUser, help string) error {
 	for n, u := range users {
 		names[n] = u.Container
 	}
-	return fault.Conflict("%s is in use by %s: %s", name, strings.Join(names, ", "), help)
+	return fault.Conflict("volume %s is in use by %s: %s", name, strings.Join(names, ", "), help)
 }
 
 // archiveLabels are for the containers of a backup or restore.
