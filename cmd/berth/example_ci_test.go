@@ -1,6 +1,9 @@
 package main
 
 import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"berth/internal/deploy"
 )
 
 // TestExamplesForCI_AreWhatTheirReadersTake reads each pipeline as YAML, each of
@@ -78,4 +83,47 @@ func lines(v any) []string {
 		}
 	}
 	return list
+}
+
+// TestDeployScript_WaitsForTheGuard has deploy.sh ask a server that answers with
+// one state of a deployment after the other.
+func TestDeployScript_WaitsForTheGuard(t *testing.T) {
+	at := func(state deploy.State, guard deploy.StepState) deploy.Deployment {
+		return deploy.Deployment{ID: "06h", State: state, Steps: []deploy.Step{{Name: deploy.SwitchRoute, State: deploy.StepDone}, {Name: deploy.GuardStep, State: guard}}}
+	}
+	for name, test := range map[string]struct {
+		states []deploy.Deployment
+		code   int
+	}{
+		"let go":     {[]deploy.Deployment{at(deploy.Live, deploy.StepPending), at(deploy.Live, deploy.StepRunning), at(deploy.Live, deploy.StepDone)}, 0},
+		"given back": {[]deploy.Deployment{at(deploy.Running, deploy.StepPending), at(deploy.Live, deploy.StepRunning), at(deploy.Reverted, deploy.StepFailed)}, 10},
+		"no guard":   {[]deploy.Deployment{{ID: "06h", State: deploy.Live, Steps: []deploy.Step{{Name: deploy.SwitchRoute, State: deploy.StepDone}}}}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			asked := 0
+			mux := http.NewServeMux()
+			mux.HandleFunc("POST /api/projects/shop/stages/prod/deployments", func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusAccepted)
+				_ = json.NewEncoder(w).Encode(at(deploy.Waiting, deploy.StepPending))
+			})
+			mux.HandleFunc("GET /api/deployments/06h", func(w http.ResponseWriter, _ *http.Request) {
+				_ = json.NewEncoder(w).Encode(test.states[min(asked, len(test.states)-1)])
+				asked++
+			})
+			server := httptest.NewServer(mux)
+			defer server.Close()
+			script := exec.CommandContext(t.Context(), "sh", "../../examples/ci/deploy.sh", "shop", "prod", "1")
+			script.Env = append(os.Environ(), "BERTH_URL="+server.URL, "BERTH_TOKEN=berth_x")
+			said, err := script.CombinedOutput()
+			var exit *exec.ExitError
+			if test.code == 0 {
+				require.NoError(t, err, string(said))
+			} else {
+				require.ErrorAs(t, err, &exit, string(said))
+				require.Equal(t, test.code, exit.ExitCode(), string(said))
+			}
+			require.Equal(t, len(test.states), asked)
+		})
+	}
 }
