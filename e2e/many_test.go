@@ -49,7 +49,7 @@ func TestMany(t *testing.T) {
 		require.NoError(t, remote.Write(reference, empty.Image))
 	}
 	var seed strings.Builder
-	seed.WriteString("berth: 1\nprojects:\n")
+	fmt.Fprintf(&seed, "berth: 1\nregistries:\n  %q: {insecure: true}\nprojects:\n", host)
 	for n := range manyProjects {
 		fmt.Fprintf(&seed, "  p%04[1]d:\n    image: %[2]s/p%04[1]d\n    stages:\n"+
 			"      dev: {hostname: p%04[1]d-dev.localhost, tags: {kind: glob, pattern: 'dev-*'}}\n"+

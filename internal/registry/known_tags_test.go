@@ -28,7 +28,7 @@ func TestAllTags_AsksAnotherRegistryOnceAMinute(t *testing.T) {
 		}
 	}))
 	t.Cleanup(elsewhere.Close)
-	resolver := b.resolver()
+	resolver := b.knowing(strings.TrimPrefix(elsewhere.URL, "http://"))
 	image := strings.TrimPrefix(elsewhere.URL, "http://") + "/shop"
 	for range 3 {
 		tags, err := resolver.AllTags(t.Context(), image)

@@ -18,19 +18,28 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"berth/internal/fault"
+	"berth/internal/outgoing"
 	"berth/internal/secret"
 )
 
 // maxAnswer bounds what another registry may send in one answer, in bytes.
 const maxAnswer = 16 << 20
 
-// outside asks other registries.
-type outside struct{ transport *http.Transport }
+// outside asks other registries: those that an administrator has an account
+// for also in private networks, the others, which members name in projects,
+// only where everybody reaches them.
+type outside struct{ private, public *http.Transport }
 
 func newOutside() *outside {
-	return &outside{transport: &http.Transport{
+	return &outside{private: newTransport(true), public: newTransport(false)}
+}
+
+func newTransport(private bool) *http.Transport {
+	dialer := outgoing.NewDialer(private)
+	dialer.Timeout = 5 * time.Second
+	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+		DialContext:            dialer.DialContext,
 		TLSHandshakeTimeout:    5 * time.Second,
 		ResponseHeaderTimeout:  15 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
@@ -38,7 +47,7 @@ func newOutside() *outside {
 		IdleConnTimeout:        30 * time.Second,
 		ForceAttemptHTTP2:      true,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-	}}
+	}
 }
 
 // source gives a repository on another host.
@@ -55,7 +64,7 @@ func (o *outside) source(host, repository string, a RegistryAccount, password se
 	if a.Username != "" {
 		auth = authn.FromConfig(authn.AuthConfig{Username: a.Username, Password: password.Reveal()})
 	}
-	g := &guard{next: o.transport, plain: repo.RegistryStr(), insecure: a.Insecure}
+	g := &guard{outside: o, own: repo.RegistryStr(), known: a.Host != "", insecure: a.Insecure}
 	puller, err := remote.NewPuller(
 		remote.WithTransport(g), remote.WithAuth(auth), remote.WithUserAgent("berth"), remote.WithPageSize(100),
 		remote.WithRetryBackoff(remote.Backoff{Duration: 300 * time.Millisecond, Factor: 2, Steps: 2}),
@@ -132,6 +141,9 @@ func (s *foreign) explain(err error) error {
 	if s.guard.refused.Load() || errors.Is(err, http.ErrSchemeMismatch) {
 		return fault.Unavailable("%s answers only in plain HTTP; an administrator can allow that in the account for this registry", s.host).Because(err)
 	}
+	if errors.Is(err, outgoing.ErrForbiddenPlace) {
+		return fault.Forbidden("%s is, or leads, in a private network, where Berth asks no registry that it has no account for; an administrator can add an account, which needs no username", s.host).Because(err)
+	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return fault.Unavailable("the certificate of %s is not one that this machine trusts", s.host).Because(err)
 	}
@@ -168,23 +180,30 @@ var (
 	errAnswerLarge = errors.New("the answer is too large")
 )
 
-// guard lets nothing go out unencrypted but to this machine and to the host
-// whose account allows it, wherever the registry points to, and bounds what
-// comes back.
+// guard lets nothing go out unencrypted but to the registry itself, where it is
+// this machine or its account allows it, and nothing to a private network but
+// to a registry with an account, wherever the registry points to. It bounds
+// what comes back.
 type guard struct {
-	next     http.RoundTripper
-	plain    string // the registry's host and port
+	outside  *outside
+	own      string // the registry's host and port
+	known    bool   // an administrator has an account for it
 	insecure bool
 	refused  atomic.Bool
 }
 
 func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
-	allowed := req.URL.Scheme == "https" || isLoopback(req.URL.Host) || g.insecure && req.URL.Host == g.plain
-	if !allowed {
+	own := req.URL.Host == g.own
+	if req.URL.Scheme != "https" && (!own || !g.insecure && !isLoopback(g.own)) {
 		g.refused.Store(true)
 		return nil, errPlainHTTP
 	}
-	res, err := g.next.RoundTrip(req)
+	next := g.outside.public
+	// What a proxy of the machine reaches is for that to say.
+	if proxy, err := http.ProxyFromEnvironment(req); own && g.known || err == nil && proxy != nil {
+		next = g.outside.private
+	}
+	res, err := next.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}

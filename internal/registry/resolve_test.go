@@ -165,6 +165,45 @@ func TestResolve_RefusesWhatCanNotBeRun(t *testing.T) {
 	require.Contains(t, fault.Message(err), "helm")
 }
 
+// knowing is a resolver of somebody who has an account for a registry, which is
+// on this machine.
+func (b *berth) knowing(host string) *registry.Resolver {
+	b.t.Helper()
+	r := b.resolver()
+	require.NoError(b.t, r.SetAccount(b.t.Context(), "ana", nil, registry.RegistryAccount{Host: host, Insecure: true}, secret.Text{}))
+	return r
+}
+
+// TestResolve_AsksPrivateNetworksOnlyWhereAnAccountIs: a member names images,
+// and reaches nothing with Berth that they can't reach themselves.
+func TestResolve_AsksPrivateNetworksOnlyWhereAnAccountIs(t *testing.T) {
+	b := newBerth(t)
+	asked, led := make(chan string, 100), make(chan string, 100)
+	inside := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { led <- req.URL.Path }))
+	defer inside.Close()
+	own := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		asked <- req.URL.Path
+		if req.URL.Path != "/v2/" {
+			http.Redirect(w, req, inside.URL+"/admin", http.StatusTemporaryRedirect)
+		}
+	}))
+	defer own.Close()
+	host, machine := strings.TrimPrefix(own.URL, "http://"), registry.Platform{OS: "linux", Arch: "amd64"}
+	for _, image := range []string{host + "/shop", "169.254.169.254/shop", "[::1]:1/shop", "10.0.0.1:5000/shop"} {
+		_, err := b.resolver().Resolve(t.Context(), image, "1", machine)
+		require.Error(t, err, image)
+	}
+	_, err := b.resolver().Resolve(t.Context(), host+"/shop", "1", machine)
+	require.Equal(t, fault.Denied, fault.KindOf(err))
+	require.Contains(t, fault.Message(err), "private network")
+	require.Empty(t, asked)
+
+	_, err = b.knowing(host).Resolve(t.Context(), host+"/shop", "1", machine)
+	require.Error(t, err)
+	require.NotEmpty(t, asked)
+	require.Empty(t, led, "a registry with an account leads nowhere else")
+}
+
 func TestResolve_SaysWhatIsWrongWithAnotherRegistry(t *testing.T) {
 	b := newBerth(t)
 	image, err := random.Image(100, 1)
@@ -179,7 +218,7 @@ func TestResolve_SaysWhatIsWrongWithAnotherRegistry(t *testing.T) {
 	nobody := listener.Addr().String()
 	require.NoError(t, listener.Close())
 
-	_, err = r.Resolve(t.Context(), b.host+"/shop", "1", machine)
+	_, err = b.knowing(b.host).Resolve(t.Context(), b.host+"/shop", "1", machine)
 	require.Equal(t, fault.Denied, fault.KindOf(err), "nobody gets in unnamed")
 	require.Contains(t, fault.Message(err), "an administrator can add an account")
 
@@ -189,17 +228,17 @@ func TestResolve_SaysWhatIsWrongWithAnotherRegistry(t *testing.T) {
 	require.Contains(t, fault.Message(err), "does not accept the account")
 	require.NotContains(t, err.Error(), "mistaken", "no password in any error")
 
-	_, err = r.Resolve(t.Context(), strings.TrimPrefix(broken.URL, "http://")+"/shop", "1", machine)
+	_, err = b.knowing(strings.TrimPrefix(broken.URL, "http://")).Resolve(t.Context(), strings.TrimPrefix(broken.URL, "http://")+"/shop", "1", machine)
 	require.Equal(t, fault.NotNow, fault.KindOf(err))
 	require.Contains(t, fault.Message(err), "status 418")
 
-	_, err = r.Resolve(t.Context(), nobody+"/shop", "1", machine)
+	_, err = b.knowing(nobody).Resolve(t.Context(), nobody+"/shop", "1", machine)
 	require.Equal(t, fault.NotNow, fault.KindOf(err))
 	require.Contains(t, fault.Message(err), "can't be reached")
 
 	secure := httptest.NewTLSServer(b.Handler())
 	defer secure.Close()
-	_, err = r.Resolve(t.Context(), strings.TrimPrefix(secure.URL, "https://")+"/shop", "1", machine)
+	_, err = b.knowing(strings.TrimPrefix(secure.URL, "https://")).Resolve(t.Context(), strings.TrimPrefix(secure.URL, "https://")+"/shop", "1", machine)
 	require.Equal(t, fault.NotNow, fault.KindOf(err), "an unknown certificate is not trusted: %v", err)
 }
 
@@ -287,7 +326,7 @@ func TestResolve_FollowsNoRegistryIntoPlainHTTP(t *testing.T) {
 		http.Redirect(w, req, (&url.URL{Scheme: "http", Host: "registry.example.org", Path: req.URL.Path}).String(), http.StatusTemporaryRedirect)
 	}))
 	defer sent.Close()
-	_, err := b.resolver().Resolve(t.Context(), strings.TrimPrefix(sent.URL, "http://")+"/shop", "1", registry.Platform{OS: "linux", Arch: "amd64"})
+	_, err := b.knowing(strings.TrimPrefix(sent.URL, "http://")).Resolve(t.Context(), strings.TrimPrefix(sent.URL, "http://")+"/shop", "1", registry.Platform{OS: "linux", Arch: "amd64"})
 	require.Equal(t, fault.NotNow, fault.KindOf(err))
 	require.Contains(t, fault.Message(err), "plain HTTP")
 }
@@ -307,7 +346,7 @@ func TestResolve_BoundsWhatARegistrySends(t *testing.T) {
 		}
 	}))
 	defer flood.Close()
-	_, err := b.resolver().Resolve(t.Context(), strings.TrimPrefix(flood.URL, "http://")+"/shop", "1", registry.Platform{OS: "linux", Arch: "amd64"})
+	_, err := b.knowing(strings.TrimPrefix(flood.URL, "http://")).Resolve(t.Context(), strings.TrimPrefix(flood.URL, "http://")+"/shop", "1", registry.Platform{OS: "linux", Arch: "amd64"})
 	require.Equal(t, fault.NotNow, fault.KindOf(err))
 	require.Contains(t, fault.Message(err), "16777216 bytes")
 }

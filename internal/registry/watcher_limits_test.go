@@ -73,7 +73,7 @@ func (s *strict) requests() []string {
 func TestWatcher_LeavesAHostAloneAsLongAsItAsks(t *testing.T) {
 	s, b := newStrict(t), newBerth(t)
 	one, two := s.host()+"/one", s.host()+"/two"
-	m := b.watch(b.resolver(),
+	m := b.watch(b.knowing(s.host()),
 		registry.Interest{Project: "one", Repository: one, Rules: []registry.Rule{exactly("1")}},
 		registry.Interest{Project: "two", Repository: two, Rules: []registry.Rule{exactly("1")}})
 	require.Eventually(t, func() bool { list, _ := m.Sources("", "", 0); return len(list) == 2 }, 10*time.Second, 5*time.Millisecond)
@@ -104,7 +104,7 @@ func TestWatcher_LeavesAHostAloneAsLongAsItAsks(t *testing.T) {
 func TestWatcher_LetsTheRegistrySayThatNothingChanged(t *testing.T) {
 	s, b := newStrict(t), newBerth(t)
 	repository := s.host() + "/shop"
-	m := b.watch(b.resolver(), registry.Interest{Project: "shop", Repository: repository, Rules: []registry.Rule{exactly("1"), beginning("2")}})
+	m := b.watch(b.knowing(s.host()), registry.Interest{Project: "shop", Repository: repository, Rules: []registry.Rule{exactly("1"), beginning("2")}})
 	m.polled(repository)
 	require.Equal(t, []string{"HEAD /v2/shop/manifests/1", "GET /v2/shop/tags/list", "HEAD /v2/shop/manifests/2"}, s.requests())
 	m.poll(repository)
@@ -121,7 +121,7 @@ func TestWatcher_AsksOnceForAllStagesOfAnImage(t *testing.T) {
 	for i := range 50 {
 		wanted = append(wanted, registry.Interest{Project: fmt.Sprint("p", i), Repository: repository, Rules: []registry.Rule{exactly("1")}})
 	}
-	m := b.watch(b.resolver(), wanted...)
+	m := b.watch(b.knowing(s.host()), wanted...)
 	m.polled(repository)
 	m.poll(repository)
 	require.Equal(t, []string{"HEAD /v2/shop/manifests/1", "HEAD /v2/shop/manifests/1"}, s.requests())

@@ -416,7 +416,7 @@ func TestWatcher_SaysWhatIsWrong(t *testing.T) {
 	d, b := newDistribution(t), newBerth(t)
 	d.push("shop", "1")
 	repository := d.host + "/shop"
-	r := b.resolver()
+	r := b.knowing(d.host)
 	m := b.watch(r, registry.Interest{Project: "shop", Repository: repository, Rules: []registry.Rule{exactly("1"), exactly("2")}})
 	s := m.polled(repository)
 	require.Equal(t, registry.SourceFailing, s.State)
