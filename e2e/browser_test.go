@@ -44,7 +44,7 @@ func TestBrowser(t *testing.T) {
 		"BERTH_URL="+b.baseURL(),
 		"BERTH_ADMIN_USER=admin",
 		"BERTH_ADMIN_PASSWORD="+adminPassword,
-		"BERTH_SETUP_LINKS="+setupLinks(t, e, "light", "dark", "phone"),
+		"BERTH_SETUP_LINKS="+setupLinks(t, e, "light", "dark", "phone", "rule"),
 		"BERTH_TEST_PROVIDER_PORT="+freePort(t),
 		"PLAYWRIGHT_JSON_OUTPUT_FILE="+file,
 		"NO_COLOR=1", "FORCE_COLOR=0",
@@ -80,8 +80,8 @@ func freePort(t *testing.T) string {
 
 var setupLink = regexp.MustCompile(`http://\S+/setup#token=\S+`)
 
-// setupLinks starts a server that nobody has an account on for each name, and one
-// named "required" that asks everybody for a second factor, and gives their
+// setupLinks starts a server that nobody has an account on for each name ("rule"
+// for the walk that ends everybody's sessions on it), and one named "required" that asks everybody for a second factor, and gives their
 // set-up links as a JSON object.
 func setupLinks(t *testing.T, e engine, names ...string) string {
 	t.Helper()

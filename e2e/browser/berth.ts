@@ -11,7 +11,7 @@ export { expect };
 
 export const admin = { username: process.env.BERTH_ADMIN_USER ?? 'admin', password: process.env.BERTH_ADMIN_PASSWORD ?? '' };
 export const image = process.env.BERTH_IMAGE ?? 'hello';
-/** The set-up links of servers where nobody is yet, for each look, and of one that asks everybody for a second factor, "required": each works once. */
+/** The set-up links of servers where nobody is yet, for each look, of one on which sessions may end, "rule", and of one that asks everybody for a second factor, "required": each works once. */
 export const setupLinks = JSON.parse(process.env.BERTH_SETUP_LINKS ?? '{}') as Record<string, string>;
 const server = new URL(process.env.BERTH_URL ?? 'http://localhost:8080');
 
