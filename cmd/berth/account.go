@@ -1,19 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/http"
 
 	"berth/internal/api"
-	"berth/internal/fault"
-	"berth/internal/secret"
 )
 
 type accountCommand struct {
 	Show             accountShow             `cmd:"" default:"withargs" help:"Show who you are to the server."`
-	Password         accountPassword         `cmd:"" help:"Change your password; your sessions end."`
+	Password         accountPassword         `cmd:"" help:"Change your password, and your sessions end; or set a first one."`
+	RemovePassword   accountRemovePassword   `cmd:"" help:"Remove your password, where another way in remains."`
 	Sessions         accountSessions         `cmd:"" help:"List where you are signed in with a browser."`
 	EndSession       accountEndSession       `cmd:"" help:"End one of your sessions, at once."`
 	EndOtherSessions accountEndOtherSessions `cmd:"" help:"End all your sessions but the one this comes with; with a token, all."`
@@ -38,56 +36,6 @@ func (*accountShow) Run(ctx context.Context, c *client, o *output) error {
 			[2]string{"Email", address(s.Person)}, [2]string{"Role", string(s.Person.Role)}, [2]string{"By", string(s.Via)},
 			[2]string{"Scope", string(s.Scope)}, [2]string{"For", bounds})
 	})
-}
-
-type accountPassword struct{}
-
-// Help tells where the passwords come from.
-func (*accountPassword) Help() string {
-	return `Both passwords are asked for, or read from stdin: the old one in the first line, the new one in the second. API tokens stay.
-
-Over the local socket there is no account: there "berth people password USERNAME" sets anybody's.`
-}
-
-// Run changes the own password.
-func (*accountPassword) Run(ctx context.Context, c *client, o *output, p *process) error {
-	old, chosen, err := p.askPasswordChange()
-	if err != nil {
-		return err
-	}
-	body := map[string]string{"old": old.Reveal(), "new": chosen.Reveal()}
-	if err := c.call(ctx, http.MethodPost, "/api/account/password", body, nil); err != nil {
-		return err
-	}
-	return o.result(map[string]bool{"changed": true}, func() { o.printf("Your password is changed; your other sessions have ended.\n") })
-}
-
-// askPasswordChange asks for the old password, and twice for the new one that
-// nobody sees; from a pipe it takes two lines.
-func (p *process) askPasswordChange() (old, chosen secret.Text, err error) {
-	if _, ok := p.terminal(); !ok {
-		both, err := p.askSecret("Old and new password")
-		if err != nil {
-			return old, chosen, err
-		}
-		first, second, two := bytes.Cut([]byte(both.Reveal()), []byte("\n"))
-		first = bytes.TrimSuffix(first, []byte("\r"))
-		if !two || len(first) == 0 || len(second) == 0 || bytes.Contains(second, []byte("\n")) {
-			return old, chosen, fault.Invalid("give two lines on stdin: the old password and the new one")
-		}
-		return secret.New(string(first)), secret.New(string(second)), nil
-	}
-	if old, err = p.askSecret("Old password"); err != nil {
-		return old, chosen, err
-	}
-	if chosen, err = p.askSecret("New password"); err != nil {
-		return old, chosen, err
-	}
-	again, err := p.askSecret("New password again")
-	if err == nil && again.Reveal() != chosen.Reveal() {
-		err = fault.Invalid("the two new passwords differ; nothing was changed")
-	}
-	return old, chosen, err
 }
 
 type accountSessions struct{}

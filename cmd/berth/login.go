@@ -155,12 +155,7 @@ func giveSecondFactor(ctx context.Context, c *client, p *process, came api.Entry
 	if code.Empty() {
 		return fault.Invalid("this account has a second factor: give a code of your app, or a recovery code, in the second line")
 	}
-	method := identity.MethodRecovery
-	if codeOfApp.MatchString(code.Reveal()) {
-		method = identity.MethodTOTP
-	}
-	body := map[string]string{"method": string(method), "code": code.Reveal()}
-	return c.call(ctx, http.MethodPost, "/api/session/second-factor", body, nil)
+	return c.call(ctx, http.MethodPost, "/api/session/second-factor", byCode(code), nil)
 }
 
 // codeOfApp tells a code of an app from one for recovery, which is longer.
@@ -172,7 +167,7 @@ func tokenName(now time.Time) string {
 	if err != nil {
 		host = "an unnamed machine"
 	}
-	return fmt.Sprintf("berth login on %.30s, %s", host, now.UTC().Format("2006-01-02 15:04:05"))
+	return fmt.Sprintf("berth login on %.30s, %s", host, now.UTC().Format("2006-01-02 15:04:05.000"))
 }
 
 type logoutCommand struct {

@@ -8,19 +8,28 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// comesBy adds somebody whom a provider made, past the server.
-func (h *house) comesBy(provider, issuer, username string) {
+// past runs a statement past the server.
+func (h *house) past(statement string, args ...any) {
 	h.t.Helper()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(h.data, "berth.db")+"?_pragma=busy_timeout(5000)")
 	require.NoError(h.t, err)
 	defer db.Close()
-	for _, insert := range []string{
-		`INSERT INTO people (id, username, role, created_at, updated_at) VALUES ($1, $1, 'member', 1, 1)`,
-		`INSERT INTO identities (id, person_id, provider, issuer, external_id, groups, claims, created_at, synced_at) VALUES ($1, $1, $2, $3, $1, '[]', '{}', 1, 1)`,
-	} {
-		_, err = db.ExecContext(h.t.Context(), insert, username, provider, issuer)
-		require.NoError(h.t, err)
-	}
+	_, err = db.ExecContext(h.t.Context(), statement, args...)
+	require.NoError(h.t, err)
+}
+
+// comesBy adds somebody whom a provider made.
+func (h *house) comesBy(provider, issuer, username string) {
+	h.t.Helper()
+	h.past(`INSERT INTO people (id, username, role, created_at, updated_at) VALUES ($1, $1, 'member', 1, 1)`, username)
+	h.identify(username, provider, issuer)
+}
+
+// identify has a provider know somebody.
+func (h *house) identify(username, provider, issuer string) {
+	h.t.Helper()
+	h.past(`INSERT INTO identities (id, person_id, provider, issuer, external_id, groups, claims, created_at, synced_at)
+		SELECT id, id, $2, $3, id, '[]', '{}', 1, 1 FROM people WHERE username = $1`, username, provider, issuer)
 }
 
 func TestProvider_IsNotTakenUnseenFromWhoHasNoOtherWayIn(t *testing.T) {

@@ -133,6 +133,33 @@ for (const pushed of [false, true]) {
 			await guest.goto('/account/identities');
 		});
 
+		await test.step('who has no password sets one, and does without it again', async () => {
+			await guest.goto('/account');
+			await expect(guest.getByRole('heading', { name: 'Set a password' })).toBeVisible();
+			await expect(guest.getByLabel('Password now')).toHaveCount(0);
+			await guest.getByLabel('New password', { exact: true }).fill('short');
+			await guest.getByLabel('New password again').fill('short');
+			await guest.getByRole('button', { name: 'Set password' }).click();
+			await expect(guest.locator('[data-field-error]')).toContainText('takes 10 characters or more');
+			await sound(guest);
+			await picture(guest, info, 'password-set');
+			await guest.getByLabel('New password', { exact: true }).fill('a password of my own');
+			await guest.getByLabel('New password again').fill('a password of my own');
+			await guest.getByRole('button', { name: 'Set password' }).click();
+			await expect(guest.getByRole('heading', { name: 'Change password' })).toBeVisible();
+			const other = await stranger(browser);
+			expect((await other.request.post('/api/session', { data: { username: who, password: 'a password of my own' } })).status()).toBe(200);
+			await sound(guest);
+			await picture(guest, info, 'password-remove');
+			await guest.getByRole('button', { name: 'Remove password…' }).click();
+			await sound(guest);
+			await guest.getByRole('alertdialog').getByRole('button', { name: 'Remove password' }).click();
+			await expect(guest.getByRole('heading', { name: 'Set a password' })).toBeVisible();
+			expect((await other.request.get('/api/session')).status(), 'what the password began has ended').toBe(401);
+			await other.context().close();
+			await guest.goto('/account/identities');
+		});
+
 		await test.step('the last way in is not unlinked', async () => {
 			await guest.getByRole('button', { name: `Unlink ${slug}` }).click();
 			await guest.getByRole('button', { name: 'Unlink', exact: true }).click();

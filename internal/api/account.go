@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"berth/internal/factor"
 	"berth/internal/identity"
 	"berth/internal/secret"
 )
@@ -18,6 +19,32 @@ type changePasswordInput struct {
 func (a *API) changePassword(ctx context.Context, in *changePasswordInput) (*struct{}, error) {
 	s := callerOf(ctx).who()
 	return nil, a.identity.ChangePassword(ctx, s, in.Body.Old, in.Body.New)
+}
+
+type addPasswordInput struct {
+	Body struct {
+		New    secret.Text     `json:"new" minLength:"1" maxLength:"1024"`
+		Method identity.Method `json:"method,omitempty" enum:"totp,recovery" doc:"Of the code"`
+		Code   secret.Text     `json:"code,omitzero" maxLength:"64" doc:"With an API token, of those who have a second factor: from the app, or for recovery"`
+	}
+}
+
+func (a *API) addPassword(ctx context.Context, in *addPasswordInput) (*struct{}, error) {
+	c := callerOf(ctx)
+	return nil, a.factors.AddPassword(ctx, c.who(), factor.Proof{Method: in.Body.Method, Code: in.Body.Code}, in.Body.New, c.origin)
+}
+
+type removePasswordInput struct {
+	Body struct {
+		Method   identity.Method `json:"method,omitempty" enum:"totp,recovery" doc:"Of the code"`
+		Code     secret.Text     `json:"code,omitzero" maxLength:"64" doc:"With an API token, of those who have a second factor: from the app, or for recovery"`
+		Password secret.Text     `json:"password,omitzero" maxLength:"1024" doc:"With an API token, of those who have none: the one to remove"`
+	}
+}
+
+func (a *API) removePassword(ctx context.Context, in *removePasswordInput) (*struct{}, error) {
+	c, b := callerOf(ctx), in.Body
+	return nil, a.factors.RemovePassword(ctx, c.who(), factor.Proof{Method: b.Method, Code: b.Code, Password: b.Password}, c.origin)
 }
 
 // Session is a session as its person sees it.

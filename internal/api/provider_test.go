@@ -11,15 +11,16 @@ import (
 	"berth/internal/sqlite"
 )
 
-// comesBy makes somebody of whoever a provider proves.
-func (s *server) comesBy(provider, username string) (identity.Subject, string) {
+// comesBy makes somebody of whoever a provider proves, and gives the token of
+// their session.
+func (s *server) comesBy(provider, username string) string {
 	s.t.Helper()
 	p, err := s.signin.Provider(s.t.Context(), provider)
 	require.NoError(s.t, err)
-	ext := identity.External{Provider: provider, Issuer: p.Issuer, ExternalID: "id of " + username, Username: username, Create: true}
-	token, subject, err := s.identity.SignInExternal(s.t.Context(), ext, identity.Origin{Address: "192.0.2.1"}, func(*sqlite.Tx, string) error { return nil })
+	ext := identity.External{Provider: provider, Issuer: p.Issuer, ExternalID: "id of " + username, Username: username, Create: true, NewRole: identity.RoleMember}
+	token, _, err := s.identity.SignInExternal(s.t.Context(), ext, identity.Origin{Address: "192.0.2.1"}, func(*sqlite.Tx, string) error { return nil })
 	require.NoError(s.t, err)
-	return subject, token.Reveal()
+	return token.Reveal()
 }
 
 const homeProvider = `{"slug":"home","preset":"oidc","label":"Home","issuer":"https://id.example.org","client_id":"berth","create":true}`

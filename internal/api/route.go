@@ -71,6 +71,8 @@ func (a *API) routes() []route {
 		on(a, "DELETE /api/session", own, "sign-out", "Sign out", a.signOut),
 
 		on(a, "POST /api/account/password", own, "change-password", "Change the own password", a.changePassword),
+		on(a, "PUT /api/account/password", own, "add-password", "Give oneself a password, who has none; takes a fresh proof", a.addPassword),
+		on(a, "POST /api/account/password/remove", own, "remove-password", "Remove the own password, where another way in remains; takes a fresh proof", a.removePassword),
 		on(a, "GET /api/account/sessions", own, "list-sessions", "List the own sessions", a.listSessions),
 		on(a, "DELETE /api/account/sessions/{id}", own, "end-session", "End one of the own sessions", a.endSession),
 		on(a, "POST /api/account/sessions/end-others", own, "end-other-sessions", "End all own sessions but this one", a.endOtherSessions),

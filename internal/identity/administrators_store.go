@@ -69,11 +69,11 @@ func identitiesListed(ctx context.Context, tx *sqlite.Tx, one settings.Admin) ([
 		WHERE identities.provider = ? AND `+fits, one.Provider, one.Value)
 }
 
-// accountsListed finds the account of Berth's own that an entry fits. By name
-// it is one with a password: a provider's people get the names that they have
-// there, and nobody becomes somebody else by one.
+// accountsListed finds the account of Berth's own that an entry fits. A
+// provider's people get the names that they have there, and nobody becomes
+// somebody else by one, with a password that they set themselves or without.
 func accountsListed(ctx context.Context, tx *sqlite.Tx, one settings.Admin) ([]whose, error) {
-	fits := `username = ? AND password_hash IS NOT NULL`
+	fits := `username = ? AND local`
 	if one.Kind == settings.AdminByID {
 		fits = `id = ?`
 	}
@@ -93,7 +93,7 @@ func breakGlass(ctx context.Context, tx *sqlite.Tx) (id string, err error) {
 	err = tx.QueryRowContext(ctx, `
 		SELECT id
 		FROM people
-		WHERE given_role = 'administrator' AND password_hash IS NOT NULL AND disabled_at IS NULL
+		WHERE given_role = 'administrator' AND local AND password_hash IS NOT NULL AND disabled_at IS NULL
 		ORDER BY created_at, id
 		LIMIT 1`).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {

@@ -173,7 +173,7 @@ func administratorsWithPassword(ctx context.Context, tx *sqlite.Tx) ([]string, e
 	}, `
 		SELECT username
 		FROM people
-		WHERE role = ? AND disabled_at IS NULL AND password_hash IS NOT NULL
+		WHERE role = ? AND local AND disabled_at IS NULL AND password_hash IS NOT NULL
 		ORDER BY username
 		LIMIT 20`, string(RoleAdministrator))
 }

@@ -103,13 +103,13 @@ func canonical(claims map[string]any) (decoded any) {
 }
 
 // syncRole gives somebody the role that the provider says, which counts where
-// no list says who administers. Who has a password
-// here keeps the one that they were given here: no provider takes from Berth
-// its last administrator, nor makes one of an account that is not its own.
+// no list says who administers. An account of Berth's own keeps the one that it
+// was given here: no provider takes from Berth its last administrator, nor makes
+// one of an account that is not its own. A password that somebody set themselves
+// makes an account no more Berth's, or they would stay what they once were there.
 func (s *Service) syncRole(ctx context.Context, tx *sqlite.Tx, p Person, ext External) error {
-	_, hash, err := personByID(ctx, tx, p.ID)
-	if err != nil || hash != nil {
-		return err
+	if p.Local {
+		return nil
 	}
 	after := p
 	if after.GivenRole = roleOf(ext, p.GivenRole); after.GivenRole == p.GivenRole {

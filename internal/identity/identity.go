@@ -32,6 +32,8 @@ const (
 	PersonEnabled   event.Kind = "person.enabled"
 	PersonRemoved   event.Kind = "person.removed"
 	PasswordChanged event.Kind = "person.password_changed"
+	PasswordAdded   event.Kind = "person.password_added"   // by themselves, who had none
+	PasswordRemoved event.Kind = "person.password_removed" // by themselves
 	SignInSucceeded event.Kind = "signin.succeeded"
 	SignInFailed    event.Kind = "signin.failed"
 	SessionEnded    event.Kind = "session.ended"

@@ -21,11 +21,12 @@ const (
 	maxPassword = 72 // bytes
 )
 
-// checkNewPassword says what is wrong with a password somebody wants to have.
-func checkNewPassword(username string, password secret.Text) error {
+// checkNewPassword says what is wrong with a password somebody wants to have;
+// field is where they gave it.
+func checkNewPassword(field, username string, password secret.Text) error {
 	text := password.Reveal()
 	wrong := func(format string, args ...any) error {
-		return fault.InvalidFields([]fault.Field{{Name: "password", Message: fmt.Sprintf(format, args...)}})
+		return fault.InvalidFields([]fault.Field{{Name: field, Message: fmt.Sprintf(format, args...)}})
 	}
 	switch {
 	case !utf8.ValidString(text) || strings.ContainsRune(text, 0):

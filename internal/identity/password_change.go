@@ -14,7 +14,7 @@ func (s *Service) ChangePassword(ctx context.Context, subject Subject, old, fres
 	if err := Decide(&subject, ActionOwnAccount, On{}); err != nil {
 		return err
 	}
-	if err := checkNewPassword(subject.Person.Username, fresh); err != nil {
+	if err := checkNewPassword("new", subject.Person.Username, fresh); err != nil {
 		return err
 	}
 	p, was, err := s.proveOwn(ctx, subject, "old", old)
@@ -52,10 +52,11 @@ func (s *Service) proveOwn(ctx context.Context, subject Subject, field string, p
 	return p, hash, err
 }
 
-// SetPassword gives somebody a new password and ends all their sessions. Their
-// API tokens stay: they were not made with the old one.
+// SetPassword gives somebody a new password, for an administrator, and ends all
+// their sessions. Their API tokens stay: they were not made with the old one. The
+// account is Berth's own from then on.
 func (s *Service) SetPassword(ctx context.Context, actor, username string, password secret.Text) error {
-	if err := checkNewPassword(username, password); err != nil {
+	if err := checkNewPassword("password", username, password); err != nil {
 		return err
 	}
 	hash, err := s.passwords.hash(ctx, password)
@@ -65,6 +66,9 @@ func (s *Service) SetPassword(ctx context.Context, actor, username string, passw
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		p, _, err := personByName(ctx, tx, username)
 		if err != nil {
+			return err
+		}
+		if err := makeLocal(ctx, tx, p.ID); err != nil {
 			return err
 		}
 		return s.storePassword(ctx, tx, actor, p, hash, "")

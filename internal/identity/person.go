@@ -49,10 +49,15 @@ type Person struct {
 	GivenRole Role `json:"given_role"`
 	Disabled  bool `json:"disabled"`
 	// SecondFactor says whether they have one: a passkey, or codes from an app.
-	SecondFactor bool      `json:"second_factor"`
-	CreatedAt    time.Time `json:"created_at"`
-	UpdatedAt    time.Time `json:"updated_at"`
-	Version      int64     `json:"version"`
+	SecondFactor bool `json:"second_factor"`
+	// HasPassword says whether they have one.
+	HasPassword bool `json:"has_password"`
+	// Local says whether it is an account of Berth's own: made here, or given a
+	// password by an administrator. It keeps the role that it was given here.
+	Local     bool      `json:"-"`
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+	Version   int64     `json:"version"`
 
 	// The identities that name and address came from; "" of what was set here.
 	nameBy, emailBy string
@@ -248,7 +253,7 @@ func (s *Service) checkNewPerson(ctx context.Context, p *Person, password secret
 	if p.emailBy, p.EmailState = "", ""; p.Email != "" {
 		p.EmailState = EmailGiven
 	}
-	if err := checkNewPassword(p.Username, password); err != nil {
+	if err := checkNewPassword("password", p.Username, password); err != nil {
 		return nil, err
 	}
 	return s.passwords.hash(ctx, password)

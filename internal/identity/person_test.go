@@ -24,7 +24,7 @@ func TestCreatePerson_IsWhoIsFound(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, identity.Person{
 		ID: made.ID, Username: "ana", DisplayName: "Ana Ñandú", Email: "ana@example.org", EmailState: identity.EmailGiven, Role: identity.RoleAdministrator, GivenRole: identity.RoleAdministrator,
-		CreatedAt: start, UpdatedAt: start, Version: 1,
+		HasPassword: true, Local: true, CreatedAt: start, UpdatedAt: start, Version: 1,
 	}, made)
 	found, err := w.Person(t.Context(), "ana")
 	require.NoError(t, err)

@@ -12,7 +12,7 @@ import (
 
 const personColumns = `people.id, people.username, people.display_name, people.name_by, people.email, people.email_by, people.email_state,
 		people.role, people.given_role,
-		people.second_factor, people.disabled_at, people.created_at, people.updated_at, people.version`
+		people.second_factor, people.password_hash IS NOT NULL, people.local, people.disabled_at, people.created_at, people.updated_at, people.version`
 
 // personRow is where a person's columns are read into.
 type personRow struct {
@@ -22,7 +22,7 @@ type personRow struct {
 }
 
 func (r *personRow) into() []any {
-	return []any{&r.ID, &r.Username, &r.DisplayName, &r.nameBy, &r.Email, &r.emailBy, &r.EmailState, &r.Role, &r.GivenRole, &r.SecondFactor, &r.disabled, &r.created, &r.updated, &r.Version}
+	return []any{&r.ID, &r.Username, &r.DisplayName, &r.nameBy, &r.Email, &r.emailBy, &r.EmailState, &r.Role, &r.GivenRole, &r.SecondFactor, &r.HasPassword, &r.Local, &r.disabled, &r.created, &r.updated, &r.Version}
 }
 
 func (r *personRow) person() Person {
@@ -82,22 +82,22 @@ func anyPerson(ctx context.Context, tx *sqlite.Tx) (anybody bool, err error) {
 	return anybody, err
 }
 
-// countAdministrators counts those who were made one here and can sign in,
-// without one of them: some of these administers whatever a list says.
+// countAdministrators counts those who were made one here and can sign in with
+// a password, without one of them: some of these administers whatever a list says.
 func countAdministrators(ctx context.Context, tx *sqlite.Tx, without string) (n int, err error) {
 	err = tx.QueryRowContext(ctx, `
 		SELECT COUNT(*)
 		FROM people
-		WHERE given_role = ? AND disabled_at IS NULL AND password_hash IS NOT NULL AND id <> ?`,
+		WHERE given_role = ? AND local AND disabled_at IS NULL AND password_hash IS NOT NULL AND id <> ?`,
 		string(RoleAdministrator), without).Scan(&n)
 	return n, err
 }
 
 func insertPerson(ctx context.Context, tx *sqlite.Tx, p Person, hash []byte) error {
 	_, err := tx.ExecContext(ctx, `
-		INSERT INTO people (id, username, display_name, email, email_state, role, given_role, password_hash, disabled_at, created_at, updated_at, version)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		p.ID, p.Username, p.DisplayName, p.Email, string(p.EmailState), string(p.Role), string(p.GivenRole), hash,
+		INSERT INTO people (id, username, display_name, email, email_state, role, given_role, password_hash, local, disabled_at, created_at, updated_at, version)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		p.ID, p.Username, p.DisplayName, p.Email, string(p.EmailState), string(p.Role), string(p.GivenRole), hash, hash != nil,
 		disabledAt(p), sqlite.Millis(p.CreatedAt), sqlite.Millis(p.UpdatedAt), p.Version)
 	return err
 }
@@ -122,6 +122,15 @@ func updatePassword(ctx context.Context, tx *sqlite.Tx, id string, hash []byte, 
 		UPDATE people
 		SET password_hash = ?, updated_at = ?
 		WHERE id = ?`, hash, sqlite.Millis(now), id)
+	return err
+}
+
+// makeLocal makes an account one of Berth's own.
+func makeLocal(ctx context.Context, tx *sqlite.Tx, id string) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE people
+		SET local = 1
+		WHERE id = ?`, id)
 	return err
 }
 

@@ -136,7 +136,7 @@ func (s *Service) staysIn(ctx context.Context, tx *sqlite.Tx, actor Subject, p P
 		return err
 	}
 	if actor.Person.ID == p.ID {
-		return fault.Conflict("you have no other way in: add a passkey or link another identity first, or have an administrator set a password for you")
+		return fault.Conflict("you have no other way in: set a password, add a passkey or link another identity first")
 	}
 	return fault.Conflict("%s has no other way in: set a password for them first, or have them add a passkey or link another identity", p.Username)
 }

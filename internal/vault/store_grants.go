@@ -72,12 +72,14 @@ func deleteGrant(ctx context.Context, tx *sqlite.Tx, identityID string) error {
 	return err
 }
 
-// releaseClaims frees what a process claimed that is no more.
-func releaseClaims(ctx context.Context, tx *sqlite.Tx) error {
-	_, err := tx.ExecContext(ctx, `
+const releaseAll = `
 		UPDATE grants
 		SET claimed_at = NULL
-		WHERE claimed_at IS NOT NULL`)
+		WHERE claimed_at IS NOT NULL`
+
+// releaseClaims frees what a process claimed that is no more.
+func releaseClaims(ctx context.Context, tx *sqlite.Tx) error {
+	_, err := tx.ExecContext(ctx, releaseAll)
 	return err
 }
 

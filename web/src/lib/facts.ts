@@ -195,6 +195,10 @@ export function say(fact: Fact, within = ''): Said {
 			return said(`removed ${person}`, UserRound, { tone: 'bad' });
 		case 'person.password_changed':
 			return said(text(d, 'username') && text(d, 'username') !== fact.actor ? `set a new password for ${person}` : 'changed their password', KeyRound);
+		case 'person.password_added':
+			return said('gave themselves a password', KeyRound);
+		case 'person.password_removed':
+			return said('removed their password', KeyRound);
 		case 'group.created':
 			return said(`made the group ${text(d, 'group')}`, UsersRound, { href: '/groups', detail: cameAndLeft(d) });
 		case 'group.updated':

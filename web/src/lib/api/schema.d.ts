@@ -218,9 +218,27 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        put?: never;
+        /** Give oneself a password, who has none; takes a fresh proof */
+        put: operations["add-password"];
         /** Change the own password */
         post: operations["change-password"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/account/password/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Remove the own password, where another way in remains; takes a fresh proof */
+        post: operations["remove-password"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2459,6 +2477,16 @@ export interface components {
              */
             why: string;
         };
+        AddPasswordInputBody: {
+            /** @description With an API token, of those who have a second factor: from the app, or for recovery */
+            code?: string;
+            /**
+             * @description Of the code
+             * @enum {string}
+             */
+            method?: "totp" | "recovery";
+            new: string;
+        };
         AdminEntry: {
             /** Format: date-time */
             bound_at?: string;
@@ -3618,6 +3646,7 @@ export interface components {
             email_state?: string;
             /** @enum {string} */
             given_role: "administrator" | "member" | "user";
+            has_password: boolean;
             id: string;
             /** @enum {string} */
             role: "administrator" | "member" | "user";
@@ -3637,6 +3666,7 @@ export interface components {
             email_state?: string;
             /** @enum {string} */
             given_role: "administrator" | "member" | "user";
+            has_password: boolean;
             id: string;
             /** @enum {string} */
             role: "administrator" | "member" | "user";
@@ -3929,6 +3959,17 @@ export interface components {
             spec: components["schemas"]["StageSpec"];
             spec_hash: string;
             stage: string;
+        };
+        RemovePasswordInputBody: {
+            /** @description With an API token, of those who have a second factor: from the app, or for recovery */
+            code?: string;
+            /**
+             * @description Of the code
+             * @enum {string}
+             */
+            method?: "totp" | "recovery";
+            /** @description With an API token, of those who have none: the one to remove */
+            password?: string;
         };
         RenamePasskeyInputBody: {
             name: string;
@@ -5177,6 +5218,37 @@ export interface operations {
             };
         };
     };
+    "add-password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AddPasswordInputBody"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "change-password": {
         parameters: {
             query?: never;
@@ -5187,6 +5259,37 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["ChangePasswordInputBody"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "remove-password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RemovePasswordInputBody"];
             };
         };
         responses: {
