@@ -84,6 +84,10 @@ func showProvider(o *output, p api.ProviderDetail) {
 		{"domains", all(p.AllowedDomains)},
 		{"groups", all(p.AllowedGroups)},
 		{"group prefix", strconv.Quote(p.Prefix())},
+		{"username from", p.Claims.Username},
+		{"name from", p.Claims.Name},
+		{"e-mail address from", p.Claims.Email},
+		{"groups from", p.Claims.Groups},
 		{"administrators", p.Claims.Admin},
 		{"signs out there", yes(p.SignOut)},
 		{"second factor trusted", yes(p.TrustFactor)},
@@ -115,13 +119,16 @@ type providerFields struct {
 	ClientID      *string  `help:"Who Berth is there."`
 	Scope         []string `help:"What to ask for, more than once or with commas; the preset's by default."`
 	UsernameClaim *string  `help:"The claim that usernames are made of."`
+	NameClaim     *string  `help:"The claim that has the name to show."`
+	EmailClaim    *string  `help:"The claim that has the e-mail address; of another than email a provider does not say that it is verified."`
 	GroupsClaim   *string  `help:"The claim that has groups; a path with dots goes deeper."`
 	Admin         *string  `help:"Who administers, as claim=value, such as groups=berth-admins."`
 	Create        *bool    `negatable:"" help:"Let people in whom Berth does not know yet."`
 	NewRole       *string  `enum:"user,member" placeholder:"ROLE" help:"What they become: user (enters apps), which is the default, or member (runs them, too)."`
 	Domain        []string `help:"Let in only verified e-mail addresses of this domain, more than once or with commas; \"\" lets all in."`
 	Group         []string `help:"Let in only members of this group, more than once or with commas; \"\" lets all in."`
-	GroupPrefix   *string  `help:"What goes before the names of groups; the provider's own name and a colon by default."`
+	GroupPrefix   *string  `xor:"prefix" help:"What goes before the names of groups, with a colon or slash at its end; the provider's own name and a colon by default."`
+	BareGroups    bool     `xor:"prefix" help:"Put nothing before the names of groups: they are Berth's own, and other providers', of the same names."`
 	SignOut       *bool    `negatable:"" help:"Lead on to signing out there after signing out here."`
 	TrustFactor   *bool    `negatable:"" help:"Trust its word that it asked for a second factor; --no-trust-factor ends the sessions that it counted for."`
 	TrustEmail    *bool    `negatable:"" help:"Count an e-mail address as verified of which it does not say whether it is: only where nobody can choose their own."`
@@ -141,6 +148,9 @@ func (f *providerFields) fill(body map[string]any) {
 			body[name] = *value
 		}
 	}
+	if f.BareGroups {
+		body["no_group_prefix"] = true
+	}
 	if f.Order != nil {
 		body["order"] = *f.Order
 	}
@@ -157,7 +167,7 @@ func (f *providerFields) fill(body map[string]any) {
 // claims gives the mapping with what was given in it; false when nothing was.
 func (f *providerFields) claims(was signin.ClaimMap) (signin.ClaimMap, bool) {
 	changed := false
-	for _, field := range []struct{ to, from *string }{{&was.Username, f.UsernameClaim}, {&was.Groups, f.GroupsClaim}, {&was.Admin, f.Admin}} {
+	for _, field := range []struct{ to, from *string }{{&was.Username, f.UsernameClaim}, {&was.Name, f.NameClaim}, {&was.Email, f.EmailClaim}, {&was.Groups, f.GroupsClaim}, {&was.Admin, f.Admin}} {
 		if field.from != nil {
 			*field.to, changed = *field.from, true
 		}
@@ -204,6 +214,7 @@ func (cmd *providerAdd) Run(ctx context.Context, c *client, o *output, p *proces
 	return o.result(made, func() {
 		o.printf("Added provider %s.\n", made.Slug)
 		o.note("Enter this redirect address there: %s", made.Redirect)
+		o.note("Where it asks for them: for back-channel logout %s, and to come back to after a sign-out %s", made.Logout, made.LandedAt)
 		o.note("Look whether it answers: berth provider check %s", made.Slug)
 	})
 }

@@ -99,7 +99,8 @@ type createProviderInput struct {
 		NewRole        identity.Role   `json:"new_role,omitempty" doc:"What they become: user, which is the default, or member"`
 		AllowedDomains []string        `json:"allowed_domains,omitempty" maxItems:"100" doc:"Of verified e-mail addresses; all when empty"`
 		AllowedGroups  []string        `json:"allowed_groups,omitempty" maxItems:"100" doc:"As the provider names them; all when empty"`
-		GroupPrefix    *string         `json:"group_prefix,omitempty" maxLength:"32" doc:"Before the names of groups; the slug and a colon when absent"`
+		GroupPrefix    *string         `json:"group_prefix,omitempty" minLength:"1" maxLength:"32" doc:"Before the names of groups, with a colon or slash at its end; the slug and a colon when absent"`
+		NoGroupPrefix  bool            `json:"no_group_prefix,omitempty" doc:"Nothing before them: its groups are Berth's own, and other providers', of the same names"`
 		SignOut        bool            `json:"sign_out,omitempty" doc:"Whether signing out of Berth leads on to signing out there"`
 		TrustFactor    bool            `json:"trust_factor,omitempty" doc:"Whether its word counts, by amr or acr in its id_token, that it asked for a second factor"`
 		TrustEmail     bool            `json:"trust_email,omitempty" doc:"Whether an e-mail address counts as verified of which it does not say whether it is; only for a provider that lets nobody choose their address"`
@@ -111,7 +112,7 @@ func (a *API) createProvider(ctx context.Context, in *createProviderInput) (*out
 	p, err := a.signin.Create(ctx, callerOf(ctx).actor(), signin.NewProvider{
 		Slug: b.Slug, Preset: b.Preset, Label: b.Label, Order: b.Order, Enabled: b.Enabled == nil || *b.Enabled,
 		Issuer: b.Issuer, ClientID: b.ClientID, ClientSecret: b.ClientSecret, Scopes: b.Scopes, Claims: b.Claims, Create: b.Create, NewRole: b.NewRole,
-		AllowedDomains: b.AllowedDomains, AllowedGroups: b.AllowedGroups, GroupPrefix: b.GroupPrefix, SignOut: b.SignOut, TrustFactor: b.TrustFactor,
+		AllowedDomains: b.AllowedDomains, AllowedGroups: b.AllowedGroups, GroupPrefix: prefixOf(b.GroupPrefix, b.NoGroupPrefix), SignOut: b.SignOut, TrustFactor: b.TrustFactor,
 		TrustEmail: b.TrustEmail,
 	})
 	if err != nil {
@@ -149,7 +150,8 @@ type updateProviderInput struct {
 		NewRole        *identity.Role   `json:"new_role,omitempty" doc:"user or member"`
 		AllowedDomains *[]string        `json:"allowed_domains,omitempty" maxItems:"100"`
 		AllowedGroups  *[]string        `json:"allowed_groups,omitempty" maxItems:"100"`
-		GroupPrefix    *string          `json:"group_prefix,omitempty" maxLength:"32"`
+		GroupPrefix    *string          `json:"group_prefix,omitempty" minLength:"1" maxLength:"32"`
+		NoGroupPrefix  bool             `json:"no_group_prefix,omitempty" doc:"Nothing before the names of groups: they are Berth's own, and other providers', of the same names"`
 		OwnGroupPrefix bool             `json:"own_group_prefix,omitempty" doc:"Goes back to the slug and a colon"`
 		SignOut        *bool            `json:"sign_out,omitempty"`
 		TrustFactor    *bool            `json:"trust_factor,omitempty" doc:"Switching it off ends the sessions that its word counted for"`
@@ -163,12 +165,20 @@ func (a *API) updateProvider(ctx context.Context, in *updateProviderInput) (*out
 	p, err := a.signin.Update(ctx, callerOf(ctx).actor(), in.Provider, b.Version, signin.ProviderEdit{
 		Label: b.Label, Order: b.Order, Enabled: b.Enabled, Issuer: b.Issuer, ClientID: b.ClientID, ClientSecret: b.ClientSecret,
 		Scopes: b.Scopes, Claims: b.Claims, Create: b.Create, NewRole: b.NewRole, AllowedDomains: listed(b.AllowedDomains), AllowedGroups: listed(b.AllowedGroups),
-		GroupPrefix: b.GroupPrefix, OwnGroupPrefix: b.OwnGroupPrefix, SignOut: b.SignOut, TrustFactor: b.TrustFactor, TrustEmail: b.TrustEmail, Force: b.Force,
+		GroupPrefix: prefixOf(b.GroupPrefix, b.NoGroupPrefix), OwnGroupPrefix: b.OwnGroupPrefix, SignOut: b.SignOut, TrustFactor: b.TrustFactor, TrustEmail: b.TrustEmail, Force: b.Force,
 	})
 	if err != nil {
 		return nil, err
 	}
 	return answer(a.detail(p)), nil
+}
+
+// prefixOf gives the empty prefix to who says that there is none, and to nobody else.
+func prefixOf(given *string, none bool) *string {
+	if none {
+		return new("")
+	}
+	return given
 }
 
 // listed tells a list that is empty from one that is not there: nil.

@@ -212,7 +212,7 @@ func TestProviders_AreRefusedWithTheirPlace(t *testing.T) {
 		"berth: 1\nproviders:\n  New One: {issuer: https://id.example.com, client_id: a}\n":                                                  "providers.New One: line 3, column 12: takes 1 to 32 of a to z",
 		"berth: 1\nproviders:\n  new: {preset: okta, issuer: https://id.example.com, client_id: a}\n":                                        "providers.new.preset: line 3, column 17: is one of oidc",
 		"berth: 1\nproviders:\n  new: {issuer: https://id.example.com, client_id: a, scopes: []}\n":                                          "providers.new.scopes: line 3, column 63: need openid",
-		"berth: 1\nproviders:\n  new: {issuer: https://id.example.com, client_id: a, group_prefix: \"corp:\"}\n":                             `providers.new.group_prefix: line 3, column 69: "corp:" is already the prefix of corp`,
+		"berth: 1\nproviders:\n  new: {issuer: https://id.example.com, client_id: a, group_prefix: \"corp:\"}\n":                             `providers.new.group_prefix: line 3, column 69: "corp:" and the prefix of corp`,
 		"berth: 1\nproviders:\n  new: {issuer: https://id.example.com, client_id: a, claims: {admin: =x}}\n":                                 "providers.new.claims.admin: line 3, column 71: takes a claim",
 		"berth: 1\nproviders:\n  corp: {preset: dex, issuer: https://id.example.com, client_id: berth}\n":                                    "providers.corp.preset: line 3, column 18: stays oidc, as the provider was made",
 		"berth: 1\nproviders:\n  corp: {issuer: https://evil.example.com, client_id: berth}\n":                                               "providers.corp.client_secret: line 3, column 9: is given again with another issuer",

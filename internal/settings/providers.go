@@ -21,13 +21,17 @@ type Provider struct {
 	ClientSecret   secret.Text
 	Label          string
 	Scopes         []string
+	Order          int
 	UsernameClaim  string
+	NameClaim      string
+	EmailClaim     string
 	GroupsClaim    string
 	Admin          string
 	Create         bool
 	NewRole        string // "" for what new people become where nobody says
 	AllowedDomains []string
 	AllowedGroups  []string
+	GroupPrefix    string // "" for the usual one
 	SignOut        bool
 	TrustFactor    bool
 	TrustEmail     bool
@@ -72,14 +76,21 @@ var providerVariables = []providerVariable{
 		set: func(p *Provider, v string) error { p.ClientSecret = secret.New(v); return nil },
 	},
 	{name: "LABEL", help: "what its button says", takes: "a few words", set: providerText(func(p *Provider) *string { return &p.Label })},
+	{
+		name: "ORDER", help: "where its button stands; the lowest is first", takes: "a number from 0 to 1000",
+		set: func(p *Provider, v string) (err error) { p.Order, err = strconv.Atoi(v); return err },
+	},
 	{name: "SCOPES", help: "what is asked for", takes: "scopes with spaces between", set: providerList(func(p *Provider) *[]string { return &p.Scopes })},
 	{name: "USERNAME_CLAIM", help: "the claim that usernames are made of", takes: "a claim", set: providerText(func(p *Provider) *string { return &p.UsernameClaim })},
+	{name: "NAME_CLAIM", help: "the claim that has the name to show", takes: "a claim", set: providerText(func(p *Provider) *string { return &p.NameClaim })},
+	{name: "EMAIL_CLAIM", help: "the claim that has the e-mail address", takes: "a claim", set: providerText(func(p *Provider) *string { return &p.EmailClaim })},
 	{name: "GROUPS_CLAIM", help: "the claim that has groups", takes: "a claim", set: providerText(func(p *Provider) *string { return &p.GroupsClaim })},
 	{name: "ADMIN", help: "who administers", takes: "claim=value, such as groups=berth-admins", set: providerText(func(p *Provider) *string { return &p.Admin })},
 	{name: "CREATE", help: "whether people come in whom Berth does not know", takes: "true or false", set: providerSwitch(func(p *Provider) *bool { return &p.Create })},
 	{name: "NEW_ROLE", help: "what they become", takes: "user or member", set: providerText(func(p *Provider) *string { return &p.NewRole })},
 	{name: "ALLOWED_DOMAINS", help: "domains of the e-mail addresses that come in", takes: "domains with commas between", set: providerList(func(p *Provider) *[]string { return &p.AllowedDomains })},
 	{name: "ALLOWED_GROUPS", help: "groups that come in", takes: "names with commas between", set: providerNames(func(p *Provider) *[]string { return &p.AllowedGroups })},
+	{name: "GROUP_PREFIX", help: "what goes before the names of groups", takes: "a prefix that ends with : or /, such as corp:", set: providerText(func(p *Provider) *string { return &p.GroupPrefix })},
 	{name: "SIGN_OUT", help: "whether signing out leads on to signing out there", takes: "true or false", set: providerSwitch(func(p *Provider) *bool { return &p.SignOut })},
 	{name: "TRUST_FACTOR", help: "whether its word counts that it asked for a second factor", takes: "true or false", set: providerSwitch(func(p *Provider) *bool { return &p.TrustFactor })},
 	{name: "TRUST_EMAIL", help: "whether an address counts as verified of which it does not say whether it is", takes: "true or false", set: providerSwitch(func(p *Provider) *bool { return &p.TrustEmail })},

@@ -16,6 +16,7 @@ import (
 	"berth/internal/identity"
 	"berth/internal/secret"
 	"berth/internal/signin"
+	"berth/internal/sqlite"
 )
 
 // Each of these is named after what it prevents.
@@ -248,6 +249,14 @@ func TestAttack_AProviderThatSpeaksForAnother(t *testing.T) {
 		Slug: "evil", Preset: signin.OIDC, Issuer: other.name, ClientID: clientID, GroupPrefix: &theirs,
 	})
 	require.ErrorContains(t, err, "group_prefix")
+	// Ends of their own, and none the beginning of another: else corp with the
+	// group :crew would speak of crew of corp:.
+	for _, prefix := range []string{"home", "home:sub:", "home:s", "crew", ":", "a b:"} {
+		_, err := r.Create(t.Context(), "ana", signin.NewProvider{
+			Slug: "evil", Preset: signin.OIDC, Issuer: other.name, ClientID: clientID, GroupPrefix: &prefix,
+		})
+		require.ErrorContains(t, err, "group_prefix", prefix)
+	}
 	other.people["1001"]["groups"] = []string{"home:crew", "crew"}
 	r.provider("evil", other)
 	b := r.browser("1001")
@@ -256,6 +265,25 @@ func TestAttack_AProviderThatSpeaksForAnother(t *testing.T) {
 	r.provider("plain", other, func(p *signin.NewProvider) { p.GroupPrefix = &empty })
 	b.signIn("plain")
 	require.Equal(t, []string{"crew", "home:crew"}, b.subject().Groups, "an administrator said so")
+}
+
+func TestProvider_OfBeforeTheRulesOfPrefixesGoesOn(t *testing.T) {
+	r, i := newRig(t), newIssuer(t)
+	p := r.provider("home", i)
+	require.NoError(t, r.db.Write(t.Context(), func(tx *sqlite.Tx) error {
+		_, err := tx.ExecContext(t.Context(), `UPDATE providers SET group_prefix = 'corp' WHERE slug = 'home'`)
+		return err
+	}))
+	b := r.browser("1001")
+	b.signIn("home")
+	require.Equal(t, []string{"corpcrew"}, b.subject().Groups)
+	p, err := r.Update(t.Context(), "ana", "home", p.Version, signin.ProviderEdit{Label: new("Home")})
+	require.NoError(t, err)
+	prefix := "corp:"
+	_, err = r.Create(t.Context(), "ana", signin.NewProvider{Slug: "corp", Preset: signin.OIDC, Issuer: i.name, ClientID: clientID})
+	require.ErrorContains(t, err, "group_prefix", "no other comes to speak of its groups")
+	_, err = r.Update(t.Context(), "ana", "home", p.Version, signin.ProviderEdit{GroupPrefix: &prefix})
+	require.NoError(t, err)
 }
 
 func TestAttack_SecretsInLogsAndEvents(t *testing.T) {

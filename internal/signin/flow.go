@@ -170,6 +170,10 @@ func (s *Service) authorize(ctx context.Context, c *connection, browser secret.T
 	if c.oidc != nil {
 		options = append(options, oidc.Nonce(derive(browser, state, "nonce")))
 		switch {
+		case c.provider.Preset == Google && (d.Purpose == ToLink || d.Another):
+			// Google has no login, and gives another refresh token only to who
+			// consents once more.
+			options = append(options, oauth2.SetAuthURLParam("prompt", "select_account consent"))
 		case d.Purpose == ToLink, d.Purpose == ToStepUp:
 			// OpenID Connect Core section 3.1.2.1: ask again, however recent.
 			options = append(options, oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "0"))

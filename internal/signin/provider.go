@@ -42,6 +42,7 @@ type Provider struct {
 	AllowedDomains []string      `json:"allowed_domains"` // of verified e-mail addresses; all when empty
 	AllowedGroups  []string      `json:"allowed_groups"`  // as the provider names them; all when empty
 	// GroupPrefix goes before the names of groups; nil is the slug and a colon.
+	// With an empty one the provider's groups are Berth's own of the same names.
 	GroupPrefix *string `json:"group_prefix,omitempty"`
 	SignOut     bool    `json:"sign_out"` // whether signing out of Berth leads on to signing out there
 	// TrustFactor lets its word count that it asked for a second factor.
@@ -241,7 +242,7 @@ var (
 	slugPattern   = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 	domainPattern = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$`)
 	scopePattern  = regexp.MustCompile(`^[\x21\x23-\x5B\x5D-\x7E]{1,128}$`) // RFC 6749 section 3.3
-	prefixPattern = regexp.MustCompile(`^([a-z0-9][a-z0-9._-]{0,30}[:/]?)?$`)
+	prefixPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,30}[:/]$`)
 )
 
 // takenSlugs are what stands where a slug does in an address, or says where
@@ -309,10 +310,17 @@ func (p Provider) validate() []fault.Field {
 			add("allowed_groups", "takes names of 1 to %d printable characters", maxGroupName)
 		}
 	}
-	if p.GroupPrefix != nil && !prefixPattern.MatchString(*p.GroupPrefix) {
-		add("group_prefix", "takes up to 32 of a to z, 0 to 9 and . _ -, with a : or / at its end or none; empty for no prefix")
-	}
 	return wrong
+}
+
+// checkPrefix says what is wrong with what goes before the groups. One without
+// an end of its own could be a part of a group's name, and Berth's own groups
+// have neither : nor /. None at all is for who says so.
+func (p Provider) checkPrefix() []fault.Field {
+	if p.Prefix() == "" || prefixPattern.MatchString(p.Prefix()) {
+		return nil
+	}
+	return []fault.Field{{Name: "group_prefix", Message: "takes up to 31 of a to z, 0 to 9 and . _ -, and ends with : or /, such as corp:"}}
 }
 
 func (c ClaimMap) validate() []fault.Field {

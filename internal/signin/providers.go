@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"berth/internal/event"
 	"berth/internal/fault"
@@ -101,7 +102,7 @@ func (s *Service) Create(ctx context.Context, actor string, made NewProvider) (p
 func (s *Service) CreateIn(ctx context.Context, tx *sqlite.Tx, actor string, p Provider, clientSecret secret.Text) (Provider, error) {
 	now := s.now()
 	p.ID, p.HasSecret, p.CreatedAt, p.UpdatedAt, p.Version = sqlite.NewID(now), !clientSecret.Empty(), now, now, 1
-	if err := fault.InvalidFields(append(p.validate(), checkSecret(clientSecret)...)); err != nil {
+	if err := fault.InvalidFields(slices.Concat(p.validate(), p.checkPrefix(), checkSecret(clientSecret))); err != nil {
 		return Provider{}, err
 	}
 	others, err := selectProviders(ctx, tx)
@@ -154,12 +155,14 @@ func (s *Service) UpdateIn(ctx context.Context, tx *sqlite.Tx, actor, slug strin
 	if err := fault.InvalidFields(e.validate(was, p)); err != nil {
 		return Provider{}, err
 	}
-	others, err := selectProviders(ctx, tx)
-	if err != nil {
-		return Provider{}, err
-	}
-	if err := p.keepApart(others); err != nil {
-		return Provider{}, err
+	if p.Prefix() != was.Prefix() { // one of before these rules stays as it is
+		others, err := selectProviders(ctx, tx)
+		if err != nil {
+			return Provider{}, err
+		}
+		if err := p.keepApart(others); err != nil {
+			return Provider{}, err
+		}
 	}
 	left, err := s.mayLeaveOut(ctx, tx, was, p, e.Force)
 	if err != nil {
@@ -185,6 +188,9 @@ func (s *Service) UpdateIn(ctx context.Context, tx *sqlite.Tx, actor, slug strin
 // validate names every field that is wrong in an edit that makes p of was.
 func (e ProviderEdit) validate(was, p Provider) []fault.Field {
 	wrong := append(p.validate(), checkSecret(e.ClientSecret)...)
+	if p.Prefix() != was.Prefix() {
+		wrong = append(wrong, p.checkPrefix()...)
+	}
 	if e.Preset != "" && e.Preset != was.Preset {
 		wrong = append(wrong, fault.Field{Name: "preset", Message: fmt.Sprintf("stays %s, as the provider was made: remove it and make another one", was.Preset)})
 	}
@@ -250,14 +256,17 @@ func (s *Service) RemoveIn(ctx context.Context, tx *sqlite.Tx, actor, slug strin
 	return s.emit(ctx, tx, ProviderRemoved, actor, p, left.People)
 }
 
-// keepApart refuses a prefix of groups that is another provider's.
+// keepApart refuses a prefix of groups with which one provider could speak of
+// another's. Those without a prefix have given that up.
 func (p Provider) keepApart(others []Provider) error {
 	for _, other := range others {
-		if other.Slug != p.Slug && p.Prefix() != "" && other.Prefix() == p.Prefix() {
-			return fault.InvalidFields([]fault.Field{{
-				Name: "group_prefix", Message: fmt.Sprintf("%q is already the prefix of %s: each would speak of the other's groups", p.Prefix(), other.Slug),
-			}})
+		own, theirs := p.Prefix(), other.Prefix()
+		if other.Slug == p.Slug || own == "" || theirs == "" || !strings.HasPrefix(own, theirs) && !strings.HasPrefix(theirs, own) {
+			continue
 		}
+		return fault.InvalidFields([]fault.Field{{
+			Name: "group_prefix", Message: fmt.Sprintf("%q and the prefix of %s, %q, begin alike: one would speak of the other's groups", own, other.Slug, theirs),
+		}})
 	}
 	return nil
 }

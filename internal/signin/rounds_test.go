@@ -407,8 +407,9 @@ func TestBegin_AsksForARefreshTokenInTheProvidersWord(t *testing.T) {
 	r, i := newRig(t), newIssuer(t)
 	r.provider("google", i, func(p *signin.NewProvider) { p.Preset = signin.Google })
 	r.provider("entra", i, func(p *signin.NewProvider) { p.Preset = signin.Entra })
+	another := false
 	asked := func(slug string) url.Values {
-		to, _, err := r.Begin(t.Context(), slug, signin.Departure{Purpose: signin.ToSignIn})
+		to, _, err := r.Begin(t.Context(), slug, signin.Departure{Purpose: signin.ToSignIn, Another: another})
 		require.NoError(t, err)
 		at, err := url.Parse(to)
 		require.NoError(t, err)
@@ -418,4 +419,8 @@ func TestBegin_AsksForARefreshTokenInTheProvidersWord(t *testing.T) {
 	require.NotContains(t, asked("google").Get("scope"), "offline_access", "Google refuses what it does not know")
 	require.Contains(t, asked("entra").Get("scope"), "offline_access")
 	require.Empty(t, asked("entra").Get("access_type"))
+	require.Empty(t, asked("google").Get("prompt"))
+	another = true
+	require.Equal(t, "select_account consent", asked("google").Get("prompt"), "Google gives another one with consent alone, and knows no login")
+	require.Equal(t, "login", asked("entra").Get("prompt"))
 }

@@ -20,11 +20,15 @@ func (s *Service) Seed(ctx context.Context, named []settings.Provider) error {
 		if fault.KindOf(err) != fault.Missing {
 			return err
 		}
+		var prefix *string
+		if given.GroupPrefix != "" {
+			prefix = &given.GroupPrefix
+		}
 		_, err = s.Create(ctx, "berth", NewProvider{
-			Slug: given.Slug(), Preset: Preset(cmp.Or(given.Preset, string(OIDC))), Label: given.Label, Enabled: true,
+			Slug: given.Slug(), Preset: Preset(cmp.Or(given.Preset, string(OIDC))), Label: given.Label, Order: given.Order, Enabled: true,
 			Issuer: given.Issuer, ClientID: given.ClientID, ClientSecret: given.ClientSecret, Scopes: given.Scopes,
-			Claims: ClaimMap{Username: given.UsernameClaim, Groups: given.GroupsClaim, Admin: given.Admin},
-			Create: given.Create, NewRole: identity.Role(given.NewRole), AllowedDomains: given.AllowedDomains, AllowedGroups: given.AllowedGroups, SignOut: given.SignOut, TrustFactor: given.TrustFactor, TrustEmail: given.TrustEmail,
+			Claims: ClaimMap{Username: given.UsernameClaim, Name: given.NameClaim, Email: given.EmailClaim, Groups: given.GroupsClaim, Admin: given.Admin},
+			Create: given.Create, NewRole: identity.Role(given.NewRole), AllowedDomains: given.AllowedDomains, AllowedGroups: given.AllowedGroups, GroupPrefix: prefix, SignOut: given.SignOut, TrustFactor: given.TrustFactor, TrustEmail: given.TrustEmail,
 		})
 		if err != nil {
 			return fault.Invalid("BERTH_PROVIDER_%s_*: %s", given.Name, fault.Message(err)).Because(err)

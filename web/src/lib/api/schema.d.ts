@@ -2735,7 +2735,7 @@ export interface components {
             create?: boolean;
             /** @default true */
             enabled: boolean;
-            /** @description Before the names of groups; the slug and a colon when absent */
+            /** @description Before the names of groups, with a colon or slash at its end; the slug and a colon when absent */
             group_prefix?: string;
             /** @description The address without /.well-known/openid-configuration */
             issuer?: string;
@@ -2746,6 +2746,8 @@ export interface components {
              * @enum {string}
              */
             new_role?: "administrator" | "member" | "user";
+            /** @description Nothing before them: its groups are Berth's own, and other providers', of the same names */
+            no_group_prefix?: boolean;
             /**
              * Format: int64
              * @description Of its button; the lowest is first
@@ -4611,6 +4613,8 @@ export interface components {
              * @enum {string}
              */
             new_role?: "administrator" | "member" | "user";
+            /** @description Nothing before the names of groups: they are Berth's own, and other providers', of the same names */
+            no_group_prefix?: boolean;
             /** Format: int64 */
             order?: number;
             /** @description Goes back to the slug and a colon */
