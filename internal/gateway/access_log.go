@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"time"
+
+	"berth/internal/identity"
 )
 
 // AccessLogMode is the share of requests that are logged, from 0 (none) to
@@ -25,12 +27,23 @@ func (m AccessLogMode) takes() bool {
 
 // logAccess writes the request's line.
 func (x *exchange) logAccess(ctx context.Context, path string, took time.Duration) {
-	x.g.log.LogAttrs(ctx, slog.LevelInfo, "request",
-		slog.Group("", x.attrs(
-			"method", x.r.Method, "host", x.host, "path", path, "protocol", x.r.Proto, "address", x.from.address,
-			"status", x.status, "bytes_in", x.body.read.Load(), "bytes_out", x.sent,
-			"duration_ms", float64(took.Microseconds())/1000,
-		)...))
+	said := []any{
+		"method", x.r.Method, "host", x.host, "path", path, "protocol", x.r.Proto, "address", x.from.address,
+		"status", x.status, "bytes_in", x.body.read.Load(), "bytes_out", x.sent,
+		"duration_ms", float64(took.Microseconds()) / 1000,
+	}
+	if no := x.refused; no != nil {
+		said = append(said, "rule", no.verdict.Rule+1, "why", no.verdict.Why.String())
+	}
+	x.g.log.LogAttrs(ctx, slog.LevelInfo, "request", slog.Group("", x.attrs(said...)...))
+}
+
+// whoCame is who came with the request, let in or not; nil is nobody.
+func (x *exchange) whoCame() *identity.Subject {
+	if x.refused != nil {
+		return x.refused.visitor.subject
+	}
+	return x.visitor.subject
 }
 
 // attrs puts before more what a log line about the request says of it.
@@ -47,7 +60,7 @@ func (x *exchange) attrs(more ...any) []any {
 	if x.asked != nil {
 		list = append(list, "asked_by", x.asked.String())
 	}
-	if who := x.visitor.subject; who != nil && who.Person.Username != "" {
+	if who := x.whoCame(); who != nil && who.Person.Username != "" {
 		list = append(list, "person", who.Person.Username)
 	}
 	if in := x.claim.in; in != nil {

@@ -5,10 +5,10 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"math/big"
 	"strings"
-	"sync"
 	"time"
 
 	"berth/internal/fault"
@@ -18,47 +18,32 @@ import (
 const (
 	// assertionLives is how long an assertion is good (RFC 7519 section 4.1.4).
 	assertionLives = 30 * time.Second
-	// assertionServes is how long one is given again for the same thing: what
-	// it says is the same, and signing costs more than all else that is done
-	// to let somebody in.
-	assertionServes = 10 * time.Second
-	// assertionsMost is how many are kept of one visitor.
-	assertionsMost = 64
 	// assertionMost bounds the bytes of one that is shown to Berth; the groups
 	// are what makes it long.
 	assertionMost = 64 << 10
 )
 
-// assertions are those that one visitor's requests went on with of late.
-type assertions struct {
-	mu   sync.Mutex
-	made map[assertedTo]asserted
-}
-
-// assertedTo is what an assertion is bound to.
-type assertedTo struct{ key, stage, audience, tokensOf, method, host, path string }
-
-type asserted struct {
-	text string
-	at   time.Time
-}
-
 // assertion gives the JWT (RFC 7519) that proves to an app who comes with a
 // request: it is bound to the method, the host and the path that the app gets.
-func (a *assertions) assertion(g *Gateway, x *exchange, s *identity.Subject) string {
-	key, now := g.keys.signing(), g.clock()
-	to := assertedTo{key.id, x.route.StageID, x.route.Access.Audience, x.route.Access.TokensOf, x.r.Method, x.host, x.appPath()}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if one, ok := a.made[to]; ok && now.Sub(one.at) < assertionServes && !now.Before(one.at) {
-		return one.text
+func (t *told) assertion(x *exchange, s *identity.Subject) string {
+	key, now := x.g.keys.signing(), x.g.clock()
+	method, path := x.r.Method, x.appPath()
+	if len(method)+len(path) > assertedMost {
+		return key.sign(x.g.claimsFor(x, s, path, now))
 	}
-	if len(a.made) >= assertionsMost || a.made == nil {
-		a.made = map[assertedTo]asserted{}
+	var room [2 * assertedMost]byte
+	text := binary.BigEndian.AppendUint64(room[:0], t.id)
+	for _, part := range [...]string{key.id, x.route.StageID, x.route.context, x.route.Access.Audience, x.route.Access.TokensOf, method, x.host, path} {
+		text = append(text, part...)
+		text = append(text, 0) // which is in none of them
 	}
-	one := asserted{text: key.sign(g.claimsFor(x, s, to, now)), at: now}
-	a.made[to] = one
-	return one.text
+	to := assertedTo(sha256.Sum256(text))
+	if made := x.g.assertions.get(to, now); made != "" {
+		return made
+	}
+	made := key.sign(x.g.claimsFor(x, s, path, now))
+	x.g.assertions.put(to, made, now)
+	return made
 }
 
 // assertionClaims is what an assertion says.
@@ -82,8 +67,8 @@ type assertionClaims struct {
 	Session  string `json:"sid,omitempty"`
 }
 
-func (g *Gateway) claimsFor(x *exchange, s *identity.Subject, to assertedTo, now time.Time) assertionClaims {
-	sum := sha256.Sum256([]byte(to.path))
+func (g *Gateway) claimsFor(x *exchange, s *identity.Subject, path string, now time.Time) assertionClaims {
+	sum := sha256.Sum256([]byte(path))
 	subject := s.Person.ID
 	if s.Via == identity.ViaJWT {
 		subject = s.Issuer + "#" + s.ExternalID
@@ -91,13 +76,13 @@ func (g *Gateway) claimsFor(x *exchange, s *identity.Subject, to assertedTo, now
 	claims := assertionClaims{
 		Issuer: g.baseURL.String(), Audience: x.route.Access.Audience, Subject: subject,
 		IssuedAt: now.Unix(), Expires: now.Add(assertionLives).Unix(),
-		Method: to.method, Host: to.host, PathHash: base64.RawURLEncoding.EncodeToString(sum[:]),
+		Method: x.r.Method, Host: x.host, PathHash: base64.RawURLEncoding.EncodeToString(sum[:]),
 		Context: x.route.context, Provider: providerOf(s),
 		User: s.Person.Username, Email: s.Email, Groups: s.Groups,
 	}
 	if s.Via == identity.ViaSession {
-		claims.TokensOf = to.tokensOf
-		if to.tokensOf != "" {
+		claims.TokensOf = x.route.Access.TokensOf
+		if claims.TokensOf != "" {
 			claims.Session = s.SessionID
 		}
 	}

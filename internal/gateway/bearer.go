@@ -32,7 +32,7 @@ type bearer struct {
 
 // told gives what apps are told of the bearer.
 func (b *bearer) told(t *teller) *told {
-	b.once.Do(func() { b.made = &told{fields: t.fieldsOf(&b.subject)} })
+	b.once.Do(func() { b.made = newTold(t.fieldsOf(&b.subject)) })
 	return b.made
 }
 

@@ -54,19 +54,7 @@ func (x *exchange) enter(ctx context.Context, to *route) error {
 		x.decision = decisionOf(verdict)
 		if !verdict.Allowed {
 			x.shard.decided(x.decision)
-			switch {
-			case verdict.Why == identity.WhyAmbiguous:
-				return errBadTarget
-			case verdict.Why == identity.WhyMethodCase:
-				return errMethodCase
-			case who.refused != nil && fault.KindOf(who.refused) != fault.Unauthenticated:
-				return errors.Join(errNotAsked, who.refused)
-			}
-			no := &refusal{verdict: verdict, visitor: who}
-			if verdict.Rule >= 0 {
-				no.rule = to.Access.Rules[verdict.Rule]
-			}
-			return no
+			return x.refuse(to, who, verdict)
 		}
 		x.mu.Lock()
 		x.gate, x.on, x.visitor = to.gate, visit.On, who
@@ -78,6 +66,27 @@ func (x *exchange) enter(ctx context.Context, to *route) error {
 		return nil
 	}
 	return errSignedOut
+}
+
+// refuse gives why a request does not go on to a route.
+func (x *exchange) refuse(to *route, who visitor, verdict identity.Verdict) error {
+	no := &refusal{verdict: verdict, visitor: who}
+	x.refused = no
+	if x.decision == turnedAway {
+		x.g.refused.note(x, to, no)
+	}
+	switch {
+	case verdict.Why == identity.WhyAmbiguous:
+		return errBadTarget
+	case verdict.Why == identity.WhyMethodCase:
+		return errMethodCase
+	case who.refused != nil && fault.KindOf(who.refused) != fault.Unauthenticated:
+		return errors.Join(errNotAsked, who.refused)
+	}
+	if verdict.Rule >= 0 {
+		no.rule = to.Access.Rules[verdict.Rule]
+	}
+	return no
 }
 
 // watch has the request cut when the proof that its visitor came with ends.

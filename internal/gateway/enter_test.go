@@ -55,7 +55,7 @@ func newDoor(tb testing.TB, edit ...func(*Config)) *door {
 	require.NoError(tb, err)
 	keys, err := OpenKeys(context.Background(), sealed, nil, nil)
 	require.NoError(tb, err)
-	d.rig = newRig(tb, append([]func(*Config){func(c *Config) { c.Identity, c.Keys = d.people, keys }}, edit...)...)
+	d.rig = newRig(tb, append([]func(*Config){func(c *Config) { c.Identity, c.Keys, c.DB, c.Events = d.people, keys, db, events }}, edit...)...)
 	return d
 }
 

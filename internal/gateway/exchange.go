@@ -32,6 +32,7 @@ type exchange struct {
 
 	asked    *dialect // by which another proxy asks, of a request of its client's
 	decision decision // on who may enter
+	refused  *refusal // nil where nobody was
 
 	gate    *identity.Gate // that let it in, or would now
 	on      identity.On    // where

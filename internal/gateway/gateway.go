@@ -27,6 +27,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"berth/internal/cookie"
+	"berth/internal/event"
 	"berth/internal/identity"
 	"berth/internal/sqlite"
 )
@@ -87,39 +88,44 @@ type Config struct {
 	ShutdownTimeout       func() time.Duration
 	StreamShutdownTimeout time.Duration
 	// DB keeps the minutes of the charts; without it only the running one is known.
-	DB    *sqlite.DB
-	Log   *slog.Logger     // nothing is logged when nil
-	Clock func() time.Time // time.Now when nil
+	DB *sqlite.DB
+	// Events has written down who was refused; nobody writes it when nil, or
+	// without DB.
+	Events *event.Log
+	Log    *slog.Logger     // nothing is logged when nil
+	Clock  func() time.Time // time.Now when nil
 }
 
 // Gateway passes requests through.
 type Gateway struct {
-	table     *Table
-	base      http.Handler
-	isBase    func(host string) bool
-	baseURL   *url.URL
-	contact   string
-	proxies   []netip.Prefix
-	asks      []string // kinds of proxies
-	own       own
-	identity  *identity.Service
-	leadsOn   func(ctx context.Context, provider string) bool
-	bearers   verifier
-	keys      *Keys
-	teller    teller
-	accessLog AccessLogMode
-	maxBody   int64
-	clients   *clients
-	most      int                  // requests on an instance
-	requests  func() time.Duration // to end in
-	streams   time.Duration        // to end in
-	stall     time.Duration        // see clientStall
-	minutes   *minutes
-	log       *slog.Logger
-	clock     func() time.Time
-	questions questions      // of other proxies
-	loopMark  string         // this gateway's own, in loopHeader
-	failures  rate.Sometimes // keeps a broken app from filling the log
+	table      *Table
+	base       http.Handler
+	isBase     func(host string) bool
+	baseURL    *url.URL
+	contact    string
+	proxies    []netip.Prefix
+	asks       []string // kinds of proxies
+	own        own
+	identity   *identity.Service
+	leadsOn    func(ctx context.Context, provider string) bool
+	bearers    verifier
+	keys       *Keys
+	teller     teller
+	accessLog  AccessLogMode
+	maxBody    int64
+	clients    *clients
+	most       int                  // requests on an instance
+	requests   func() time.Duration // to end in
+	streams    time.Duration        // to end in
+	stall      time.Duration        // see clientStall
+	minutes    *minutes
+	refused    *refusedVisits
+	log        *slog.Logger
+	clock      func() time.Time
+	assertions assertions     // of late
+	questions  questions      // of other proxies
+	loopMark   string         // this gateway's own, in loopHeader
+	failures   rate.Sometimes // keeps a broken app from filling the log
 }
 
 // New checks c.
@@ -159,7 +165,7 @@ func New(c Config) (*Gateway, error) {
 		identity: c.Identity, leadsOn: c.LeadsOn, keys: c.Keys, bearers: bearers, teller: teller, accessLog: c.AccessLog, maxBody: c.MaxBodyBytes,
 		clients: newClients(orAny(c.MaxConnections), c.TrustProxy), most: orAny(c.MaxRequests),
 		requests: c.ShutdownTimeout, streams: c.StreamShutdownTimeout, stall: clientStall,
-		minutes: newMinutes(c.DB, c.Table, c.Clock), log: c.Log, clock: c.Clock,
+		minutes: newMinutes(c.DB, c.Table, c.Clock), refused: newRefusedVisits(c.DB, c.Events, c.Clock), log: c.Log, clock: c.Clock,
 		questions: questions{warns: rate.Sometimes{First: 10, Interval: time.Second}},
 		loopMark:  "berth-" + rand.Text(),
 		failures:  rate.Sometimes{First: 10, Interval: time.Second},

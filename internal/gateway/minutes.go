@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -69,25 +70,37 @@ func newMinutes(db *sqlite.DB, table *Table, clock func() time.Time) *minutes {
 }
 
 // Run writes each minute to the database when it is over, and what the last
-// one has so far when ctx ends. What could not be written is counted to the
-// next minute.
+// one has so far when ctx ends; what could not be written is counted to the
+// next minute. It writes down who was refused, and lets go of what is kept for
+// seconds.
 func (g *Gateway) Run(ctx context.Context) error {
-	m := g.minutes
+	second, minute := time.NewTicker(time.Second), time.NewTimer(g.minutes.left())
+	defer second.Stop()
+	defer minute.Stop()
 	for {
-		now := g.clock()
-		timer := time.NewTimer(now.Truncate(time.Minute).Add(time.Minute).Sub(now))
 		select {
 		case <-ctx.Done():
-			timer.Stop()
 			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
-			return m.roll(ending)
-		case <-timer.C:
-			if err := m.roll(ctx); err != nil {
+			return errors.Join(g.minutes.roll(ending), g.refused.write(ending, true))
+		case <-second.C:
+			g.assertions.sweep(g.clock())
+			if err := g.refused.write(ctx, false); err != nil && ctx.Err() == nil {
+				g.log.ErrorContext(ctx, "could not write down who was refused", "error", err)
+			}
+		case <-minute.C:
+			if err := g.minutes.roll(ctx); err != nil {
 				g.log.ErrorContext(ctx, "could not keep the minute's request figures", "error", err)
 			}
+			minute.Reset(g.minutes.left())
 		}
 	}
+}
+
+// left is how long the minute that is running still is.
+func (m *minutes) left() time.Duration {
+	now := m.clock()
+	return now.Truncate(time.Minute).Add(time.Minute).Sub(now)
 }
 
 // roll stores what was counted since the last time, and begins a minute.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"berth/internal/identity"
 )
@@ -55,9 +56,13 @@ func newTeller(prefix string, families []HeaderFamily) (teller, error) {
 
 // told is what apps are told of one visitor, whatever the app.
 type told struct {
+	id     uint64 // no other's
 	fields []field
-	assertions
 }
+
+var lastTold atomic.Uint64
+
+func newTold(fields []field) *told { return &told{id: lastTold.Add(1), fields: fields} }
 
 // told gives what to tell, which is worked out once for as long as a guest
 // stays known.
@@ -68,7 +73,7 @@ func (t *teller) told(who *visitor) *told {
 	if known, ok := who.guest.Notes().(*told); ok {
 		return known
 	}
-	made := &told{fields: t.fieldsOf(who.subject)}
+	made := newTold(t.fieldsOf(who.subject))
 	who.guest.Note(made)
 	return made
 }
@@ -200,6 +205,6 @@ func (x *exchange) tell(f func(name, value string)) {
 	}
 	f(x.g.teller.context, x.route.context)
 	if x.g.keys != nil && x.route.Access.Audience != "" {
-		f(x.g.teller.prefix+"Assertion", known.assertion(x.g, x, who.subject))
+		f(x.g.teller.prefix+"Assertion", known.assertion(x, who.subject))
 	}
 }

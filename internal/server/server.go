@@ -270,7 +270,7 @@ func (s *Server) newGateway(table *gateway.Table) (*gateway.Gateway, error) {
 		AccessLog:    gateway.AccessLogMode(s.settings.AccessLog),
 		MaxBodyBytes: orUnlimited(s.settings.MaxBodyBytes), ShutdownTimeout: s.stop.left,
 		MaxConnections: s.maxConnections(), MaxRequests: s.settings.MaxRequests,
-		DB: s.db, Log: s.log, Clock: s.clock,
+		DB: s.db, Events: s.events, Log: s.log, Clock: s.clock,
 	})
 }
 

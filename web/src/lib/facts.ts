@@ -100,6 +100,12 @@ export function say(fact: Fact, within = ''): Said {
 			return said(`changed the settings of ${place}`, Layers, { href: stagePage });
 		case 'access.changed':
 			return text(d, 'route') ? said(`changed who may enter the route ${text(d, 'route')}`, ShieldCheck, { href: routePage }) : said(`changed who may enter ${place}`, ShieldCheck, { href: stagePage });
+		case 'access.refused': {
+			const count = Number((d as { count?: number }).count ?? 1);
+			const where = text(d, 'route') ? `the route ${text(d, 'route')}` : place;
+			const times = count > 1 ? ` ${count} times` : '';
+			return said(`was not let in to ${where}${text(d, 'via') === 'token' ? ' by an API token' : ''}${times}`, ShieldCheck, { href: text(d, 'route') ? routePage : stagePage, detail: [text(d, 'why'), text(d, 'address')].filter(Boolean).join(' · '), tone: 'bad' });
+		}
 		case 'route.created':
 			return said(`added the route ${text(d, 'route')}`, Signpost, { href: routePage, detail: text(d, 'hostname') });
 		case 'route.updated':
