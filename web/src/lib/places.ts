@@ -1,3 +1,4 @@
+import AppWindow from '@lucide/svelte/icons/app-window';
 import Activity from '@lucide/svelte/icons/activity';
 import Bell from '@lucide/svelte/icons/bell';
 import Boxes from '@lucide/svelte/icons/boxes';
@@ -16,9 +17,10 @@ import UsersRound from '@lucide/svelte/icons/users-round';
 
 const under = (prefix: string) => (path: string) => path === prefix || path.startsWith(`${prefix}/`);
 
-/** Where everybody can go. */
+/** Where members and administrators can go. */
 export const places = [
 	{ href: '/', label: 'Projects', icon: Boxes, here: (path: string) => path === '/' || /^\/(projects|deployments|instances)\b/.test(path) },
+	{ href: '/apps', label: 'Apps', icon: AppWindow, here: under('/apps') },
 	{ href: '/images', label: 'Images', icon: Package, here: under('/images') },
 	{ href: '/sources', label: 'Sources', icon: Radio, here: under('/sources') },
 	{ href: '/secrets', label: 'Secrets', icon: KeyRound, here: under('/secrets') },

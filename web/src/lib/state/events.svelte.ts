@@ -28,7 +28,7 @@ class Events {
 	#listeners = new Set<Listener>();
 	#close: (() => void) | undefined;
 
-	start(signedOut: () => void) {
+	start(signedOut: () => void, notAllowed: () => void) {
 		if (this.#close) return;
 		this.#close = openStream('/api/events', {
 			message: (kind, data) => {
@@ -43,6 +43,7 @@ class Events {
 			refused: (status) => {
 				this.#close = undefined;
 				if (status === 401) signedOut();
+				if (status === 403) notAllowed();
 			}
 		});
 	}

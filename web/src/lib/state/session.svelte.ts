@@ -13,6 +13,11 @@ class Session {
 		return this.person?.role === 'administrator';
 	}
 
+	/** Whether they only enter apps, and see nothing else of Berth. */
+	get user(): boolean {
+		return this.person?.role === 'user';
+	}
+
 	/** Asks the server; undefined when nobody is signed in. */
 	async load(): Promise<Person | undefined> {
 		try {
