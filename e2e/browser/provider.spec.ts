@@ -27,6 +27,8 @@ for (const pushed of [false, true]) {
 			const dialog = page.getByRole('dialog', { name: 'Add a provider' });
 			await dialog.getByLabel('Name', { exact: true }).fill(slug);
 			await expect(dialog.getByTestId('redirect')).toHaveText(`${base}/auth/${slug}/callback`);
+			await expect(dialog.getByTestId('logout')).toHaveText(`${base}/auth/${slug}/backchannel-logout`);
+			await expect(dialog.getByTestId('landed')).toHaveText(`${base}/sign-in`);
 			await dialog.getByLabel('Issuer').fill('http://id.example.org');
 			await dialog.getByLabel('Client id').fill(client.id);
 			await dialog.getByLabel('Client secret').fill(client.secret);
