@@ -36,6 +36,7 @@ type world struct {
 	engine  *fakeEngine
 	images  *fakeImages
 	secrets fakeSecrets
+	setAt   map[string]time.Time // of secrets, by their slots
 	meter   *fakeMeter
 	db      *sqlite.DB
 	events  *event.Log
@@ -117,7 +118,7 @@ func (w *world) start(o options) *berth {
 	b := &berth{world: w, alive: &life{cancel: cancel}}
 	b.router = &fakeRouter{alive: b.alive, routes: map[string]deploy.Route{}}
 	config := deploy.Config{
-		DB: w.db, Events: w.events, Runtime: mortal{w.engine, b.alive}, Router: b.router, Meter: w.meter, Images: w.images, Secrets: w.secrets,
+		DB: w.db, Events: w.events, Runtime: mortal{w.engine, b.alive}, Router: b.router, Meter: w.meter, Images: w.images, Secrets: worldsSecrets{w.secrets, w},
 		LogDir: w.logDir, ReservedHosts: []string{"berth.test"}, ShutdownTimeout: orElse(o.shutdown, 10*time.Second),
 		Beat: o.beat, Measure: o.measure, People: o.people, Providers: o.known, Own: o.own, Clock: o.clock, Keep: o.keep, DiskFull: o.diskFull, Log: testLog(w.t),
 	}
@@ -259,6 +260,21 @@ func (f *fakeImages) Pull(_ context.Context, repository, digest string) (contain
 }
 
 type fakeSecrets map[string]secret.Text
+
+func (fakeSecrets) ChangedAt(context.Context, *sqlite.Tx) (map[string]time.Time, error) {
+	return nil, nil
+}
+
+// worldsSecrets are a world's, with when they were set.
+type worldsSecrets struct {
+	fakeSecrets
+
+	w *world
+}
+
+func (f worldsSecrets) ChangedAt(context.Context, *sqlite.Tx) (map[string]time.Time, error) {
+	return f.w.setAt, nil
+}
 
 func (f fakeSecrets) Get(_ context.Context, slotContext, name string) (secret.Text, error) {
 	v, ok := f[slotContext+"/"+name]

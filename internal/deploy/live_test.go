@@ -92,6 +92,26 @@ func TestStart_DoesNotPullWhatTheEngineHas(t *testing.T) {
 	require.Len(t, releases, 1, "the same image and configuration are one release")
 }
 
+func TestStage_SaysThatASecretWasSetAnew(t *testing.T) {
+	w := newWorld(t)
+	b := w.start(options{})
+	w.images.push("shop", "1", appGood)
+	b.shop(func(s *deploy.StageSpec) {
+		s.Secrets = map[string]deploy.SecretRef{"PASSWORD": {Context: "shop", Name: "password"}}
+	})
+	w.setAt = map[string]time.Time{"shop/password": time.Now().Add(-time.Hour)}
+	b.goLive("1")
+	require.Empty(t, b.status().Changes)
+	w.setAt = map[string]time.Time{"shop/password": time.Now().Add(time.Second), "shop/other": time.Now().Add(time.Second)}
+	require.Equal(t, []deploy.Change{{Field: "spec.secrets.PASSWORD", From: "shop/password", To: "shop/password (set anew)"}}, b.status().Changes)
+	w.setAt = map[string]time.Time{"shop/password": time.Now()}
+	b.eventually(func() bool { return time.Now().After(w.setAt["shop/password"]) }, "time passes")
+	d, err := b.Redeploy(t.Context(), "ana", "shop", "prod", deploy.TriggerAPI)
+	require.NoError(t, err)
+	require.Equal(t, deploy.Live, b.end(d.ID).State)
+	require.Empty(t, b.status().Changes)
+}
+
 func TestRollback_NeedsNoRegistryAndTakesTheReleasesConfiguration(t *testing.T) {
 	w := newWorld(t)
 	b := w.start(options{})

@@ -21,10 +21,12 @@ import (
 	"berth/internal/sqlite"
 )
 
-// Secrets gives the value of a slot; fault.NotFound when there is none.
+// Secrets gives the value of a slot; fault.NotFound from Get when there is none.
 // *vault.Vault is one.
 type Secrets interface {
 	Get(ctx context.Context, slotContext, name string) (secret.Text, error)
+	// ChangedAt says, in tx, when each was last set, by "context/name".
+	ChangedAt(ctx context.Context, tx *sqlite.Tx) (map[string]time.Time, error)
 }
 
 // Tokens are the API tokens that are bound to projects and stages.

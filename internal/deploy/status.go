@@ -2,10 +2,12 @@ package deploy
 
 import (
 	"context"
+	"maps"
 	"net"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"berth/internal/sqlite"
 )
@@ -215,7 +217,49 @@ func (s *Service) stageStatus(ctx context.Context, tx *sqlite.Tx, stages []stage
 	for n, st := range stages {
 		list[n] = s.statusOf(st, byStage[st.ID], newest[st.ID], held[st.ID])
 	}
-	return list, nil
+	return list, s.addChangedSecrets(ctx, tx, live, list)
+}
+
+// addChangedSecrets adds to what is not deployed yet the secrets that were set
+// anew since the instances were made that have them.
+func (s *Service) addChangedSecrets(ctx context.Context, tx *sqlite.Tx, live []*served, list []StageStatus) error {
+	if !slices.ContainsFunc(live, func(v *served) bool { return len(v.release.Spec.Secrets) > 0 }) {
+		return nil
+	}
+	changed, err := s.secrets.ChangedAt(ctx, tx)
+	if err != nil {
+		return err
+	}
+	since := make(map[string]time.Time, len(live))
+	for _, v := range live {
+		since[v.stage.ID] = v.madeBy()
+	}
+	for n := range list {
+		status := &list[n]
+		if status.Release == nil {
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(status.Spec.Secrets)) {
+			ref := status.Spec.Secrets[name]
+			slot := ref.Context + "/" + ref.Name
+			if status.Release.Spec.Secrets[name] == ref && changed[slot].After(since[status.ID]) {
+				status.Changes = append(status.Changes, Change{"spec.secrets." + name, slot, slot + " (set anew)"})
+			}
+		}
+	}
+	return nil
+}
+
+// madeBy is when what is served had its secrets at the latest: of the oldest
+// instance, which a roll back may have taken up again.
+func (v *served) madeBy() time.Time {
+	at := v.deployment.StartedAt
+	for _, i := range v.instances {
+		if i.CreatedAt.Before(at) {
+			at = i.CreatedAt
+		}
+	}
+	return at
 }
 
 func (s *Service) statusOf(st stage, v *served, newest, held *deployment) StageStatus {

@@ -48,6 +48,19 @@ func selectSlots(ctx context.Context, tx *sqlite.Tx, slotContext string) ([]Slot
 	return slots, rows.Err()
 }
 
+// ChangedAt says, in tx, when each slot was last set, by "context/name".
+func (*Vault) ChangedAt(ctx context.Context, tx *sqlite.Tx) (map[string]time.Time, error) {
+	slots, err := selectSlots(ctx, tx, "")
+	if err != nil {
+		return nil, err
+	}
+	changed := make(map[string]time.Time, len(slots))
+	for _, slot := range slots {
+		changed[slot.Context+"/"+slot.Name] = slot.UpdatedAt
+	}
+	return changed, nil
+}
+
 func upsertSlot(ctx context.Context, tx *sqlite.Tx, slot Slot, sealed []byte) error {
 	_, err := tx.ExecContext(ctx, `
 		INSERT INTO slots (context, name, version, sealed, created_at, updated_at)
