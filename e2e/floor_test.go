@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -20,7 +21,7 @@ import (
 // TestFloor prints how long a deployment takes from its trigger to the first
 // answer of the new release, beside what the engine alone takes to create and
 // start a container of the same image and to give its first answer, measured
-// in turn in one run. It is a measurement, not a proof, so `make bench` alone
+// in turn in one run, each when the one before has settled. It is a measurement, not a proof, so `make bench` alone
 // builds it.
 func TestFloor(t *testing.T) {
 	onEachEngineInTurn(t, func(t *testing.T, e engine) {
@@ -38,10 +39,12 @@ func TestFloor(t *testing.T) {
 		var floor, berth, there []time.Duration // there: as if the image had been in the engine
 		steps := map[deploy.StepName][]time.Duration{}
 		for i := 1; i <= rounds; i++ {
+			b.settled(runtime, project)
 			floor = append(floor, engineAlone(t, runtime, id, fmt.Sprintf("%s-floor-%d", project, i)))
 
 			tag := strconv.Itoa(i)
 			b.push(project, tag, image(t, tag))
+			b.settled(runtime, project)
 			triggered := time.Now()
 			d := b.deploy(project, tag)
 			for b.answers(project, tag) != nil {
@@ -70,6 +73,30 @@ func TestFloor(t *testing.T) {
 			slices.Sort(steps[name])
 			t.Logf("%s: %s: median %d ms", e.name, name, steps[name][len(steps[name])/2].Milliseconds())
 		}
+	})
+}
+
+// calm is how long an engine must have had nothing to tell to count as quiet.
+const calm = 500 * time.Millisecond
+
+// settled waits until one container of a project is left and the engine is
+// quiet: a deployment is live before the old container is stopped and removed,
+// and what is measured meanwhile waits for that.
+func (b *berth) settled(runtime container.Runtime, project string) {
+	b.t.Helper()
+	b.eventually("one container is left and the engine is quiet", func() error {
+		ctx, stop := context.WithTimeout(b.t.Context(), calm)
+		defer stop()
+		for event, err := range runtime.Events(ctx, nil) {
+			if err != nil {
+				return err
+			}
+			return fmt.Errorf("the engine tells of container %s: %s", event.Container, event.Action)
+		}
+		if left := len(b.containers(project)); left != 1 {
+			return fmt.Errorf("%d containers are left", left)
+		}
+		return nil
 	})
 }
 
