@@ -68,7 +68,7 @@ func (a *attempt) afterSwitch(ctx context.Context) error {
 		}
 		why += "; there is no release before it to go back to"
 	}
-	a.s.log.WarnContext(ctx, "command after the switch failed", "project", a.d.Project, "stage", a.d.Stage, "deployment", a.d.ID, "error", why)
+	a.log().WarnContext(ctx, "command after the switch failed", "error", why)
 	a.step.Detail = shorten(why)
 	a.say("%s", a.step.Detail)
 	a.leave(StepFailed)
@@ -89,7 +89,7 @@ func (a *attempt) removeTask(ctx context.Context) {
 		return
 	}
 	if err := a.s.runtime.Remove(ctx, a.step.container); err != nil {
-		a.s.log.WarnContext(ctx, "container of a command not removed yet", "container", a.step.container, "error", err)
+		a.log().WarnContext(ctx, "container of a command not removed yet", "container", a.step.container, "error", err)
 	}
 }
 

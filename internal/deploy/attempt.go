@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"berth/internal/container"
@@ -95,6 +96,9 @@ func (a *attempt) observe(ctx context.Context) error {
 	}
 	return nil
 }
+
+// log is Berth's log, with what is known of the attempt in each line.
+func (a *attempt) log() *slog.Logger { return a.s.log.With(a.d.attrs()...) }
 
 // run brings the attempt to its end, or as far as ctx allows: what is left is
 // in the journal.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"strconv"
 	"time"
@@ -188,8 +189,9 @@ const startTries = 5
 
 // start starts an instance's container and gives it as it is then, with the
 // address it has since. When something else has taken the port that the engine
-// chose, the container is removed and anew is asked for another.
-func (s *Service) start(ctx context.Context, i *Instance, anew func(context.Context) error) (container.Container, error) {
+// chose, the container is removed and anew is asked for another. log is that of
+// i's deployment.
+func (s *Service) start(ctx context.Context, log *slog.Logger, i *Instance, anew func(context.Context) error) (container.Container, error) {
 	for try := 1; ; try++ {
 		err := s.runtime.Start(ctx, i.Container)
 		if err == nil {
@@ -198,8 +200,7 @@ func (s *Service) start(ctx context.Context, i *Instance, anew func(context.Cont
 		if !errors.Is(err, container.ErrConflict) || try == startTries {
 			return container.Container{}, fmt.Errorf("start container %s: %w", i.Container, err)
 		}
-		s.log.InfoContext(ctx, "port taken before the container started; making another",
-			"project", i.Project, "stage", i.Stage, "deployment", i.Deployment, "instance", i.ID)
+		log.InfoContext(ctx, "port taken before the container started; making another", "instance", i.ID)
 		if err := s.runtime.Remove(ctx, i.Container); err != nil {
 			return container.Container{}, fmt.Errorf("remove container %s: %w", i.Container, err)
 		}

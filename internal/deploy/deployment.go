@@ -45,6 +45,11 @@ type Deployment struct {
 	FinishedAt time.Time `json:"finished_at,omitzero"`
 }
 
+// attrs is what each line of the log about a deployment has.
+func (d Deployment) attrs() []any {
+	return []any{"project", d.Project, "stage", d.Stage, "tag", d.Reference, "deployment", d.ID, "generation", d.Generation}
+}
+
 // Kind is what a deployment does.
 type Kind string
 

@@ -1,8 +1,10 @@
 package deploy_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -65,6 +67,30 @@ func TestStart_LeavesTheOldReleaseAloneWhenTheNewOneFails(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestDeployments_AreLoggedWithAllThatIsKnownOfThem(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var logged bytes.Buffer
+	b := w.start(options{log: slog.New(slog.NewJSONHandler(&logged, nil))})
+	w.images.push("shop", "1", appGood)
+	b.shop(nil)
+	w.engine.portsTaken = 1
+	live := b.goLive("1")
+	w.images.push("shop", "2", appExits)
+	failed := b.end(b.deploy("2").ID)
+	require.Equal(t, deploy.Failed, failed.State)
+	b.stop()
+	for message, d := range map[string]deploy.Deployment{
+		"port taken before the container started; making another": live, "deployment failed": failed,
+	} {
+		at := strings.Index(logged.String(), `"msg":"`+message+`"`)
+		require.Positive(t, at, message)
+		line, _, _ := strings.Cut(logged.String()[at:], "\n")
+		require.Contains(t, line, `"project":"shop","stage":"prod","tag":"`+d.Reference+`","deployment":"`+d.ID+`","generation":`, line)
+	}
+	require.Regexp(t, `"msg":"port taken[^\n]*"instance":"[^"]+"`, logged.String())
 }
 
 func TestStart_IsRefusedOnAFullDiskAndARollBackIsNot(t *testing.T) {

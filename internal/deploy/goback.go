@@ -116,7 +116,7 @@ func (s *Service) keepWarm(ctx context.Context, v *served) {
 	for n := range v.instances {
 		i := v.instances[n]
 		if _, err := s.care(ctx, v, &i, true); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "instance of the release before not looked after", "instance", i.ID, "error", err)
+			s.logOf(v).WarnContext(ctx, "instance of the release before not looked after", "instance", i.ID, "error", err)
 		}
 		v.instances[n].Container, v.instances[n].Address = i.Container, i.Address
 	}
@@ -186,8 +186,7 @@ func (a *attempt) goBack(ctx context.Context, to *served, why string) error {
 		return err
 	}
 	a.pointed = false
-	a.s.log.WarnContext(ctx, "release taken back", "project", a.d.Project, "stage", a.d.Stage, "deployment", a.d.ID,
-		"generation", a.d.Generation, "reason", reason, "back_to", to.deployment.ID)
+	a.log().WarnContext(ctx, "release taken back", "reason", reason, "back_to", to.deployment.ID)
 	a.s.crash(ctx, a.d.ID, a.step.Name, momentBack)
 	if err := a.s.switchTo(ctx, a.s.routeTo(&back), back.release.Spec); err != nil {
 		return fmt.Errorf("point the route back: %w", err) // the undoing points it again
@@ -265,8 +264,7 @@ func (s *Service) rollBackWarm(ctx context.Context, actor string, st stage, back
 	if err != nil {
 		return d, false, err
 	}
-	s.log.InfoContext(ctx, "rolled back to instances that still ran", "project", st.Project, "stage", st.Name,
-		"deployment", from.ID, "back_to", to.deployment.ID)
+	s.log.With(from.attrs()...).InfoContext(ctx, "rolled back to instances that still ran", "back_to", to.deployment.ID)
 	if k := s.watchOf(from.ID); k != nil {
 		k.nudge()
 	}

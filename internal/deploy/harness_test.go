@@ -109,6 +109,7 @@ type options struct {
 	clock    func() time.Time
 	keep     deploy.KeepRule
 	diskFull func(context.Context) error
+	log      *slog.Logger // the test's when nil
 }
 
 // start starts a Berth. kill, called from its hook, ends it there and then.
@@ -120,7 +121,7 @@ func (w *world) start(o options) *berth {
 	config := deploy.Config{
 		DB: w.db, Events: w.events, Runtime: mortal{w.engine, b.alive}, Router: b.router, Meter: w.meter, Images: w.images, Secrets: worldsSecrets{w.secrets, w},
 		LogDir: w.logDir, ReservedHosts: []string{"berth.test"}, ShutdownTimeout: orElse(o.shutdown, 10*time.Second),
-		Beat: o.beat, Measure: o.measure, People: o.people, Providers: o.known, Own: o.own, Clock: o.clock, Keep: o.keep, DiskFull: o.diskFull, Log: testLog(w.t),
+		Beat: o.beat, Measure: o.measure, People: o.people, Providers: o.known, Own: o.own, Clock: o.clock, Keep: o.keep, DiskFull: o.diskFull, Log: orElse(o.log, testLog(w.t)),
 	}
 	if o.hook != nil {
 		config.Hook = func(_ context.Context, deployment string, step deploy.StepName, when string) {

@@ -149,7 +149,7 @@ func (s *Service) revive(ctx context.Context, v *served, i *Instance, ran time.D
 		return CareWait, s.engine.gone(ctx, s.runtime, err)
 	}
 	s.settle(ctx, *i)
-	c, err := s.start(ctx, i, func(ctx context.Context) error { return s.recreate(ctx, v, i) })
+	c, err := s.start(ctx, s.logOf(v), i, func(ctx context.Context) error { return s.recreate(ctx, v, i) })
 	if err != nil {
 		i.State, i.Detail = InstanceDown, "it could not be started: "+engineWords(err)
 		return CareWait, s.engine.gone(ctx, s.runtime, err)
@@ -216,7 +216,7 @@ func (s *Service) lost(ctx context.Context, t target, why error) {
 		err = s.markLost(ctx, v, t, why)
 	}
 	if err != nil && ctx.Err() == nil {
-		s.log.WarnContext(ctx, "instance that does not answer still routed to", "instance", t.Instance, "error", err)
+		s.log.WarnContext(ctx, "instance that does not answer still routed to", "deployment", t.deployment, "instance", t.Instance, "error", err)
 	}
 }
 
@@ -227,8 +227,7 @@ func (s *Service) markLost(ctx context.Context, v *served, t target, why error) 
 	if n < 0 {
 		return nil
 	}
-	s.log.WarnContext(ctx, "instance does not answer its probe", "project", v.stage.Project, "stage", v.stage.Name,
-		"deployment", t.deployment, "instance", t.Instance, "error", why)
+	s.logOf(v).WarnContext(ctx, "instance does not answer its probe", "instance", t.Instance, "error", why)
 	s.losses.count(v.stage.Stage)
 	before := slices.Clone(v.instances)
 	v.instances[n].State, v.instances[n].Detail = InstanceDown, "it does not answer its probe: "+why.Error()

@@ -179,7 +179,7 @@ func (s *Service) probeLive(ctx context.Context, v *served, i Instance) error {
 			next.State, next.Detail = InstanceDown, faultText(err)
 			// What does not answer in all its time is started anew.
 			if stopErr := s.runtime.Stop(ctx, i.Container, stuckGrace); stopErr != nil {
-				s.log.WarnContext(ctx, "instance that does not answer not stopped", "instance", i.ID, "error", stopErr)
+				s.logOf(now).WarnContext(ctx, "instance that does not answer not stopped", "instance", i.ID, "error", stopErr)
 			}
 		}
 		before := slices.Clone(now.instances)

@@ -125,7 +125,7 @@ func (s *Service) routeWhatRuns(ctx context.Context, live []*served) (unsure []s
 				return nil
 			}
 			failed[n] = true
-			s.log.WarnContext(ctx, "live release not routed yet", "project", v.stage.Project, "stage", v.stage.Name, "error", err)
+			s.logOf(v).WarnContext(ctx, "live release not routed yet", "error", err)
 			return s.engine.gone(ctx, s.runtime, err)
 		})
 	}

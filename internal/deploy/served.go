@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"log/slog"
 	"time"
 
 	"berth/internal/sqlite"
@@ -83,6 +84,9 @@ func routeOf(st stage, d Deployment, spec StageSpec, instances []Instance) Route
 	}
 	return r
 }
+
+// logOf is Berth's log, with what is known of what is served in each line.
+func (s *Service) logOf(v *served) *slog.Logger { return s.log.With(v.deployment.attrs()...) }
 
 // route gives the route to what is served.
 func (v *served) route() Route {

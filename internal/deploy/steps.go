@@ -80,7 +80,7 @@ func (a *attempt) start(ctx context.Context) error {
 		if b.seen.Running {
 			return nil
 		}
-		c, err := a.s.start(ctx, &b.Instance, func(ctx context.Context) error { return a.createAnew(ctx, b) })
+		c, err := a.s.start(ctx, a.log(), &b.Instance, func(ctx context.Context) error { return a.createAnew(ctx, b) })
 		if err != nil {
 			return engineRefused("start the container", err)
 		}
@@ -307,7 +307,7 @@ func (a *attempt) stop(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return err
 		}
-		a.s.log.WarnContext(ctx, "old instances not stopped yet", "project", a.d.Project, "stage", a.d.Stage, "deployment", o.ID, "error", err)
+		a.log().WarnContext(ctx, "old instances not stopped yet", "old", o.ID, "error", err)
 		a.step.Detail = "the container engine did not stop the old instances; it is asked again"
 		a.later(func(ctx context.Context, tx *sqlite.Tx) error {
 			tx.OnCommit(a.s.retireSoon)

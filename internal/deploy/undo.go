@@ -22,8 +22,7 @@ const (
 // fail stores why the attempt came to nothing, with the last that its
 // containers said. What it made is then undone.
 func (a *attempt) fail(ctx context.Context, step StepName, why error) error {
-	a.s.log.WarnContext(ctx, "deployment failed", "project", a.d.Project, "stage", a.d.Stage, "deployment", a.d.ID,
-		"generation", a.d.Generation, "step", step, "error", why)
+	a.log().WarnContext(ctx, "deployment failed", "step", step, "error", why)
 	message := fault.Message(why)
 	if last := a.lastWords(ctx); last != "" && (step == StartStep || step == ProbeStep) {
 		message += "; it last said: " + last
@@ -124,8 +123,7 @@ func (a *attempt) undo(ctx context.Context) error {
 			return err // the journal says that this is left to do
 		}
 		// The sweep takes them: they belong to nothing that is in use.
-		a.s.log.WarnContext(ctx, "containers of a failed deployment not removed yet",
-			"project", a.d.Project, "stage", a.d.Stage, "deployment", a.d.ID, "error", err)
+		a.log().WarnContext(ctx, "containers of a failed deployment not removed yet", "error", err)
 	}
 	a.later(func(ctx context.Context, tx *sqlite.Tx) error {
 		return a.s.markInstances(ctx, tx, []deployment{a.d}, InstanceStopped)

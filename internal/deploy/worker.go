@@ -76,7 +76,6 @@ func (s *Service) workOnNext(ctx context.Context, stageID string, next next) (mo
 	}
 	began := time.Now()
 	err = a.run(ctx)
-	s.log.InfoContext(ctx, "deployment worked on", "project", d.Project, "stage", d.Stage, "deployment", d.ID,
-		"generation", d.Generation, "tag", d.Reference, "state", a.d.State, "took", time.Since(began))
+	a.log().InfoContext(ctx, "deployment worked on", "state", a.d.State, "took", time.Since(began))
 	return true, err
 }

@@ -135,7 +135,7 @@ func (t *Table) Switch(ctx context.Context, r deploy.Route) error {
 	t.stages[r.StageID] = now
 	about := []any{
 		"project", r.Project, "stage", r.Stage,
-		"hostname", r.Hostname, "path_prefix", r.PathPrefix, "deployment", r.Deployment, "instances", len(r.Instances),
+		"hostname", r.Hostname, "path_prefix", r.PathPrefix, "tag", r.Reference, "deployment", r.Deployment, "instances", len(r.Instances),
 	}
 	if c := r.Canary; c != nil {
 		about = append(about, "canary", c.Deployment, "share", c.Share)
