@@ -270,6 +270,6 @@ func (o *output) applied(r manifest.Result) {
 		o.printf("These volumes stay, with their data: %s\n", strings.Join(r.KeptVolumes, ", "))
 	}
 	for _, d := range r.Deployments {
-		o.printf("Deployment %s of %s to %s/%s has started.\n", d.ID, d.Reference, d.Project, d.Stage)
+		o.printf("%s\n", standing(d))
 	}
 }

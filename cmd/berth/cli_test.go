@@ -32,7 +32,13 @@ func TestProject_IsCreatedEditedListedAndRemoved(t *testing.T) {
 
 	refused := h.local("", "project", "remove", "shop")
 	require.Equal(t, exitInput, refused.code, "without a terminal nobody said yes")
-	require.Contains(t, refused.err, "--yes")
+	require.Equal(t, "berth: Project shop will be removed, with containers and history. Volumes stay, if there are any. Give --yes to go on.\n", refused.err)
+	h.must("stage", "create", "shop", "prod", "--hostname", "shop.localhost", "--volume", "files:/var/files")
+	refused = h.local("", "project", "remove", "shop")
+	require.Contains(t, refused.err, "Project shop and its 1 stage (prod) will be removed")
+	require.Contains(t, refused.err, "These volumes stay, with their data: berth_shop_prod_files.")
+	refused = h.local("", "stage", "remove", "shop", "prod")
+	require.Contains(t, refused.err, "These volumes stay, with their data: berth_shop_prod_files.")
 	h.must("project", "remove", "shop", "--yes")
 	require.Equal(t, "[]\n", h.must("--json", "project", "list"))
 }
@@ -132,6 +138,24 @@ func TestProblems_AreJSONWhenAskedFor(t *testing.T) {
 	require.Equal(t, "invalid", problem.Code)
 	require.NotEmpty(t, problem.Errors)
 	require.Contains(t, problem.Errors[0].Name, "hostname")
+}
+
+func TestProblems_SayEachFieldOnce(t *testing.T) {
+	h := newHouse(t)
+	h.must("project", "create", "shop")
+	one := h.local("", "stage", "create", "shop", "prod", "--hostname", "not a host")
+	require.Regexp(t, `^berth: spec\.hostname: [^\n]+\n$`, one.err)
+	two := h.local("", "stage", "create", "shop", "prod", "--hostname", "not a host", "--set", "stop_timeout=90h")
+	require.Regexp(t, `^berth: 2 fields are wrong:\n  spec\.[^\n]+\n  spec\.[^\n]+\n$`, two.err)
+}
+
+func TestDeployments_AreListedByAnyState(t *testing.T) {
+	h := newHouse(t)
+	for _, state := range []deploy.State{
+		deploy.Held, deploy.Waiting, deploy.Running, deploy.Live, deploy.Replaced, deploy.Failed, deploy.Canceled, deploy.Superseded, deploy.Reverted,
+	} {
+		h.must("deployments", "--state", string(state))
+	}
 }
 
 func TestConnect_SaysHowToReachAServerWhenNoneIsKnown(t *testing.T) {

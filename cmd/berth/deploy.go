@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -15,14 +16,27 @@ type waiting struct {
 	Timeout time.Duration `default:"30m" help:"How long --wait waits."`
 }
 
-// report says that d has started, or waits for its end.
+// standing says of a deployment that was just asked for how it stands.
+func standing(d deploy.Deployment) string {
+	how := "is " + string(d.State)
+	switch d.State { //nolint:exhaustive // the others are said as they are
+	case deploy.Held:
+		how = "waits for an approval"
+	case deploy.Waiting:
+		how = "is about to start"
+	case deploy.Running:
+		how = "has started"
+	}
+	return fmt.Sprintf("Deployment %s of %s to %s/%s %s.", d.ID, d.Reference, d.Project, d.Stage, how)
+}
+
+// report says how d stands, or waits for its end.
 func (w waiting) report(ctx context.Context, c *client, o *output, d deploy.Deployment) error {
 	if w.Wait {
 		return waitFor(ctx, c, o, d, w.Timeout)
 	}
 	return o.result(d, func() {
-		o.printf("Deployment %s of %s to %s/%s has started. \"berth events --deployment %s -f\" follows it.\n",
-			d.ID, d.Reference, d.Project, d.Stage, d.ID)
+		o.printf("%s \"berth events --deployment %s -f\" follows it.\n", standing(d), d.ID)
 	})
 }
 

@@ -19,7 +19,7 @@ type deploymentCommand struct {
 type deploymentList struct {
 	Project string       `arg:"" optional:"" predictor:"project" help:"Only this project."`
 	Stage   string       `arg:"" optional:"" predictor:"stage" help:"Only this stage."`
-	State   deploy.State `enum:",held,waiting,running,live,replaced,failed,canceled,superseded" default:"" help:"Only those that are held, waiting, running, live, replaced, failed, canceled or superseded."`
+	State   deploy.State `enum:",held,waiting,running,live,replaced,failed,canceled,superseded,reverted" default:"" help:"Only those that are held, waiting, running, live, replaced, failed, canceled, superseded or reverted."`
 	Limit   int          `short:"n" default:"20" help:"How many; 0 for all."`
 }
 

@@ -94,9 +94,17 @@ func (o *output) problem(err error) {
 		fmt.Fprintln(o.err, "berth:", err)
 		return
 	}
-	fmt.Fprintln(o.err, "berth:", f.Message)
-	for _, field := range f.Fields {
-		fmt.Fprintf(o.err, "  %s: %s\n", field.Name, field.Message)
+	// The message of a fault with fields is theirs, in one line.
+	switch len(f.Fields) {
+	case 0:
+		fmt.Fprintln(o.err, "berth:", f.Message)
+	case 1:
+		fmt.Fprintf(o.err, "berth: %s: %s\n", f.Fields[0].Name, f.Fields[0].Message)
+	default:
+		fmt.Fprintf(o.err, "berth: %d fields are wrong:\n", len(f.Fields))
+		for _, field := range f.Fields {
+			fmt.Fprintf(o.err, "  %s: %s\n", field.Name, field.Message)
+		}
 	}
 }
 

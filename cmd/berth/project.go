@@ -128,18 +128,27 @@ func (cmd *projectRemove) Run(ctx context.Context, c *client, o *output, p *proc
 	if err := c.get(ctx, path, &status); err != nil {
 		return err
 	}
-	names := make([]string, len(status.Stages))
-	for i, s := range status.Stages {
-		names[i] = s.Name
+	var names, volumes []string
+	for _, s := range status.Stages {
+		names = append(names, s.Name)
+		volumes = append(volumes, s.VolumeNames()...)
 	}
-	what := fmt.Sprintf("Project %s and its %d stages", cmd.Project, len(names))
+	what := "Project " + cmd.Project
 	if len(names) > 0 {
-		what += " (" + strings.Join(names, ", ") + ")"
+		what += " and its " + counted(len(names), "stage") + " (" + strings.Join(names, ", ") + ")"
 	}
-	if err := p.confirm(cmd.Yes, what+" will be removed, with containers and history. Volumes stay."); err != nil {
+	if err := p.confirm(cmd.Yes, what+" will be removed, with containers and history. "+staying(volumes)); err != nil {
 		return err
 	}
 	return removeKeeping(ctx, c, o, path, "project "+cmd.Project)
+}
+
+// staying says which volumes a removal leaves.
+func staying(volumes []string) string {
+	if len(volumes) == 0 {
+		return "Volumes stay, if there are any."
+	}
+	return "These volumes stay, with their data: " + strings.Join(volumes, ", ") + "."
 }
 
 // removeKeeping removes something and says which volumes stay.

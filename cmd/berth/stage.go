@@ -228,7 +228,11 @@ type stageRemove struct {
 
 // Run removes a stage after asking.
 func (cmd *stageRemove) Run(ctx context.Context, c *client, o *output, p *process) error {
-	what := fmt.Sprintf("Stage %s will be removed, with its containers and history. Volumes stay.", cmd.stageName)
+	var s deploy.Stage
+	if err := c.get(ctx, cmd.path(), &s); err != nil {
+		return err
+	}
+	what := fmt.Sprintf("Stage %s will be removed, with its containers and history. %s", cmd.stageName, staying(s.VolumeNames()))
 	if err := p.confirm(cmd.Yes, what); err != nil {
 		return err
 	}

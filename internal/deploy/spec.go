@@ -117,6 +117,16 @@ func volumeName(project, stage string, v Volume) string {
 	return "berth_" + project + "_" + stage + "_" + v.Name
 }
 
+// VolumeNames gives what the engine calls the volumes that the settings name:
+// they stay when the stage is removed.
+func (s Stage) VolumeNames() []string {
+	var names []string
+	for _, v := range s.Spec.Volumes {
+		names = append(names, volumeName(s.Project, s.Name, v))
+	}
+	return names
+}
+
 // hostnameTrouble says what is wrong with a hostname, in lower case and without
 // a port; "" when nothing is.
 // RFC 1123 section 2.1; internationalised names are given as RFC 5891 A-labels.

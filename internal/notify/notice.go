@@ -235,7 +235,7 @@ func (n Notice) ofSource(raw json.RawMessage, over bool) (Notice, bool) {
 	}
 	repository := clean(d.Repository, 200)
 	n.Actor, n.Reason = "", clean(d.Error, 500)
-	n.Kind, n.Level, n.Path = SourceFailing, Bad, "/images"
+	n.Kind, n.Level, n.Path = SourceFailing, Bad, "/sources"
 	n.Title, n.Text = repository+" can't be watched", lines(sentence(n.Reason), "New images of it are not deployed until this is mended.")
 	if over {
 		n.Level, n.Title, n.Text = Good, repository+" is watched again", ""

@@ -81,11 +81,11 @@ func TestNoticeOf_SaysWhatHappenedInOneOrTwoLines(t *testing.T) {
 		},
 		"a source": {
 			sourceFailing, `{"repository": "ghcr.io/ana/shop", "error": "the registry says no"}`, "berth",
-			SourceFailing, Bad, "ghcr.io/ana/shop can't be watched", "The registry says no.\nNew images of it are not deployed until this is mended.", "/images",
+			SourceFailing, Bad, "ghcr.io/ana/shop can't be watched", "The registry says no.\nNew images of it are not deployed until this is mended.", "/sources",
 		},
 		"a source that is well again": {
 			sourceRecovered, `{"repository": "ghcr.io/ana/shop"}`, "berth",
-			SourceFailing, Good, "ghcr.io/ana/shop is watched again", "", "/images",
+			SourceFailing, Good, "ghcr.io/ana/shop is watched again", "", "/sources",
 		},
 		"a disk": {
 			diskLow, `{"path": "/var/lib/berth", "free": 1610612736, "total": 107374182400}`, "berth",
