@@ -236,6 +236,10 @@ var calls = []call{
 	{name: "activity for an administrator's lesser token", as: adminRead, method: "GET", path: "/api/activity", status: 200, lacks: []string{"person.", "token."}},
 	{name: "activity by parts", as: member, method: "GET", path: "/api/activity?limit=1&project=shop", status: 200, holds: []string{`"next":"`}},
 	{name: "activity from a made-up cursor", as: member, method: "GET", path: "/api/activity?cursor=x", status: 422},
+	{name: "deployments from a made-up cursor", as: member, method: "GET", path: "/api/deployments?cursor=zzz", status: 422, holds: []string{"cursor: it is not one that this list gave"}},
+	{name: "releases from a made-up cursor", as: member, method: "GET", path: "/api/projects/shop/stages/prod/releases?cursor=zzz", status: 422},
+	{name: "runs from a made-up cursor", as: member, method: "GET", path: "/api/projects/shop/stages/prod/job-runs?cursor=zzz", status: 422},
+	{name: "notifications from a made-up cursor", as: admin, method: "GET", path: "/api/notifications?cursor=zzz", status: 422},
 
 	// Secrets.
 	{name: "secrets", as: member, method: "GET", path: "/api/secrets?context=project/shop", status: 200, holds: []string{`"name":"API_KEY"`}, lacks: []string{"hunter2"}},

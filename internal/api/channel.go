@@ -143,6 +143,9 @@ type listNotificationsInput struct {
 }
 
 func (a *API) listNotifications(ctx context.Context, in *listNotificationsInput) (*listOutput[notify.Delivery], error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
 	found, next, err := a.notifier.Sent(ctx, notify.SentFilter{
 		Channel: in.Channel, Project: in.Project, State: in.State, Before: in.Cursor,
 	}, in.Limit)

@@ -74,6 +74,9 @@ type listReleasesInput struct {
 }
 
 func (a *API) listReleases(ctx context.Context, in *listReleasesInput) (*listOutput[deploy.Release], error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
 	found, next, err := a.deploy.Releases(ctx, in.Project, in.Stage, deploy.Page{Cursor: in.Cursor, Limit: in.Limit})
 	if err != nil {
 		return nil, err
@@ -107,6 +110,9 @@ type listDeploymentsInput struct {
 }
 
 func (a *API) listDeployments(ctx context.Context, in *listDeploymentsInput) (*listOutput[deploy.Deployment], error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
 	project, stage, err := callerOf(ctx).narrow(in.Project, in.Stage)
 	if err != nil {
 		return nil, err

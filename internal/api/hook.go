@@ -115,6 +115,9 @@ type listDeliveriesInput struct {
 }
 
 func (a *API) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*listOutput[webhook.Delivery], error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
 	found, next, err := a.webhooks.Deliveries(ctx, in.ID, in.Cursor, in.Limit)
 	if err != nil {
 		return nil, err

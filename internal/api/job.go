@@ -42,6 +42,9 @@ type listJobRunsInput struct {
 }
 
 func (a *API) listJobRuns(ctx context.Context, in *listJobRunsInput) (*listOutput[deploy.JobRun], error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
 	found, next, err := a.deploy.JobRuns(ctx, in.Project, in.Stage, in.Job, deploy.Page{Cursor: in.Cursor, Limit: in.Limit})
 	if err != nil {
 		return nil, err

@@ -5,12 +5,24 @@ import (
 	"strconv"
 
 	"berth/internal/fault"
+	"berth/internal/sqlite"
 )
 
 // Page chooses a part of a list.
 type Page struct {
 	Cursor string `query:"cursor" maxLength:"256" doc:"What next of the part before said"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50"`
+}
+
+// errCursor says that a cursor is made up.
+var errCursor = fault.InvalidFields([]fault.Field{{Name: "cursor", Message: "it is not one that this list gave"}})
+
+// check looks at a cursor of a list that is in the order of its rows' ids.
+func (p Page) check() error {
+	if p.Cursor != "" && !sqlite.IsID(p.Cursor) {
+		return errCursor
+	}
+	return nil
 }
 
 // id reads a cursor that is an event's id; 0 when there is none.
@@ -20,7 +32,7 @@ func (p Page) id() (int64, error) {
 	}
 	id, err := strconv.ParseInt(p.Cursor, 10, 64)
 	if err != nil || id < 1 {
-		return 0, fault.Invalid("the cursor is not one that a list gave")
+		return 0, errCursor
 	}
 	return id, nil
 }

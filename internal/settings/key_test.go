@@ -49,8 +49,16 @@ func TestEnsureSecretKey_NeverWritesOverAKey(t *testing.T) {
 }
 
 func TestLoad_RequiresAKeyAwayFromLoopback(t *testing.T) {
-	_, err := settings.Load([]string{"BERTH_BASE_URL=https://berth.example.com"}, t.TempDir())
+	dir := t.TempDir()
+	_, err := settings.Load([]string{"BERTH_BASE_URL=https://berth.example.com"}, dir)
 	require.ErrorContains(t, err, "BERTH_SECRET_KEY: is not set, and is required")
+	require.NotContains(t, err.Error(), "secret.key", "none was generated here")
+
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "data"), 0o700))
+	file := filepath.Join(dir, "data", "secret.key")
+	require.NoError(t, os.WriteFile(file, []byte(key), 0o600))
+	_, err = settings.Load([]string{"BERTH_BASE_URL=https://berth.example.com"}, dir)
+	require.ErrorContains(t, err, "to go on with one that was generated here: BERTH_SECRET_KEY_FILE="+file)
 
 	_, err = settings.Load([]string{"BERTH_BASE_URL=https://berth.example.com", "BERTH_SECRET_KEY=" + key}, t.TempDir())
 	require.NoError(t, err)

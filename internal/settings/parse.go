@@ -245,7 +245,7 @@ func ParseSize(v string) (int64, error) {
 	return int64(n * unit), nil
 }
 
-// parseDuration takes what time.ParseDuration takes, and whole days as "14d".
+// parseCount takes whole numbers from least to most.
 func parseCount(v string, least, most int) (int, error) {
 	n, err := strconv.Atoi(v)
 	switch {
@@ -257,6 +257,7 @@ func parseCount(v string, least, most int) (int, error) {
 	return n, nil
 }
 
+// parseDuration takes what time.ParseDuration takes, and whole days as "14d".
 func parseDuration(v string, least time.Duration) (time.Duration, error) {
 	d, err := time.ParseDuration(v)
 	if days, ok := strings.CutSuffix(v, "d"); ok {

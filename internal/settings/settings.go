@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -175,7 +176,7 @@ func (s *Settings) checkTogether() []error {
 		return nil
 	}
 	hint := ""
-	if s.DataDir != "" {
+	if _, err := os.Stat(s.keyFile()); s.DataDir != "" && err == nil {
 		hint = "; to go on with one that was generated here: BERTH_SECRET_KEY_FILE=" + s.keyFile()
 	}
 	return []error{fmt.Errorf("BERTH_SECRET_KEY: is not set, and is required because BERTH_BASE_URL %s is not on loopback; it takes %s%s",

@@ -124,6 +124,7 @@ func TestLoad_ReportsEveryMistakeTogether(t *testing.T) {
 		require.Equal(t, 1, strings.Count(text, "BERTH_"+name+": "), "%s in:\n%s", name, text)
 	}
 	require.Contains(t, text, `got "banana" from environment; it takes auto, or the address`)
+	require.Contains(t, text, `got "perhaps" from environment; it takes true or false: the value is neither`)
 	require.NotContains(t, text, "hunter2")
 	require.NotContains(t, text, "short-and-secret")
 }

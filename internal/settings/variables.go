@@ -341,6 +341,9 @@ func (v variable) mistake(got found, err error) error {
 // plain takes what strconv wraps around a reason off it.
 func plain(err error) error {
 	if e, ok := errors.AsType[*strconv.NumError](err); ok {
+		if errors.Is(e.Err, strconv.ErrSyntax) {
+			return errors.New("is neither")
+		}
 		return e.Err
 	}
 	return err

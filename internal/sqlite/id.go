@@ -19,6 +19,12 @@ func NewID(now time.Time) string {
 	return strings.ToLower(base32Hex.EncodeToString(b[:]))
 }
 
+// IsID says whether s has the form of an identifier.
+func IsID(s string) bool {
+	raw, err := base32Hex.DecodeString(strings.ToUpper(s))
+	return err == nil && len(raw) == 16 && s == strings.ToLower(s)
+}
+
 // Millis is how a time is stored: Unix milliseconds, 0 for the zero time.
 func Millis(t time.Time) int64 {
 	if t.IsZero() {
