@@ -246,12 +246,14 @@ func accessNamed(who string) identity.Policy {
 }
 
 type accessExplain struct {
-	Method   string `arg:"" help:"Such as GET."`
-	URL      string `arg:"" name:"url" help:"Such as https://app.example.com/x."`
-	As       string `placeholder:"USERNAME" help:"Whose request it is; one's own when absent."`
-	Nobody   bool   `help:"It comes from somebody who has not signed in."`
-	From     string `placeholder:"ADDRESS" help:"Where it comes from, such as 192.168.0.7."`
-	Strength string `enum:",second_factor,passkey" default:"" help:"What their sign-in had: second_factor or passkey; a password alone when absent."`
+	Method   string        `arg:"" help:"Such as GET."`
+	URL      string        `arg:"" name:"url" help:"Such as https://app.example.com/x."`
+	As       string        `placeholder:"USERNAME" help:"Whose request it is; one's own when absent."`
+	Nobody   bool          `help:"It comes from somebody who has not signed in."`
+	From     string        `placeholder:"ADDRESS" help:"Where it comes from, such as 192.168.0.7."`
+	Strength string        `enum:",second_factor,passkey" default:"" help:"What their sign-in had: second_factor or passkey; one factor alone when absent."`
+	Provider string        `placeholder:"SLUG" help:"Where they signed in: a provider, or local; where it leads furthest when absent."`
+	Age      time.Duration `placeholder:"DURATION" help:"How long ago they signed in, such as 30m; just now when absent."`
 }
 
 // Help gives examples.
@@ -260,6 +262,7 @@ func (*accessExplain) Help() string {
 
 Examples:
   berth access explain --as alice GET https://app.example.com/x
+  berth access explain --as alice --provider corp --age 30m GET https://app.example.com/x
   berth access explain --nobody GET https://app.example.com/health --from 192.168.0.7`
 }
 
@@ -269,10 +272,13 @@ func (cmd *accessExplain) Run(ctx context.Context, c *client, o *output) error {
 	if cmd.Nobody {
 		body["nobody"] = true
 	}
-	for name, value := range map[string]string{"as": cmd.As, "address": cmd.From, "strength": cmd.Strength} {
+	for name, value := range map[string]string{"as": cmd.As, "address": cmd.From, "strength": cmd.Strength, "provider": cmd.Provider} {
 		if value != "" {
 			body[name] = value
 		}
+	}
+	if cmd.Age != 0 {
+		body["age"] = identity.Duration(cmd.Age)
 	}
 	var e api.AccessExplanation
 	if err := c.call(ctx, http.MethodPost, "/api/access/explain", body, &e); err != nil {
@@ -285,7 +291,10 @@ func (cmd *accessExplain) Run(ctx context.Context, c *client, o *output) error {
 func (o *output) explanation(e api.AccessExplanation) {
 	who, verdict := "nobody", "refused"
 	if e.As != "" {
-		who = e.As + ", signed in by " + e.Provider
+		who = e.As
+		if e.Provider != "" {
+			who += ", signed in by " + e.Provider
+		}
 		if len(e.Groups) > 0 {
 			who += ", of " + strings.Join(e.Groups, ", ")
 		}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"berth/internal/fault"
 	"berth/internal/gateway"
@@ -27,7 +28,7 @@ func verdictOf(v identity.Verdict) AccessVerdict {
 type PersonVerdict struct {
 	Username    string `json:"username"`
 	DisplayName string `json:"display_name"`
-	Provider    string `json:"provider" doc:"Where they would sign in for it; local is Berth itself"`
+	Provider    string `json:"provider" doc:"Where they would sign in for it; local is Berth itself, and empty is nowhere: they have no way in"`
 	AccessVerdict
 }
 
@@ -35,8 +36,12 @@ func personVerdict(p identity.Preview) PersonVerdict {
 	v := PersonVerdict{
 		Username: p.Person.Username, DisplayName: p.Person.DisplayName, Provider: p.Subject.Provider, AccessVerdict: verdictOf(p.Verdict),
 	}
-	if p.Person.Disabled && !v.Allowed {
+	switch {
+	case v.Allowed:
+	case p.Person.Disabled:
 		v.Need, v.Why = identity.NeedNothing.String(), "their account is disabled"
+	case !p.WayIn:
+		v.Need, v.Why = identity.NeedNothing.String(), "they have no way to sign in"
 	}
 	return v
 }
@@ -73,7 +78,7 @@ func (a *API) previewAccess(ctx context.Context, in *previewAccessInput) (*outpu
 	}
 	out := AccessPreview{Nobody: verdictOf(gate.Enter(nil, visit)), People: []PersonVerdict{}}
 	if !administrates(ctx) {
-		own, err := a.identity.PreviewOf(ctx, gate, visit, callerOf(ctx).actor(), identity.StrengthPasskey)
+		own, err := a.identity.PreviewOf(ctx, gate, visit, callerOf(ctx).actor(), identity.Imagined{Strength: identity.StrengthPasskey})
 		if err != nil {
 			return nil, err
 		}
@@ -115,7 +120,9 @@ type explainAccessInput struct {
 		Method   string            `json:"method,omitempty" maxLength:"32" default:"GET"`
 		URL      string            `json:"url" minLength:"1" maxLength:"2000" example:"https://app.example.com/x"`
 		Address  string            `json:"address,omitempty" maxLength:"64" doc:"Where the request comes from" example:"192.168.0.7"`
-		Strength identity.Strength `json:"strength,omitempty" enum:"second_factor,passkey" doc:"What the sign-in of just now had; a password when absent"`
+		Strength identity.Strength `json:"strength,omitempty" enum:"second_factor,passkey" doc:"What the sign-in had; one factor alone when absent"`
+		Provider string            `json:"provider,omitempty" maxLength:"64" doc:"Where they signed in: a provider's slug, or local; where it leads furthest when absent"`
+		Age      identity.Duration `json:"age,omitzero" doc:"How long ago they signed in; just now when absent" example:"30m"`
 	}
 }
 
@@ -163,13 +170,13 @@ func (a *API) explainAccess(ctx context.Context, in *explainAccessInput) (*outpu
 		out.AccessVerdict = verdictOf(gate.Enter(nil, sight.Visit))
 		return answer(out), nil
 	}
-	p, err := a.identity.PreviewOf(ctx, gate, sight.Visit, b.As, b.Strength)
+	p, err := a.identity.PreviewOf(ctx, gate, sight.Visit, b.As, identity.Imagined{Strength: b.Strength, Provider: b.Provider, Age: time.Duration(b.Age)})
 	if err != nil {
 		return nil, err
 	}
 	out.AccessVerdict, out.As, out.Provider = personVerdict(p).AccessVerdict, p.Person.Username, p.Subject.Provider
 	out.Groups = notNull(p.Subject.Groups)
-	if out.Allowed {
+	if out.Allowed && p.WayIn {
 		out.Headers = notNull(a.gateway.Tells(sight, &p.Subject))
 	}
 	return answer(out), nil

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -16,6 +17,7 @@ func TestExplainAccess_SaysWhichRuleDecidesAndWhy(t *testing.T) {
 		Access: identity.Policy{Rules: []identity.Rule{
 			{Paths: []string{"/shop/open"}, Allow: identity.Who{Public: true}},
 			{Methods: []string{"PUT"}, Paths: []string{"/shop/put"}, Allow: identity.Who{Administrators: true}},
+			{Paths: []string{"/shop/late"}, Allow: identity.Who{SignedIn: true}, Within: identity.Duration(10 * time.Minute)},
 			{Networks: []string{"10.0.0.0/8"}, Allow: identity.Who{Administrators: true}, Strength: identity.StrengthSecondFactor},
 		}},
 	}))
@@ -28,14 +30,16 @@ func TestExplainAccess_SaysWhichRuleDecidesAndWhy(t *testing.T) {
 			[]string{`"allowed":true,"rule":1`, `"project":"shop","stage":"prod"`, `"path":"/open/x"`, `"headers":[]`},
 			[]string{`"as"`},
 		},
-		{"oneself", member, `{"url":"https://app.example.com/shop/x","address":"10.1.1.1"}`, []string{`"allowed":false,"rule":3,"need":"nothing"`, `"as":"bo"`, `"headers":[]`}, nil},
+		{"oneself", member, `{"url":"https://app.example.com/shop/x","address":"10.1.1.1"}`, []string{`"allowed":false,"rule":4,"need":"nothing"`, `"as":"bo"`, `"headers":[]`}, nil},
 		{"from elsewhere", admin, `{"url":"https://app.example.com/shop/x","address":"192.0.2.1"}`, []string{`"allowed":false,"rule":0`, "no rule fits the request"}, nil},
-		{"with a password", admin, `{"url":"https://app.example.com/shop/x","address":"10.1.1.1"}`, []string{`"allowed":false,"rule":3,"need":"stronger"`}, []string{"X-Berth-User"}},
+		{"with a password", admin, `{"url":"https://app.example.com/shop/x","address":"10.1.1.1"}`, []string{`"allowed":false,"rule":4,"need":"stronger"`}, []string{"X-Berth-User"}},
 		{
 			"with a second factor", onMachine, `{"as":"ana","url":"https://app.example.com/shop/x","address":"10.1.1.1","strength":"second_factor","method":"POST"}`,
-			[]string{`"allowed":true,"rule":3`, `"method":"POST"`, `{"name":"X-Berth-User","value":"ana"}`, `{"name":"X-Berth-Context","value":"shop/prod"}`},
+			[]string{`"allowed":true,"rule":4`, `"method":"POST"`, `{"name":"X-Berth-User","value":"ana"}`, `{"name":"X-Berth-Context","value":"shop/prod"}`},
 			nil,
 		},
+		{"long ago, at Berth itself", admin, `{"url":"https://app.example.com/shop/late","provider":"local","age":"30m"}`, []string{`"need":"fresher"`, `"provider":"local"`}, nil},
+		{"a minute ago", admin, `{"url":"https://app.example.com/shop/late","age":"1m"}`, []string{`"allowed":true,"rule":3`}, nil},
 		{"a method in other letters", onMachine, `{"as":"ana","url":"https://app.example.com/shop/put","method":"Put"}`, []string{`"allowed":false,"rule":0`, `"method":"Put"`, "in capitals"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -52,5 +56,7 @@ func TestExplainAccess_SaysWhichRuleDecidesAndWhy(t *testing.T) {
 	require.Equal(t, 422, s.do(onMachine, "POST", "/api/access/explain", `{"url":"https://app.example.com/shop/x"}`).StatusCode, "the machine is no person")
 	require.Equal(t, 404, s.do(admin, "POST", "/api/access/explain", `{"as":"eve","url":"https://app.example.com/shop/x"}`).StatusCode)
 	require.Equal(t, 422, s.do(admin, "POST", "/api/access/explain", `{"url":"https://app.example.com/shop/..%2fx"}`).StatusCode)
+	require.Equal(t, 422, s.do(admin, "POST", "/api/access/explain", `{"url":"https://app.example.com/shop/x","provider":"corp"}`).StatusCode, "they cannot sign in there")
+	require.Equal(t, 422, s.do(admin, "POST", "/api/access/explain", `{"url":"https://app.example.com/shop/x","age":"-1s"}`).StatusCode)
 	require.Equal(t, 404, s.do(admin, "POST", "/api/access/explain", `{"url":"https://app.example.com/other"}`).StatusCode)
 }

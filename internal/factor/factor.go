@@ -91,7 +91,7 @@ func New(c Config) (*Service, error) {
 	if s.passkeys, err = newWebAuthn(c.BaseURL); err != nil {
 		return nil, err
 	}
-	c.People.OnWayIn(hasPasskey)
+	c.People.OnWayIn(byPasskey)
 	return s, nil
 }
 

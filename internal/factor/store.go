@@ -39,12 +39,16 @@ func passkeysOf(ctx context.Context, tx *sqlite.Tx, personID string) ([]Passkey,
 		ORDER BY created_at, id`, personID)
 }
 
-// hasPasskey says whether somebody has a passkey, whatever provider is there.
+// byPasskey says whether somebody has a passkey, whatever provider is there.
 // Each signs in by itself: none is taken that can't be found without a username.
-func hasPasskey(ctx context.Context, tx *sqlite.Tx, personID, _ string) (has bool, err error) {
-	err = tx.QueryRowContext(ctx, `
+func byPasskey(ctx context.Context, tx *sqlite.Tx, personID, _ string) ([]identity.Way, error) {
+	var has bool
+	err := tx.QueryRowContext(ctx, `
 		SELECT EXISTS (SELECT 1 FROM passkeys WHERE person_id = ?)`, personID).Scan(&has)
-	return has, err
+	if err != nil || !has {
+		return nil, err
+	}
+	return []identity.Way{{Provider: identity.ProviderLocal, Method: identity.MethodPasskey}}, nil
 }
 
 func passkeyByID(ctx context.Context, tx *sqlite.Tx, personID, id string) (Passkey, error) {

@@ -85,7 +85,7 @@ type Service struct {
 	tickets   *tickets
 
 	onRemove []func(ctx context.Context, tx *sqlite.Tx, actor, username string) error
-	waysIn   []WayIn
+	waysIn   []WaysIn
 	onEnded  func(context.Context, *sqlite.Tx, Ended) error
 }
 

@@ -22,7 +22,9 @@ const chosen = "a password of my own"
 
 // byKey has everybody sign in by something else than a password, as a passkey.
 func (w *world) byKey() {
-	w.OnWayIn(func(context.Context, *sqlite.Tx, string, string) (bool, error) { return true, nil })
+	w.OnWayIn(func(context.Context, *sqlite.Tx, string, string) ([]identity.Way, error) {
+		return []identity.Way{{Provider: identity.ProviderLocal, Method: identity.MethodPasskey}}, nil
+	})
 }
 
 func TestAddPassword_GivesAFirstOneToWhoeverProvesWhoTheyAre(t *testing.T) {

@@ -4,14 +4,27 @@ import (
 	"context"
 	"time"
 
+	"berth/internal/fault"
 	"berth/internal/sqlite"
 )
 
 // Preview is what a policy says of one person, before they come.
 type Preview struct {
-	Person  Person
-	Subject Subject // the one of their ways to sign in that leads furthest
+	Person Person
+	// Subject is who they would be by the one of their ways to sign in that
+	// leads furthest; the zero Subject where they have none.
+	Subject Subject
 	Verdict Verdict
+	WayIn   bool // whether they can sign in, were they not disabled
+}
+
+// Imagined is a sign-in that did not happen.
+type Imagined struct {
+	Strength Strength
+	// Provider is where it was, [ProviderLocal] or a provider's name; wherever
+	// it leads furthest when empty.
+	Provider string
+	Age      time.Duration // how long ago it was, less than a session lives
 }
 
 // Preview asks a gate of each person whether they could make a visit, by
@@ -26,7 +39,7 @@ func (s *Service) Preview(ctx context.Context, g *Gate, v Visit, cursor string, 
 	list = make([]Preview, len(people))
 	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
 		for i, p := range people {
-			if list[i], err = s.preview(ctx, tx, g, v, p, StrengthPasskey); err != nil {
+			if list[i], err = s.preview(ctx, tx, g, v, p, Imagined{Strength: StrengthPasskey}); err != nil {
 				return err
 			}
 		}
@@ -35,15 +48,18 @@ func (s *Service) Preview(ctx context.Context, g *Gate, v Visit, cursor string, 
 	return list, next, err
 }
 
-// PreviewOf is Preview for one person, whose sign-in of just now had a
-// strength.
-func (s *Service) PreviewOf(ctx context.Context, g *Gate, v Visit, username string, strength Strength) (one Preview, err error) {
+// PreviewOf is Preview for one person and one sign-in. A sign-in that they
+// cannot have is a fault of kind BadInput that names the field.
+func (s *Service) PreviewOf(ctx context.Context, g *Gate, v Visit, username string, by Imagined) (one Preview, err error) {
+	if by.Age < 0 || by.Age >= s.lifetime {
+		return one, fault.InvalidFields([]fault.Field{{Name: "age", Message: "is from 0s to less than " + s.lifetime.String() + ", when a session ends"}})
+	}
 	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
 		p, _, err := personByName(ctx, tx, username)
 		if err != nil {
 			return err
 		}
-		one, err = s.preview(ctx, tx, g, v, p, strength)
+		one, err = s.preview(ctx, tx, g, v, p, by)
 		return err
 	})
 	return one, err
@@ -51,19 +67,18 @@ func (s *Service) PreviewOf(ctx context.Context, g *Gate, v Visit, username stri
 
 // preview asks of each way in which a person can sign in. A way leads further
 // when it is let in, or when something would help.
-func (s *Service) preview(ctx context.Context, tx *sqlite.Tx, g *Gate, v Visit, p Person, strength Strength) (Preview, error) {
-	ways, err := identityWays(ctx, tx, p.ID)
+func (s *Service) preview(ctx context.Context, tx *sqlite.Tx, g *Gate, v Visit, p Person, by Imagined) (Preview, error) {
+	ways, err := s.likeliestWays(ctx, tx, p, by.Provider)
 	if err != nil {
 		return Preview{}, err
 	}
 	v.OnlyProvider = s.OnlyProvider()
-	best := Preview{Person: p}
-	for i, way := range append([]Session{{Provider: ProviderLocal}}, ways...) {
-		subject, err := s.subjectOf(ctx, tx, p, imagined(way, strength, v.At))
+	best := Preview{Person: p, WayIn: len(ways) > 0, Verdict: g.Enter(nil, v)}
+	for i, way := range ways {
+		subject, err := s.imagine(ctx, tx, p, way, by, v.At)
 		if err != nil {
 			return Preview{}, err
 		}
-		subject.SyncedUntil = time.Time{} // a sign-in tells anew
 		verdict := g.Enter(&subject, v)
 		if i == 0 || rank(verdict) > rank(best.Verdict) {
 			best.Subject, best.Verdict = subject, verdict
@@ -72,21 +87,61 @@ func (s *Service) preview(ctx context.Context, tx *sqlite.Tx, g *Gate, v Visit, 
 	return best, nil
 }
 
-// imagined is a session that would begin just now.
-func imagined(way Session, strength Strength, now time.Time) Session {
-	way.Methods = []Method{MethodPassword}
-	if way.identityID != "" {
-		way.Methods[0] = MethodProvider
+// likeliestWays lists how somebody can sign in, at one provider or at any:
+// providers first, as they tell most, and Berth itself once, by a passkey alone
+// only where there is no password.
+func (s *Service) likeliestWays(ctx context.Context, tx *sqlite.Tx, p Person, at string) ([]Way, error) {
+	all, err := s.ways(ctx, tx, p.ID, "")
+	if err != nil {
+		return nil, err
 	}
+	var ways, local []Way
+	for _, way := range all {
+		switch {
+		case at != "" && way.Provider != at:
+		case way.Provider != ProviderLocal:
+			ways = append(ways, way)
+		case local == nil:
+			local = []Way{way}
+		}
+	}
+	ways = append(ways, local...)
+	if at != "" && len(ways) == 0 {
+		return nil, fault.InvalidFields([]fault.Field{{Name: "provider", Message: "is none where " + p.Username + " can sign in"}})
+	}
+	return ways, nil
+}
+
+// imagine gives who somebody would be by a sign-in.
+func (s *Service) imagine(ctx context.Context, tx *sqlite.Tx, p Person, way Way, by Imagined, now time.Time) (Subject, error) {
+	at := now.Add(-by.Age)
+	session := Session{Provider: way.Provider, identityID: way.IdentityID, Methods: way.proving(by.Strength)}
+	session.proved(at, session.Methods)
+	subject, err := s.subjectOf(ctx, tx, p, session)
+	if err != nil {
+		return Subject{}, err
+	}
+	if told := at.Add(toldFor); way.IdentityID != "" && told.After(subject.SyncedUntil) {
+		subject.SyncedUntil = told // a sign-in tells anew
+	}
+	return subject, nil
+}
+
+// proving gives what is proved by a sign-in of a strength.
+func (w Way) proving(strength Strength) []Method {
+	methods := []Method{w.Method}
 	switch strength {
 	case StrengthAny:
 	case StrengthSecondFactor:
-		way.Methods = append(way.Methods, MethodTOTP)
+		if !strong(methods) {
+			methods = append(methods, MethodTOTP)
+		}
 	case StrengthPasskey:
-		way.Methods = append(way.Methods, MethodPasskey)
+		if w.Method != MethodPasskey {
+			methods = append(methods, MethodPasskey)
+		}
 	}
-	way.proved(now, way.Methods)
-	return way
+	return methods
 }
 
 func rank(v Verdict) int {
@@ -97,16 +152,4 @@ func rank(v Verdict) int {
 		return 1
 	}
 	return 0
-}
-
-// identityWays lists the providers that a person can sign in at.
-func identityWays(ctx context.Context, tx *sqlite.Tx, personID string) ([]Session, error) {
-	return sqlite.All(ctx, tx, func(from sqlite.Row) (way Session, err error) {
-		err = from.Scan(&way.identityID, &way.Provider)
-		return way, err
-	}, `
-		SELECT id, provider
-		FROM identities
-		WHERE person_id = ?
-		ORDER BY provider, id`, personID)
 }

@@ -8,13 +8,21 @@ import (
 	"berth/internal/sqlite"
 )
 
-// WayIn says, in tx, whether somebody can sign in now by what its package
-// keeps; without is the slug of a provider that does not count, or "".
-type WayIn func(ctx context.Context, tx *sqlite.Tx, personID, without string) (bool, error)
+// Way is one way in which somebody can sign in.
+type Way struct {
+	Provider   string // ProviderLocal, or the provider's name
+	IdentityID string // of another provider's
+	Method     Method // what is proved
+}
 
-// OnWayIn has f asked whether somebody can sign in, besides with a password. It
-// is called before the Service is used.
-func (s *Service) OnWayIn(f WayIn) { s.waysIn = append(s.waysIn, f) }
+// WaysIn lists, in tx, the ways in which somebody can sign in now by what its
+// package keeps, the likeliest first; without is the slug of a provider that
+// does not count, or "".
+type WaysIn func(ctx context.Context, tx *sqlite.Tx, personID, without string) ([]Way, error)
+
+// OnWayIn has f asked how somebody can sign in, besides with a password. It is
+// called before the Service is used.
+func (s *Service) OnWayIn(f WaysIn) { s.waysIn = append(s.waysIn, f) }
 
 // HasWayIn says, in tx, whether somebody who is not disabled can sign in: with
 // a password, by a passkey alone, or at a provider that is switched on.
@@ -32,16 +40,27 @@ func (s *Service) CanSignIn(ctx context.Context, personID string) (can bool, err
 }
 
 func (s *Service) hasWayIn(ctx context.Context, tx *sqlite.Tx, personID, without string) (bool, error) {
+	ways, err := s.ways(ctx, tx, personID, without)
+	return len(ways) > 0, err
+}
+
+// ways lists, in tx, how somebody can sign in, a password first.
+func (s *Service) ways(ctx context.Context, tx *sqlite.Tx, personID, without string) (list []Way, err error) {
 	has, err := hasPassword(ctx, tx, personID)
-	if err != nil || has {
-		return has, err
+	if err != nil {
+		return nil, err
 	}
-	for _, way := range s.waysIn {
-		if leads, err := way(ctx, tx, personID, without); err != nil || leads {
-			return leads, err
+	if has {
+		list = append(list, Way{Provider: ProviderLocal, Method: MethodPassword})
+	}
+	for _, f := range s.waysIn {
+		more, err := f(ctx, tx, personID, without)
+		if err != nil {
+			return nil, err
 		}
+		list = append(list, more...)
 	}
-	return false, nil
+	return list, nil
 }
 
 // LeftOut is who would have no way in any more.

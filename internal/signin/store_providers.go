@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"berth/internal/fault"
+	"berth/internal/identity"
 	"berth/internal/sqlite"
 )
 
@@ -119,20 +120,22 @@ func updateProvider(ctx context.Context, tx *sqlite.Tx, p Provider) (bool, error
 	return changed == 1, err
 }
 
-// leadsIn says whether somebody can sign in at a provider that is switched on:
-// one with the issuer that it knows them under. Until an issuer is pinned, the
-// slash at its end says nothing.
-func leadsIn(ctx context.Context, tx *sqlite.Tx, personID, without string) (leads bool, err error) {
-	err = tx.QueryRowContext(ctx, `
-		SELECT EXISTS (
-			SELECT 1
-			FROM identities
-			JOIN providers ON providers.slug = identities.provider
-			WHERE identities.person_id = ? AND providers.enabled AND providers.slug <> ?
-				AND (identities.issuer = providers.pinned_issuer
-					OR providers.pinned_issuer = '' AND rtrim(identities.issuer, '/') = rtrim(providers.issuer, '/')))`,
-		personID, without).Scan(&leads)
-	return leads, err
+// leadsIn lists the providers that are switched on where somebody can sign in,
+// where they last did first: those with the issuer that they know them under.
+// Until an issuer is pinned, the slash at its end says nothing.
+func leadsIn(ctx context.Context, tx *sqlite.Tx, personID, without string) ([]identity.Way, error) {
+	return sqlite.All(ctx, tx, func(from sqlite.Row) (identity.Way, error) {
+		way := identity.Way{Method: identity.MethodProvider}
+		err := from.Scan(&way.Provider, &way.IdentityID)
+		return way, err
+	}, `
+		SELECT identities.provider, identities.id
+		FROM identities
+		JOIN providers ON providers.slug = identities.provider
+		WHERE identities.person_id = ? AND providers.enabled AND providers.slug <> ?
+			AND (identities.issuer = providers.pinned_issuer
+				OR providers.pinned_issuer = '' AND rtrim(identities.issuer, '/') = rtrim(providers.issuer, '/'))
+		ORDER BY identities.last_sign_in_at DESC, identities.provider, identities.id`, personID, without)
 }
 
 // pinIssuer keeps how a provider spells its issuer.

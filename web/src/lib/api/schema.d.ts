@@ -2958,14 +2958,21 @@ export interface components {
              * @example 192.168.0.7
              */
             address?: string;
+            /**
+             * @description How long ago they signed in; just now when absent
+             * @example 30m
+             */
+            age?: string;
             /** @description Username; the caller when absent */
             as?: string;
             /** @default GET */
             method: string;
             /** @description As somebody who has not signed in */
             nobody?: boolean;
+            /** @description Where they signed in: a provider's slug, or local; where it leads furthest when absent */
+            provider?: string;
             /**
-             * @description What the sign-in of just now had; a password when absent
+             * @description What the sign-in had; one factor alone when absent
              * @enum {string}
              */
             strength?: "second_factor" | "passkey";
@@ -3689,7 +3696,7 @@ export interface components {
              * @enum {string}
              */
             need: "nothing" | "sign_in" | "stronger" | "fresher";
-            /** @description Where they would sign in for it; local is Berth itself */
+            /** @description Where they would sign in for it; local is Berth itself, and empty is nowhere: they have no way in */
             provider: string;
             /**
              * Format: int64
