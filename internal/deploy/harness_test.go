@@ -243,6 +243,15 @@ func (f *fakeImages) push(repository, tag string, kind app, ports ...int) (image
 	return id
 }
 
+// created says when an image was made.
+func (f *fakeImages) created(repository, tag string, at time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	found := f.tags[repository+":"+tag]
+	found.Created = at
+	f.tags[repository+":"+tag] = found
+}
+
 func (f *fakeImages) Resolve(_ context.Context, repository, reference string, _ registry.Platform) (registry.Resolution, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

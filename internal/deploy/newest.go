@@ -53,10 +53,20 @@ func (r TagRule) compare(a, b TagMade) int {
 	return cmp.Or(first, registry.CompareTags(a.Name, b.Name))
 }
 
-// passesOver says that a push of tag deploys nothing though the rule takes it:
-// the stage has, or was asked for, a higher version.
-func (r TagRule) passesOver(tag, has string) bool {
-	return r.Kind == TagSemver && r.Match(has) && compareVersions(tag, has) < 0
+// passesOver says that a push deploys nothing though the rule takes it: the
+// stage has, or was asked for, a newer one that the rule takes. By a semver
+// rule that is a higher version. By the others it is an image that was created
+// later, where both times are known and a poll found the tag, which does not
+// tell when it was pushed. A push that is told of, and a tag that was moved,
+// are somebody's will.
+func (r TagRule) passesOver(p pushed, has TagMade) bool {
+	if !r.Match(has.Name) {
+		return false
+	}
+	if r.Kind == TagSemver {
+		return compareVersions(p.Tag, has.Name) < 0
+	}
+	return p.By == registry.ByPoll && p.New && !p.Created.IsZero() && p.Created.Before(has.Created)
 }
 
 // compareVersions orders two tags as semantic versions; 0 when one is none.

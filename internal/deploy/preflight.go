@@ -158,7 +158,7 @@ func (a *attempt) resolveFrom(ctx context.Context, info container.Info, reposito
 		return found, fmt.Errorf("find the image: %w", err)
 	}
 	a.release = release{
-		Release: Release{Reference: found.Reference, Digest: found.Digest}, stageID: a.stage.ID, repository: repository,
+		Release: Release{Reference: found.Reference, Digest: found.Digest}, stageID: a.stage.ID, repository: repository, imageCreated: found.Created,
 	}
 	if err := a.configure(a.stage.Spec); err != nil {
 		return found, err

@@ -57,7 +57,7 @@ func (s *Service) promotion(ctx context.Context, tx *sqlite.Tx, st stage, o offe
 		Release: Release{
 			ID: sqlite.NewID(now), Reference: o.release.Reference, Digest: o.release.Digest, Spec: st.Spec, CreatedAt: now,
 		},
-		stageID: st.ID, repository: o.release.repository, imageID: o.release.imageID,
+		stageID: st.ID, repository: o.release.repository, imageID: o.release.imageID, imageCreated: o.release.imageCreated,
 	}
 	var err error
 	if taken.SpecHash, err = st.Spec.hash(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"time"
 
 	"berth/internal/event"
 	"berth/internal/registry"
@@ -18,6 +19,10 @@ type pushed struct {
 	Tag        string `json:"tag"`
 	Digest     string `json:"digest"`
 	By         string `json:"by"` // what found it; "" of a push
+	// Of what was found: whether its tag is new, and when its image was made,
+	// if that is known.
+	New     bool      `json:"new"`
+	Created time.Time `json:"created"`
 	// Of a push by somebody who is held to a project or stage: that.
 	Project string `json:"project"`
 	Stage   string `json:"stage"`
@@ -97,15 +102,15 @@ func (s *Service) takePush(ctx context.Context, e event.Event) error {
 			if !p.reaches(st) || st.Spec.PromoteFrom != "" || !st.Spec.Tags.Match(p.Tag) {
 				continue
 			}
-			has, err := currentReference(ctx, tx, st.ID)
+			has, err := currentTag(ctx, tx, st.ID)
 			if err != nil {
 				return err
 			}
-			if st.Spec.Tags.passesOver(p.Tag, has) {
-				s.log.InfoContext(ctx, "pushed version is older than what the stage has", "project", st.Project, "stage", st.Name, "tag", p.Tag, "has", has)
+			if st.Spec.Tags.passesOver(p, has) {
+				s.log.InfoContext(ctx, "image is older than what the stage has", "project", st.Project, "stage", st.Name, "tag", p.Tag, "has", has.Name)
 				continue
 			}
-			d := deployment{Deployment: Deployment{Kind: KindDeploy, Reference: p.Tag, Trigger: p.trigger(), Actor: e.Actor}}
+			d := deployment{Deployment: Deployment{Kind: KindDeploy, Reference: p.Tag, Trigger: p.trigger(), Actor: e.Actor}, imageCreated: p.Created}
 			if st.Paused != nil {
 				if err := s.missed(ctx, tx, st, d); err != nil {
 					return err

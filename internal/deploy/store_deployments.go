@@ -21,6 +21,9 @@ type deployment struct {
 	told    State // as people are told it: see toldState
 	// canceledBy is set when an event is about to say it.
 	canceledBy string
+	// imageCreated is when the image that was found was made, if that is
+	// known; only of one that is about to be stored.
+	imageCreated time.Time
 }
 
 // asTold gives the deployment as people are told of it.
@@ -76,10 +79,10 @@ func insertDeployment(ctx context.Context, tx *sqlite.Tx, d deployment) error {
 	}
 	_, err := tx.ExecContext(ctx, `
 		INSERT INTO deployments (id, stage_id, generation, release_id, reference, kind, trigger, actor, state, created_at,
-			approval, source_stage, source_deployment, source_release, found_digest)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			approval, source_stage, source_deployment, source_release, found_digest, image_created)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		d.ID, d.stageID, d.Generation, releaseID, d.Reference, string(d.Kind), string(d.Trigger), d.Actor, string(d.State), sqlite.Millis(d.CreatedAt),
-		string(d.Approval), from.Stage, from.Deployment, from.Release, found)
+		string(d.Approval), from.Stage, from.Deployment, from.Release, found, sqlite.Millis(d.imageCreated))
 	return err
 }
 
@@ -191,20 +194,24 @@ func dueToStop(ctx context.Context, tx *sqlite.Tx, limit int) ([]deployment, err
 		LIMIT ?`, limit)
 }
 
-// currentReference gives what a stage was asked for last and may still come
-// to, else what is live; "" when there is neither.
-func currentReference(ctx context.Context, tx *sqlite.Tx, stageID string) (reference string, err error) {
+// currentTag gives what a stage was asked for last and may still come to, else
+// what is live, with when its image was created, if that is known; the zero
+// value when there is neither.
+func currentTag(ctx context.Context, tx *sqlite.Tx, stageID string) (has TagMade, err error) {
+	var created int64
 	err = tx.QueryRowContext(ctx, `
-		SELECT d.reference
+		SELECT d.reference, COALESCE(NULLIF(d.image_created, 0), r.image_created, 0)
 		FROM deployments d
 		JOIN stages s ON s.id = d.stage_id
+		LEFT JOIN releases r ON r.id = d.release_id
 		WHERE d.stage_id = ? AND (d.id = s.live_deployment OR (d.finished_at IS NULL AND d.state IN ('held', 'waiting', 'running')))
 		ORDER BY d.generation DESC
-		LIMIT 1`, stageID).Scan(&reference)
+		LIMIT 1`, stageID).Scan(&has.Name, &created)
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
+		return TagMade{}, nil
 	}
-	return reference, err
+	has.Created = sqlite.Time(created)
+	return has, err
 }
 
 // moveDeployment takes d from one state to another, and says whether it was

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"berth/internal/fault"
 	"berth/internal/sqlite"
@@ -17,9 +18,12 @@ type release struct {
 	stageID    string
 	repository string
 	imageID    string // the engine's; empty until it was there once
+	// imageCreated is when the image was made; the zero time when it does not
+	// say.
+	imageCreated time.Time
 }
 
-const releaseColumns = `r.id, r.stage_id, p.name, s.name, r.repository, r.reference, r.digest, r.image_id, r.spec, r.spec_hash, r.created_at`
+const releaseColumns = `r.id, r.stage_id, p.name, s.name, r.repository, r.reference, r.digest, r.image_id, r.spec, r.spec_hash, r.created_at, r.image_created`
 
 const releaseFrom = `
 		FROM releases r
@@ -27,13 +31,13 @@ const releaseFrom = `
 		JOIN projects p ON p.id = s.project_id`
 
 func scanRelease(row sqlite.Row) (r release, err error) {
-	var created int64
+	var created, made int64
 	var spec string
-	err = row.Scan(&r.ID, &r.stageID, &r.Project, &r.Stage, &r.repository, &r.Reference, &r.Digest, &r.imageID, &spec, &r.SpecHash, &created)
+	err = row.Scan(&r.ID, &r.stageID, &r.Project, &r.Stage, &r.repository, &r.Reference, &r.Digest, &r.imageID, &spec, &r.SpecHash, &created, &made)
 	if err != nil {
 		return r, err
 	}
-	r.CreatedAt = sqlite.Time(created)
+	r.CreatedAt, r.imageCreated = sqlite.Time(created), sqlite.Time(made)
 	if err := json.Unmarshal([]byte(spec), &r.Spec); err != nil {
 		return r, fmt.Errorf("decode the configuration of release %s: %w", r.ID, err)
 	}
@@ -47,12 +51,13 @@ func saveRelease(ctx context.Context, tx *sqlite.Tx, r release) (id string, err 
 		return "", err
 	}
 	err = tx.QueryRowContext(ctx, `
-		INSERT INTO releases (id, stage_id, repository, reference, digest, image_id, spec_hash, spec, created_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+		INSERT INTO releases (id, stage_id, repository, reference, digest, image_id, spec_hash, spec, created_at, image_created)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (stage_id, repository, digest, spec_hash) DO UPDATE
-		SET reference = excluded.reference, image_id = CASE excluded.image_id WHEN '' THEN image_id ELSE excluded.image_id END
+		SET reference = excluded.reference, image_id = CASE excluded.image_id WHEN '' THEN image_id ELSE excluded.image_id END,
+			image_created = CASE excluded.image_created WHEN 0 THEN image_created ELSE excluded.image_created END
 		RETURNING id`,
-		r.ID, r.stageID, r.repository, r.Reference, r.Digest, r.imageID, r.SpecHash, string(spec), sqlite.Millis(r.CreatedAt)).Scan(&id)
+		r.ID, r.stageID, r.repository, r.Reference, r.Digest, r.imageID, r.SpecHash, string(spec), sqlite.Millis(r.CreatedAt), sqlite.Millis(r.imageCreated)).Scan(&id)
 	return id, err
 }
 

@@ -242,7 +242,7 @@ func (a *asker) explain(err error) error {
 }
 
 // created says when the image behind a digest was made; the zero time when
-// that can't be found out.
+// that can't be found out, or is no time that it can have been.
 func (a *asker) created(ctx context.Context, d string) time.Time {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
@@ -275,7 +275,7 @@ func (a *asker) madeAt(ctx context.Context, config digest.Digest) time.Time {
 	if json.Unmarshal(raw, &image) != nil {
 		return time.Time{}
 	}
-	return image.Created
+	return plausible(image.Created, time.Now())
 }
 
 // waits remembers how long the last answer of 429 asked to wait, whichever

@@ -57,6 +57,16 @@ func (r *Registry) createdAt(ctx context.Context, repository string, m *storedMa
 	return *image.Created
 }
 
+// plausible gives the zero time for what no clock can have said: builds that
+// are to be the same each time write 1970 or 1980, and who is days ahead would
+// be the newest for as long.
+func plausible(created, now time.Time) time.Time {
+	if created.Year() < 2000 || created.After(now.Add(24*time.Hour)) {
+		return time.Time{}
+	}
+	return created.UTC()
+}
+
 func selectUndated(ctx context.Context, tx *sqlite.Tx, repository string, limit int) ([]*storedManifest, error) {
 	return sqlite.All(ctx, tx, func(row sqlite.Row) (*storedManifest, error) {
 		m := &storedManifest{}

@@ -49,12 +49,15 @@ const (
 type picked struct {
 	ask  []string // their digests are looked up
 	note []string // only their names are kept
+	rest bool     // there are more new tags, which the next poll finds as new
 }
 
-// pick decides which tags of a list to look up. before is what is known,
-// first says that a rule is new, so that all it takes is merely taken note of;
+// pick decides which tags of a list to look up. before is what is known, old
+// are the rules whose tags have all been seen once: what a new rule takes is
+// merely taken note of, what an old one takes stays unknown until it is looked
+// up. absent are new tags that were not there when they were, which come last.
 // turn is the last tag that was looked at again. It gives the next turn.
-func pick(listed []string, before map[string]known, rules []Rule, first bool, turn string) (c picked, nextTurn string) {
+func pick(listed []string, before map[string]known, rules, old []Rule, absent map[string]bool, turn string) (c picked, nextTurn string) {
 	var fresh, again []string
 	for _, tag := range listed {
 		if !taken(rules, tag) {
@@ -67,12 +70,21 @@ func pick(listed []string, before map[string]known, rules []Rule, first bool, tu
 		}
 	}
 	newestFirst(fresh)
+	slices.SortStableFunc(fresh, func(a, b string) int { return cmp.Compare(one(absent[a]), one(absent[b])) })
 	most := mostNew
-	if first {
+	if len(old) < len(rules) {
 		most = mostFirst
 	}
 	cut := min(most, len(fresh))
-	c.ask, c.note = fresh[:cut:cut], fresh[cut:]
+	c.ask = fresh[:cut:cut]
+	for _, tag := range fresh[cut:] {
+		switch {
+		case !taken(old, tag):
+			c.note = append(c.note, tag)
+		case !absent[tag]:
+			c.rest = true
+		}
+	}
 
 	// First those of which only the name is known, then in turn.
 	newestFirst(again)
@@ -85,7 +97,15 @@ func pick(listed []string, before map[string]known, rules []Rule, first bool, tu
 			turn = tag
 		}
 	}
-	return picked{ask: append(c.ask, again...), note: c.note}, turn
+	c.ask = append(c.ask, again...)
+	return c, turn
+}
+
+func one(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // rank orders tags that are looked at again: unknown digests, then those that
@@ -106,6 +126,10 @@ type Found struct {
 	Tag        string `json:"tag"`
 	Digest     string `json:"digest"`
 	By         string `json:"by"` // ByWebhook or ByPoll
+	// New says that the tag was not there before, rather than that it moved.
+	New bool `json:"new,omitempty"`
+	// Created is when the image was made; the zero time when it does not say.
+	Created time.Time `json:"created,omitzero"`
 }
 
 // What found an image.
@@ -119,38 +143,47 @@ const (
 // it is new, or has moved, for a rule that has a baseline: whose tags have all
 // been seen once before.
 func compare(seen map[string]answered, before map[string]known, rules []Rule, baseline []string, hinted map[string]bool) (found []Found) {
+	old := seenOnce(rules, baseline)
+	for tag, a := range seen {
+		was, ok := before[tag]
+		switch {
+		case a.same || a.gone || a.digest == "" || a.digest == was.digest:
+		case hinted[tag] && taken(rules, tag):
+			found = append(found, Found{Tag: tag, Digest: a.digest, By: ByWebhook, New: !ok})
+		case (!ok || was.digest != "") && taken(old, tag):
+			found = append(found, Found{Tag: tag, Digest: a.digest, By: ByPoll, New: !ok})
+		}
+	}
+	return found
+}
+
+// seenOnce gives the rules that have a baseline.
+func seenOnce(rules []Rule, baseline []string) []Rule {
 	old := make([]Rule, 0, len(rules))
 	for _, r := range rules {
 		if slices.Contains(baseline, r.Name) {
 			old = append(old, r)
 		}
 	}
-	for tag, a := range seen {
-		was, ok := before[tag]
-		switch {
-		case a.same || a.gone || a.digest == "" || a.digest == was.digest:
-		case hinted[tag] && taken(rules, tag):
-			found = append(found, Found{Tag: tag, Digest: a.digest, By: ByWebhook})
-		case (!ok || was.digest != "") && taken(old, tag):
-			found = append(found, Found{Tag: tag, Digest: a.digest, By: ByPoll})
-		}
-	}
-	return found
+	return old
 }
 
-// inOrder sorts what was found so that the newest comes last, which is what
-// stays deployed: by when its image was made, and of equals by [CompareTags].
-// Whoever goes by versions passes over the lower of them.
+// inOrder says of what was found when its images were made, and sorts it so
+// that the newest comes last, which is what stays deployed: by that time, and
+// of equals by [CompareTags]. Whoever goes by versions passes over the lower
+// of them.
 func inOrder(found []Found, made func(digest string) time.Time) {
-	if len(found) < 2 {
-		return
-	}
 	at := map[string]time.Time{}
-	for _, f := range found {
-		at[f.Digest] = made(f.Digest)
+	for i, f := range found {
+		created, ok := at[f.Digest]
+		if !ok {
+			created = made(f.Digest)
+			at[f.Digest] = created
+		}
+		found[i].Created = created
 	}
 	slices.SortFunc(found, func(a, b Found) int {
-		return cmp.Or(at[a.Digest].Compare(at[b.Digest]), CompareTags(a.Tag, b.Tag))
+		return cmp.Or(a.Created.Compare(b.Created), CompareTags(a.Tag, b.Tag))
 	})
 }
 

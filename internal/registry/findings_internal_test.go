@@ -71,7 +71,8 @@ func TestCompare_TellsNewsFromWhatIsKnown(t *testing.T) {
 			require.Empty(t, found, name)
 			continue
 		}
-		require.Equal(t, []Found{{Tag: c.tag, Digest: c.seen.digest, By: c.by}}, found, name)
+		_, known := before[c.tag]
+		require.Equal(t, []Found{{Tag: c.tag, Digest: c.seen.digest, By: c.by, New: !known}}, found, name)
 	}
 }
 
@@ -85,11 +86,45 @@ func TestPick_LooksAtAllKnownTagsAgainInTurn(t *testing.T) {
 	asked, turn := map[string]bool{}, ""
 	for range 3 {
 		var c picked
-		c, turn = pick(listed, before, all, false, turn)
+		c, turn = pick(listed, before, all, all, nil, turn)
 		require.Len(t, c.ask, mostAgain)
 		for _, tag := range c.ask {
 			asked[tag] = true
 		}
 	}
 	require.Len(t, asked, 25)
+}
+
+func TestPick_LeavesNewTagsUnknownThatItDoesNotLookUp(t *testing.T) {
+	glob := Rule{Name: "glob 1*", Match: func(tag string) bool { return tag[0] == '1' }}
+	added := Rule{Name: "glob *", Match: func(string) bool { return true }}
+	listed := []string{}
+	for n := range 60 {
+		listed = append(listed, fmt.Sprintf("1.%d.0", n), fmt.Sprintf("0.%d.0", n))
+	}
+	c, _ := pick(listed, nil, []Rule{glob}, []Rule{glob}, nil, "")
+	require.Len(t, c.ask, mostNew)
+	require.Empty(t, c.note)
+	require.True(t, c.rest)
+
+	c, _ = pick(listed, nil, []Rule{glob, added}, []Rule{glob}, nil, "")
+	require.Len(t, c.ask, mostFirst)
+	require.Len(t, c.note, 60, "what only the new rule takes is taken note of")
+	require.True(t, c.rest, "what the old one takes is news yet")
+
+	c, _ = pick(listed, nil, []Rule{glob}, nil, nil, "")
+	require.Len(t, c.note, 10)
+	require.False(t, c.rest)
+}
+
+func TestPick_IsNotHeldUpByTagsThatAreListedAndNotThere(t *testing.T) {
+	all := []Rule{{Name: "glob *", Match: func(string) bool { return true }}}
+	listed, absent := []string{"a"}, map[string]bool{}
+	for n := range 2 * mostNew {
+		tag := fmt.Sprintf("1.%d.0", n)
+		listed, absent[tag] = append(listed, tag), true
+	}
+	c, _ := pick(listed, nil, all, all, absent, "")
+	require.Equal(t, "a", c.ask[0])
+	require.False(t, c.rest)
 }

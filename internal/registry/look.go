@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -30,6 +31,7 @@ type sight struct {
 
 	seen    map[string]answered
 	note    []string // tags of which only the name is known
+	rest    bool     // there are new tags that are not looked up yet
 	gone    []string // tags that the list lacks
 	missing []string // tags of rules for one tag that are not there
 	listed  answered
@@ -79,12 +81,30 @@ func (w *Watcher) begin(ctx context.Context, it *watching) (*sight, error) {
 	})
 }
 
-// see asks the registry. What it saw before an error counts.
+// see asks the registry. What it saw before an error counts, but for new tags
+// that nobody hinted at: they wait for a poll that ends, to be told in order.
 func (w *Watcher) see(ctx context.Context, it *watching, s *sight) error {
 	a, err := w.asker(ctx, it)
 	if err != nil {
 		return err
 	}
+	err = s.askAll(ctx, a, it)
+	made := func(d string) time.Time { return a.created(ctx, d) }
+	hinted := s.hinted()
+	if err != nil {
+		made = func(string) time.Time { return time.Time{} } // it is asked no more
+		maps.DeleteFunc(s.seen, func(tag string, _ answered) bool {
+			_, ok := s.before[tag]
+			return !ok && !hinted[tag]
+		})
+	}
+	s.found = compare(s.seen, s.before, s.rules, s.state.baseline, hinted)
+	inOrder(s.found, made)
+	return err
+}
+
+// askAll looks up what was hinted at, and all that a poll does.
+func (s *sight) askAll(ctx context.Context, a *asker, it *watching) error {
 	for _, h := range s.hints {
 		if h.tag != "" && taken(s.rules, h.tag) {
 			if err := s.ask(ctx, a, h.tag); err != nil {
@@ -93,17 +113,17 @@ func (w *Watcher) see(ctx context.Context, it *watching, s *sight) error {
 		}
 	}
 	if s.full {
-		if err := s.poll(ctx, a, it); err != nil {
-			return err
-		}
+		return s.poll(ctx, a, it)
 	}
-	hinted := map[string]bool{}
-	for _, h := range s.hints {
-		hinted[h.tag] = true
-	}
-	s.found = compare(s.seen, s.before, s.rules, s.state.baseline, hinted)
-	inOrder(s.found, func(d string) time.Time { return a.created(ctx, d) })
 	return nil
+}
+
+func (s *sight) hinted() map[string]bool {
+	tags := map[string]bool{}
+	for _, h := range s.hints {
+		tags[h.tag] = true
+	}
+	return tags
 }
 
 // asker gives the client of a repository, made anew when the account changed.
@@ -159,13 +179,23 @@ func (s *sight) poll(ctx context.Context, a *asker, it *watching) error {
 	if err != nil {
 		return err
 	}
-	c, turn := pick(tags, s.before, patterns, first, it.turn)
+	c, turn := pick(tags, s.before, patterns, seenOnce(patterns, s.state.baseline), it.absent, it.turn)
+	absent := map[string]bool{}
 	for _, tag := range c.ask {
 		if err := s.ask(ctx, a, tag); err != nil {
 			return err
 		}
+		if _, ok := s.before[tag]; !ok && s.seen[tag].gone {
+			absent[tag] = true
+		}
 	}
-	it.turn, s.note = turn, c.note
+	it.turn, s.note, s.rest = turn, c.note, c.rest
+	if c.rest {
+		maps.Copy(absent, it.absent)
+		it.absent = absent
+	} else {
+		it.absent = nil
+	}
 	return nil
 }
 
@@ -305,6 +335,10 @@ func (s *sight) next(now time.Time, interval time.Duration) watchState {
 		}
 		slices.Sort(n.baseline)
 		n.listETag, n.listHash = s.listed.etag, s.hash
+		if s.rest { // the next poll has to read the list again, and comes sooner
+			n.listETag, n.listHash = "", ""
+			n.next = now.Add(nextPoll(min(interval, shortestInterval), 0, false, 0, jitter()))
+		}
 	default:
 		n.failures, n.trouble, n.succeeded = 0, "", now
 	}
@@ -339,95 +373,4 @@ func (s *sight) quiet(next watchState) bool {
 		}
 	}
 	return true
-}
-
-// commit writes a look down in one transaction. hinted becomes whether there
-// is still something to look up.
-func (w *Watcher) commit(ctx context.Context, s *sight, next watchState, now time.Time, hinted *bool) error {
-	return w.db.Write(ctx, func(tx *sqlite.Tx) error {
-		if still, err := updateWatch(ctx, tx, s.repository, next); err != nil || !still {
-			return err
-		}
-		if err := s.commitTags(ctx, tx, now); err != nil {
-			return err
-		}
-		for _, f := range s.found {
-			for _, f.Repository = range s.spellings { // each project knows its own
-				if err := w.events.Append(ctx, tx, event.Event{Kind: ImageFound, Actor: f.By}, f); err != nil {
-					return err
-				}
-			}
-		}
-		if kind := turned(s.state, next); kind != "" {
-			turn := SourceTurn{Repository: s.repository, Error: next.trouble}
-			if err := w.events.Append(ctx, tx, event.Event{Kind: kind, Actor: "berth"}, turn); err != nil {
-				return err
-			}
-		}
-		if s.err == nil {
-			if err := s.commitHints(ctx, tx); err != nil {
-				return err
-			}
-		}
-		var err error
-		*hinted, err = hasHints(ctx, tx, s.repository)
-		return err
-	})
-}
-
-func (s *sight) commitTags(ctx context.Context, tx *sqlite.Tx, now time.Time) error {
-	for tag, a := range s.seen {
-		was, ok := s.before[tag]
-		if a.same || a.gone || a.digest == "" || ok && !was.gone && was.digest == a.digest && was.etag == a.etag {
-			continue
-		}
-		if err := putWatchedTag(ctx, tx, s.repository, tag, known{digest: a.digest, etag: a.etag}, now); err != nil {
-			return err
-		}
-	}
-	if s.err == nil {
-		return s.commitNames(ctx, tx, now)
-	}
-	return nil
-}
-
-// commitNames writes down what a whole list of tags tells.
-func (s *sight) commitNames(ctx context.Context, tx *sqlite.Tx, now time.Time) error {
-	for _, tag := range s.note {
-		if err := putWatchedTag(ctx, tx, s.repository, tag, known{}, now); err != nil {
-			return err
-		}
-	}
-	for _, tag := range s.gone {
-		var err error
-		if !taken(s.rules, tag) {
-			err = deleteWatchedTag(ctx, tx, s.repository, tag)
-		} else if !s.before[tag].gone {
-			err = setTagGone(ctx, tx, s.repository, tag, now)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if !s.full {
-		return nil
-	}
-	return deleteGoneTags(ctx, tx, s.repository, now.Add(-keepGone))
-}
-
-// commitHints removes the hints that were looked up. A tag that is not there
-// may only not be there yet.
-func (s *sight) commitHints(ctx context.Context, tx *sqlite.Tx) error {
-	for _, h := range s.hints {
-		var err error
-		if h.tag != "" && s.seen[h.tag].gone && h.tries+1 < mostTries {
-			err = retryHint(ctx, tx, s.repository, h)
-		} else {
-			err = deleteHint(ctx, tx, s.repository, h)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -42,6 +42,8 @@ type Resolution struct {
 	Size         int64    `json:"size"` // bytes to fetch: compressed
 	Platform     Platform `json:"platform"`
 	ExposedPorts []int    `json:"exposed_ports"` // TCP, ascending
+	// Created is when the image was made; the zero time when it does not say.
+	Created time.Time `json:"created,omitzero"`
 }
 
 // Secrets keeps passwords. It is the vault's, in the three calls that are
@@ -240,6 +242,9 @@ func (found *Resolution) image(ctx context.Context, from source, doc document, p
 	found.Size = doc.Config.Size
 	for _, layer := range doc.Layers {
 		found.Size += layer.Size
+	}
+	if image.Created != nil {
+		found.Created = plausible(*image.Created, time.Now())
 	}
 	found.ExposedPorts = portsOf(image.Config.ExposedPorts)
 	return nil

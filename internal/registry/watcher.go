@@ -100,6 +100,9 @@ type watching struct {
 
 	asker *asker // the busy worker's alone
 	turn  string // the busy worker's alone
+	// absent are new tags of the list that were not there when they were looked
+	// up, while there are others to look up. The busy worker's alone.
+	absent map[string]bool
 }
 
 const (

@@ -1,6 +1,8 @@
 package registry_test
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -22,6 +24,11 @@ type strict struct {
 	limit  string // Retry-After of a 429; "" answers
 	asked  []string
 	spared int // answers of 304
+	// tags are what it lists besides "1" and "2"; moved is what
+	// they point to, limited the one that it answers 429 for.
+	tags    []string
+	moved   string
+	limited string
 }
 
 func newStrict(t *testing.T) *strict {
@@ -39,7 +46,11 @@ func newStrict(t *testing.T) *strict {
 			w.WriteHeader(http.StatusTooManyRequests)
 			return
 		}
-		const tag = `"one"`
+		if s.limited != "" && strings.HasSuffix(r.URL.Path, "/manifests/"+s.limited) {
+			w.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
+		tag := `"one` + s.moved + strings.Join(s.tags, " ") + `"`
 		w.Header().Set("ETag", tag)
 		if r.Header.Get("If-None-Match") == tag {
 			s.spared++
@@ -47,10 +58,10 @@ func newStrict(t *testing.T) *strict {
 			return
 		}
 		if strings.HasSuffix(r.URL.Path, "/tags/list") {
-			fmt.Fprint(w, `{"tags":["1","2"]}`)
+			_ = json.NewEncoder(w).Encode(map[string][]string{"tags": append([]string{"1", "2"}, s.tags...)})
 			return
 		}
-		w.Header().Set("Docker-Content-Digest", "sha256:"+strings.Repeat("a", 64))
+		w.Header().Set("Docker-Content-Digest", "sha256:"+strings.Repeat(cmp.Or(s.moved, "a"), 64))
 	}))
 	t.Cleanup(s.Close)
 	return s
@@ -142,4 +153,27 @@ func TestWatcher_AsksNothingOfARegistryThatIsNotToBePolled(t *testing.T) {
 	require.Equal(t, []string{"shop:1 by webhook"}, b.found())
 	m.hint("", hint)
 	require.Len(t, b.found(), 1)
+}
+
+// TestWatcher_LosesNothingThatItSawBeforeTheRegistrySaidNo has a tag move and
+// others come in a poll that the registry breaks off.
+func TestWatcher_LosesNothingThatItSawBeforeTheRegistrySaidNo(t *testing.T) {
+	s, b := newStrict(t), newBerth(t)
+	repository := s.host() + "/shop"
+	m := b.watch(b.knowing(s.host()), registry.Interest{Project: "shop", Repository: repository, Rules: []registry.Rule{exactly("1"), beginning("v")}})
+	m.polled(repository)
+
+	s.mu.Lock()
+	s.tags, s.moved, s.limited = []string{"v3", "v4"}, "b", "v3"
+	s.mu.Unlock()
+	got := m.poll(repository)
+	require.Equal(t, registry.SourceWaiting, got.State)
+	require.Equal(t, []string{"shop:1 by poll"}, b.found(), "what is new waits, to be told in order")
+
+	s.mu.Lock()
+	s.limited = ""
+	s.mu.Unlock()
+	b.clock.pass(12 * time.Minute)
+	m.poll(repository)
+	require.Equal(t, []string{"shop:1 by poll", "shop:v3 by poll", "shop:v4 by poll"}, b.found())
 }

@@ -288,12 +288,52 @@ func TestWatcher_TellsLastOfTheImageThatWasCreatedLast(t *testing.T) {
 	for n, tag := range []string{"1.5.0", "1.4.3"} {
 		image, err := random.Image(64, 1)
 		require.NoError(t, err)
-		image, err = mutate.CreatedAt(image, v1.Time{Time: time.Unix(int64(n+1)*1000, 0)})
+		image, err = mutate.CreatedAt(image, v1.Time{Time: created(n)})
 		require.NoError(t, err)
 		d.put("shop", tag, image)
 	}
 	m.poll(repository)
 	require.Equal(t, []string{"shop:1.5.0 by poll", "shop:1.4.3 by poll"}, b.found(), "as the preview of a stage's tags calls the newest")
+}
+
+func created(n int) time.Time { return time.Date(2026, 11, 20, 8, n, 0, 0, time.UTC) }
+
+// TestWatcher_TellsOfAllNewTagsHoweverManyThereAre has more new tags than one
+// poll looks up, whose names say the opposite of their times.
+func TestWatcher_TellsOfAllNewTagsHoweverManyThereAre(t *testing.T) {
+	d, b := newDistribution(t), newBerth(t)
+	d.push("shop", "sha-old")
+	repository := d.host + "/shop"
+	r := d.known(b)
+	shop := registry.Interest{Project: "shop", Repository: repository, Rules: []registry.Rule{beginning("sha-")}}
+	m := b.watch(r, shop)
+	m.polled(repository)
+	const all = 31
+	for n := range all {
+		image, err := random.Image(64, 1)
+		require.NoError(t, err)
+		image, err = mutate.CreatedAt(image, v1.Time{Time: created(n)})
+		require.NoError(t, err)
+		d.put("shop", fmt.Sprintf("sha-%02d", all-1-n), image)
+	}
+	s := m.poll(repository)
+	require.Len(t, b.found(), 20)
+	require.LessOrEqual(t, s.NextAt.Sub(b.clock.Now()), 35*time.Second, "the rest is looked up soon")
+	m.stop()
+
+	m = b.watch(r, shop) // what is left to look up outlasts the process
+	m.poll(repository)
+	require.Len(t, b.found(), all)
+	require.Equal(t, "shop:sha-00 by poll", b.found()[all-1], "the newest is told of last")
+	events, err := b.events.Since(t.Context(), 0, event.Filter{Kinds: []event.Kind{registry.ImageFound}}, 100)
+	require.NoError(t, err)
+	var last registry.Found
+	require.NoError(t, json.Unmarshal(events[all-1].Data, &last))
+	require.True(t, last.New)
+	require.Equal(t, created(all-1), last.Created)
+	s = m.poll(repository)
+	require.Len(t, b.found(), all)
+	require.Greater(t, s.NextAt.Sub(b.clock.Now()), time.Minute)
 }
 
 func TestWatcher_AsksOnceForAnImageThatIsSpelledInTwoWays(t *testing.T) {
