@@ -118,7 +118,7 @@ test('who may enter is chosen, seen before it is saved, and written as rules', a
 		await example.getByRole('button', { name: 'Show the configuration' }).click();
 		await expect(example).toContainText(`${project}.localhost {`);
 		await expect(example).toContainText('BERTH_TRUST_PROXY');
-		await expect(example).toContainText('BERTH_FORWARD_AUTH does not name nginx yet');
+		await expect(example).toContainText('BERTH_FORWARD_AUTH does not name caddy yet');
 		await sound(page);
 		await picture(page, info, 'access-proxy');
 		await page.getByLabel('Address').fill('http://nothing.localhost/');
