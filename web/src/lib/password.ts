@@ -1,3 +1,7 @@
+/** How many characters a password has at least: the server's word, held to it by a test there. */
+export const leastPassword = 10;
+export const passwordHelp = `${leastPassword} characters or more.`;
+
 // No letters that are read for one another.
 const letters = 'abcdefghjkmnpqrstuvwxyzABCDEFGHJKMNPQRSTUVWXYZ23456789';
 
