@@ -41,14 +41,21 @@ const (
 	Refused  Verdict = "refused"  // its secret or its body is wrong
 )
 
+// pushless says that a delivery is right and tells of no push.
+func (d Delivery) pushless() bool { return d.Verdict == Ignored && len(d.Hints) == 0 }
+
 // What is kept of deliveries.
 const (
 	keepDeliveries = 200 // of one webhook
-	keepFor        = 90 * 24 * time.Hour
-	pruneStep      = 1000     // rows in one transaction
-	keepPayload    = 64 << 10 // bytes
-	maxEvent       = 100      // bytes of an event's name, and of a media type
-	maxReason      = 500
+	// keepPushless is how many are kept that tell of no push. They are bounded
+	// apart: a registry that tells of each pull, Berth's own polls among them,
+	// sends so many that they would drive out the pushes.
+	keepPushless = 20
+	keepFor      = 90 * 24 * time.Hour
+	pruneStep    = 1000     // rows in one transaction
+	keepPayload  = 64 << 10 // bytes
+	maxEvent     = 100      // bytes of an event's name, and of a media type
+	maxReason    = 500
 )
 
 // Deliveries lists up to limit deliveries of a webhook, newest first, from the

@@ -200,8 +200,10 @@ func (s *Service) write(ctx context.Context, batch []*waiting) error {
 			full[d.Webhook] = true
 		}
 		for id := range full {
-			if err := deleteDeliveriesBeyond(ctx, tx, id, keepDeliveries); err != nil {
-				return err
+			for pushless, keep := range map[bool]int{false: keepDeliveries, true: keepPushless} {
+				if err := deleteDeliveriesBeyond(ctx, tx, id, pushless, keep); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
@@ -231,6 +233,10 @@ func (s *Service) tell(ctx context.Context, h Webhook, d Delivery) {
 	case Accepted:
 		s.log.DebugContext(ctx, "webhook delivery accepted", attributes...)
 	case Ignored:
+		if d.pushless() {
+			s.log.DebugContext(ctx, "webhook delivery tells of no push", append(attributes, "reason", d.Reason)...)
+			return
+		}
 		s.log.InfoContext(ctx, "webhook delivery ignored", append(attributes, "reason", d.Reason)...)
 	case Refused:
 		s.log.WarnContext(ctx, "webhook delivery refused", append(attributes, "reason", d.Reason)...)

@@ -143,17 +143,18 @@ func findDelivery(ctx context.Context, tx *sqlite.Tx, webhook, id string) (Deliv
 	return d, err
 }
 
-// deleteDeliveriesBeyond keeps the newest of a webhook.
-func deleteDeliveriesBeyond(ctx context.Context, tx *sqlite.Tx, webhook string, keep int) error {
+// deleteDeliveriesBeyond keeps the newest of a webhook, of those that tell of
+// no push or of the others: see [Delivery.pushless].
+func deleteDeliveriesBeyond(ctx context.Context, tx *sqlite.Tx, webhook string, pushless bool, keep int) error {
 	_, err := tx.ExecContext(ctx, `
 		DELETE FROM webhook_deliveries
-		WHERE webhook_id = ? AND id <= (
+		WHERE webhook_id = ? AND (verdict = 'ignored' AND hints = '[]') = ? AND id <= (
 			SELECT id
 			FROM webhook_deliveries
-			WHERE webhook_id = ?
+			WHERE webhook_id = ? AND (verdict = 'ignored' AND hints = '[]') = ?
 			ORDER BY id DESC
 			LIMIT 1 OFFSET ?)`,
-		webhook, webhook, keep)
+		webhook, pushless, webhook, pushless, keep)
 	return err
 }
 

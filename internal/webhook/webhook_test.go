@@ -1,11 +1,13 @@
 package webhook_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -54,6 +56,7 @@ type desk struct {
 	vault  *vault.Vault
 	hinter *hinter
 	now    time.Time
+	logged bytes.Buffer
 }
 
 func newDesk(tb testing.TB, limit rate.Limit) *desk {
@@ -68,6 +71,7 @@ func newDesk(tb testing.TB, limit rate.Limit) *desk {
 	require.NoError(tb, err)
 	d.Service, err = webhook.New(webhook.Config{
 		DB: db, Events: d.events, Secrets: d.vault, Hinter: d.hinter, Rate: limit, Clock: clock,
+		Log:     slog.New(slog.NewTextHandler(&d.logged, nil)),
 		BaseURL: &url.URL{Scheme: "https", Host: "berth.example.org"},
 	})
 	require.NoError(tb, err)
@@ -378,4 +382,35 @@ func TestReceive_BoundsHowOftenAnybodyComes(t *testing.T) {
 	require.Equal(t, fault.TooOften, fault.KindOf(err), "an address may not guess on")
 	_, err = d.send(webhook.Generic, other, payload(t, "generic.json"))
 	require.NoError(t, err, "who knows a token is not held up by those who guess behind the same address")
+}
+
+// TestReceive_KeepsPushesHoweverManyPullsAreToldOf has a registry tell of each
+// of Berth's own polls, as CNCF Distribution does.
+func TestReceive_KeepsPushesHoweverManyPullsAreToldOf(t *testing.T) {
+	d := newDesk(t, 10_000)
+	h, token, _ := d.add(webhook.Request{Name: "a", Source: webhook.Distribution})
+	send := func(body []byte) {
+		d.now = d.now.Add(time.Second)
+		_, err := d.send(webhook.Distribution, token, body)
+		require.NoError(t, err)
+	}
+	push := payload(t, "distribution.json")
+	send(push)
+	d.logged.Reset()
+	pull := []byte(`{"events":[{"action":"pull","target":{"mediaType":"application/vnd.oci.image.manifest.v1+json","repository":"ana/shop"},"request":{"host":"registry.example.org","method":"HEAD"}}]}`)
+	for range 250 {
+		send(pull)
+	}
+	list := d.deliveries(h.ID)
+	require.Len(t, list, 21)
+	require.Equal(t, "pull", list[0].Event)
+	require.Equal(t, d.now, list[0].At)
+	require.NotEmpty(t, list[20].Hints, "the push is there to be replayed")
+	require.NotContains(t, d.logged.String(), "level=INFO")
+
+	for range 3 {
+		send(push)
+	}
+	require.Len(t, d.deliveries(h.ID), 24)
+	require.Contains(t, d.logged.String(), "level=INFO", "a push that no stage takes is told of")
 }
