@@ -17,6 +17,8 @@ type peopleCommand struct {
 	Sessions     peopleSessions     `cmd:"" help:"List where somebody is signed in with a browser."`
 	EndSession   peopleEndSession   `cmd:"" help:"End one of somebody's sessions, at once."`
 	SignOut      peopleSignOut      `cmd:"" help:"End all of somebody's sessions, at once; API tokens stay."`
+	Tokens       peopleTokens       `cmd:"" help:"List somebody's API tokens."`
+	RemoveToken  peopleRemoveToken  `cmd:"" help:"Remove one of somebody's API tokens; it stops working at once."`
 	Identities   peopleIdentities   `cmd:"" help:"List how providers know somebody."`
 	Unlink       peopleUnlink       `cmd:"" help:"Unlink one of somebody's identities, and end the sessions that began with it."`
 	Factors      peopleFactors      `cmd:"" help:"List somebody's passkeys and other second factors."`
@@ -139,6 +141,25 @@ type peopleEndSession struct {
 // Run ends one of a person's sessions.
 func (cmd *peopleEndSession) Run(ctx context.Context, c *client, o *output) error {
 	return endSession(ctx, c, o, pathf("/api/people/%s/sessions", cmd.Username), cmd.Session)
+}
+
+type peopleTokens struct {
+	Username string `arg:"" help:"Whose."`
+}
+
+// Run lists a person's API tokens.
+func (cmd *peopleTokens) Run(ctx context.Context, c *client, o *output) error {
+	return listTokens(ctx, c, o, pathf("/api/people/%s/tokens", cmd.Username))
+}
+
+type peopleRemoveToken struct {
+	Username string `arg:"" help:"Whose."`
+	Token    string `arg:"" help:"The token's id."`
+}
+
+// Run removes one of a person's API tokens.
+func (cmd *peopleRemoveToken) Run(ctx context.Context, c *client, o *output) error {
+	return removeToken(ctx, c, o, pathf("/api/people/%s/tokens", cmd.Username), cmd.Token)
 }
 
 type peopleFactors struct {

@@ -66,11 +66,16 @@ func (cmd *peopleSignOut) Run(ctx context.Context, c *client, o *output, p *proc
 	if err := p.confirm(cmd.Yes, cmd.Username+" will be signed out everywhere."); err != nil {
 		return err
 	}
-	var ended api.Ended
+	var ended api.SignedOut
 	if err := c.call(ctx, http.MethodPost, pathf("/api/people/%s/sessions/end", cmd.Username), nil, &ended); err != nil {
 		return err
 	}
-	return o.result(ended, func() { o.printf("%s of %s ended.\n", counted(ended.Ended, "session"), cmd.Username) })
+	return o.result(ended, func() {
+		o.printf("%s of %s ended.\n", counted(ended.Ended, "session"), cmd.Username)
+		if ended.Tokens > 0 {
+			o.note("%s of theirs stay: see \"berth people tokens %s\".", counted(ended.Tokens, "API token"), cmd.Username)
+		}
+	})
 }
 
 type peopleIdentities struct {

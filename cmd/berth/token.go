@@ -20,8 +20,13 @@ type tokenList struct{}
 
 // Run lists tokens.
 func (*tokenList) Run(ctx context.Context, c *client, o *output) error {
+	return listTokens(ctx, c, o, "/api/account/tokens")
+}
+
+// listTokens lists somebody's tokens: one's own, or those of a person.
+func listTokens(ctx context.Context, c *client, o *output, path string) error {
 	var list page[identity.Token]
-	if err := c.get(ctx, "/api/account/tokens", &list); err != nil {
+	if err := c.get(ctx, path, &list); err != nil {
 		return err
 	}
 	return o.result(list.Items, func() {
@@ -96,8 +101,13 @@ type tokenRemove struct {
 
 // Run removes a token.
 func (cmd *tokenRemove) Run(ctx context.Context, c *client, o *output) error {
-	if err := c.call(ctx, http.MethodDelete, pathf("/api/account/tokens/%s", cmd.Token), nil, nil); err != nil {
+	return removeToken(ctx, c, o, "/api/account/tokens", cmd.Token)
+}
+
+// removeToken removes one of the tokens that path lists.
+func removeToken(ctx context.Context, c *client, o *output, path, id string) error {
+	if err := c.call(ctx, http.MethodDelete, path+pathf("/%s", id), nil, nil); err != nil {
 		return err
 	}
-	return o.result(map[string]string{"removed": cmd.Token}, func() { o.printf("Removed token %s.\n", cmd.Token) })
+	return o.result(map[string]string{"removed": id}, func() { o.printf("Removed token %s.\n", id) })
 }

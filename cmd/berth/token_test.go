@@ -2,6 +2,7 @@ package main
 
 import (
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -77,4 +78,17 @@ func TestToken_ThatIsBoundWorksInOneStage(t *testing.T) {
 	}
 	require.Regexp(t, `For: +shop/staging`, bound("account").out)
 	require.NotContains(t, bound("status").out, "prod")
+}
+
+func TestPeopleTokens_AreListedAndRemoved(t *testing.T) {
+	h := newHouse(t)
+	require.Zero(t, h.run(adminPassword, "login", h.url, "-u", "admin").code)
+	made := h.run("", "token", "create", "pipeline", "--scope", "read", "--expires", "1h")
+	require.Zero(t, made.code, made.err)
+	row := regexp.MustCompile(`(?m)^(\S+) +pipeline +read`).FindStringSubmatch(h.must("people", "tokens", "admin"))
+	require.NotNil(t, row)
+	require.Regexp(t, `API tokens? of theirs stay`, h.local("", "people", "sign-out", "admin", "--yes").err)
+	h.must("people", "remove-token", "admin", row[1])
+	require.NotContains(t, h.must("people", "tokens", "admin"), "pipeline")
+	require.Equal(t, exitMissing, h.local("", "people", "remove-token", "admin", row[1]).code)
 }

@@ -28,3 +28,16 @@ test('a token for one stage does nothing elsewhere, and ends with it', async ({ 
 	await pipeline.dispose();
 	await beside.remove();
 });
+
+test('an administrator sees somebody’s tokens on their page, and removes one', async ({ dashboard: page }, info) => {
+	const name = unique(info, 'leaked');
+	const me = (await (await page.request.get('/api/session')).json()) as { person: { username: string } };
+	expect((await page.request.post('/api/account/tokens', { data: { name, scope: 'read' } })).status()).toBe(201);
+	await page.goto(`/people/${me.person.username}`);
+	await expect(page.getByTestId('tokens').getByText(name, { exact: true })).toBeVisible();
+	await sound(page);
+	await picture(page, info, 'person-tokens');
+	await page.getByRole('button', { name: `Remove ${name}` }).click();
+	await page.getByRole('alertdialog').getByRole('button', { name: 'Remove token' }).click();
+	await expect(page.getByText(name, { exact: true })).toHaveCount(0);
+});

@@ -128,5 +128,5 @@ func (a *API) createToken(ctx context.Context, in *createTokenInput) (*output[Ne
 
 func (a *API) removeToken(ctx context.Context, in *idInput) (*struct{}, error) {
 	s := callerOf(ctx).who()
-	return nil, a.identity.RemoveToken(ctx, s, in.ID)
+	return nil, a.identity.RemoveToken(ctx, s, s.Person.ID, in.ID)
 }

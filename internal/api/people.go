@@ -102,16 +102,22 @@ func (a *API) listPersonSessions(ctx context.Context, in *personInput) (*listOut
 	return a.sessionsOf(ctx, p.ID, callerOf(ctx).who().SessionID)
 }
 
-func (a *API) endPersonSessions(ctx context.Context, in *personInput) (*output[Ended], error) {
+// SignedOut is what became of somebody's sessions, and what did not end.
+type SignedOut struct {
+	Ended  int `json:"ended" doc:"How many sessions that were"`
+	Tokens int `json:"tokens" doc:"How many of their API tokens stay: those that have not expired"`
+}
+
+func (a *API) endPersonSessions(ctx context.Context, in *personInput) (*output[SignedOut], error) {
 	p, err := a.identity.Person(ctx, in.Username)
 	if err != nil {
 		return nil, err
 	}
-	ended, err := a.identity.SignOutEverywhere(ctx, callerOf(ctx).who(), p.ID)
+	ended, tokens, err := a.identity.SignOutEverywhere(ctx, callerOf(ctx).who(), p.ID)
 	if err != nil {
 		return nil, err
 	}
-	return answer(Ended{Ended: ended}), nil
+	return answer(SignedOut{Ended: ended, Tokens: tokens}), nil
 }
 
 type personSessionInput struct {
@@ -125,4 +131,29 @@ func (a *API) endPersonSession(ctx context.Context, in *personSessionInput) (*st
 		return nil, err
 	}
 	return nil, a.identity.EndSession(ctx, callerOf(ctx).who(), p.ID, in.ID)
+}
+
+func (a *API) listPersonTokens(ctx context.Context, in *personInput) (*listOutput[identity.Token], error) {
+	p, err := a.identity.Person(ctx, in.Username)
+	if err != nil {
+		return nil, err
+	}
+	found, err := a.identity.Tokens(ctx, p.ID)
+	if err != nil {
+		return nil, err
+	}
+	return list(found, ""), nil
+}
+
+type personTokenInput struct {
+	Username string `path:"username" maxLength:"64"`
+	ID       string `path:"id" maxLength:"64"`
+}
+
+func (a *API) removePersonToken(ctx context.Context, in *personTokenInput) (*struct{}, error) {
+	p, err := a.identity.Person(ctx, in.Username)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.identity.RemoveToken(ctx, callerOf(ctx).who(), p.ID, in.ID)
 }

@@ -120,6 +120,8 @@ func (a *API) routes() []route {
 		on(a, "GET /api/people/{username}/sessions", administer, "list-person-sessions", "List a person's sessions", a.listPersonSessions),
 		on(a, "DELETE /api/people/{username}/sessions/{id}", administer, "end-person-session", "End a person's session", a.endPersonSession),
 		on(a, "POST /api/people/{username}/sessions/end", administer, "end-person-sessions", "Sign a person out everywhere; API tokens stay", a.endPersonSessions),
+		on(a, "GET /api/people/{username}/tokens", administer, "list-person-tokens", "List a person's API tokens", a.listPersonTokens),
+		on(a, "DELETE /api/people/{username}/tokens/{id}", administer, "remove-person-token", "Remove a person's API token, at once", a.removePersonToken),
 
 		on(a, "GET /api/people/{username}/identities", administer, "list-person-identities", "List how providers know a person", a.listPersonIdentities),
 		on(a, "DELETE /api/people/{username}/identities/{id}", administer, "unlink-person-identity", "Unlink a person's identity; the last way in stays", a.unlinkPersonIdentity),

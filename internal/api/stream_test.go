@@ -320,7 +320,7 @@ func TestInstanceLogs_EndWithTheToken(t *testing.T) {
 	}
 	require.True(t, ok)
 
-	require.NoError(t, s.identity.RemoveToken(t.Context(), bo, token.ID))
+	require.NoError(t, s.identity.RemoveToken(t.Context(), bo, bo.Person.ID, token.ID))
 	for ok {
 		_, ok = l.next()
 	}

@@ -57,7 +57,7 @@ func TestAttempt_EndsWithWhatEndsSessions(t *testing.T) {
 	ana := w.person(t, "ana", identity.RoleMember)
 	half := w.begin(t, "ana")
 	require.False(t, half.Attempt.Empty())
-	_, err := w.people.SignOutEverywhere(t.Context(), identity.Local(), ana.ID)
+	_, _, err := w.people.SignOutEverywhere(t.Context(), identity.Local(), ana.ID)
 	require.NoError(t, err)
 	_, err = w.SetUpTOTP(t.Context(), half.Attempt)
 	require.Equal(t, fault.Unauthenticated, fault.KindOf(err), "an administrator signed them out everywhere")

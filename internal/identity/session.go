@@ -156,16 +156,23 @@ func (s *Service) EndOtherSessions(ctx context.Context, subject Subject) (ended 
 }
 
 // SignOutEverywhere ends all sessions of a person, the actor's own or, for an
-// administrator, anybody's, and says how many that were. API tokens stay.
-func (s *Service) SignOutEverywhere(ctx context.Context, actor Subject, personID string) (ended int, err error) {
+// administrator, anybody's, and says how many that were. API tokens stay, and
+// it says how many of them still work, were the person not disabled.
+func (s *Service) SignOutEverywhere(ctx context.Context, actor Subject, personID string) (ended, tokens int, err error) {
 	if err := decideFor(actor, personID); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		ended, err = s.endSessions(ctx, tx, actor.Person.Username, personID, "", "signed out everywhere")
+		if ended, err = s.endSessions(ctx, tx, actor.Person.Username, personID, "", "signed out everywhere"); err != nil {
+			return err
+		}
+		list, err := selectTokens(ctx, tx, personID)
+		now := s.now()
+		list = slices.DeleteFunc(list, func(t Token) bool { return t.ExpiresAt != nil && !now.Before(*t.ExpiresAt) })
+		tokens = len(list)
 		return err
 	})
-	return ended, err
+	return ended, tokens, err
 }
 
 // StartSession begins a session of somebody who has proved who they are, as a

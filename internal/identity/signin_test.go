@@ -309,7 +309,7 @@ func TestAuthenticate_TakesAnAPITokenOfThatPerson(t *testing.T) {
 	require.Equal(t, identity.ScopeDeploy, by.Scope)
 	_, err = w.Authenticate(t.Context(), "bob", text, home)
 	requireKind(t, fault.Unauthenticated, err)
-	require.NoError(t, w.RemoveToken(t.Context(), subject, made.ID))
+	require.NoError(t, w.RemoveToken(t.Context(), subject, subject.Person.ID, made.ID))
 	_, err = w.Authenticate(t.Context(), "ana", text, home)
 	requireKind(t, fault.Unauthenticated, err)
 }

@@ -157,7 +157,7 @@ func (s *Service) CreateBoundToken(ctx context.Context, subject Subject, to *Bou
 		if err != nil {
 			return err
 		}
-		return s.record(ctx, tx, TokenCreated, subject.Person.Username, about(one, ""))
+		return s.record(ctx, tx, TokenCreated, subject.Person.Username, about(subject.Person, one, ""))
 	})
 	if err != nil {
 		return secret.Text{}, Token{}, err
@@ -191,40 +191,49 @@ func (s *Service) Tokens(ctx context.Context, personID string) (list []Token, er
 	return list, err
 }
 
-// RemoveToken removes one of the subject's own API tokens, at once. A token
-// may always end itself: whoever holds one must be able to give it up.
-func (s *Service) RemoveToken(ctx context.Context, subject Subject, tokenID string) error {
-	action := ActionOwnAccount
-	if subject.Via == ViaToken && subject.TokenID == tokenID {
-		action = ActionEndToken
-	}
-	if err := Decide(&subject, action, On{}); err != nil {
+// RemoveToken removes an API token of a person, the actor's own or, for an
+// administrator, anybody's, at once. A token may always end itself: whoever
+// holds one must be able to give it up.
+func (s *Service) RemoveToken(ctx context.Context, actor Subject, personID, tokenID string) error {
+	if err := decideToken(actor, personID, tokenID); err != nil {
 		return err
 	}
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		one, err := tokenByID(ctx, tx, subject.Person.ID, tokenID)
+		one, err := tokenByID(ctx, tx, personID, tokenID)
 		if err != nil {
 			return err
 		}
-		return s.removeToken(ctx, tx, subject.Person.Username, one, "removed")
+		return s.removeToken(ctx, tx, actor.Person.Username, one, "removed")
 	})
+}
+
+func decideToken(actor Subject, personID, tokenID string) error {
+	if actor.Via == ViaToken && actor.Person.ID == personID && actor.TokenID == tokenID {
+		return Decide(&actor, ActionEndToken, On{})
+	}
+	return decideFor(actor, personID)
 }
 
 // aboutToken is the data of token.created and token.removed.
 type aboutToken struct {
-	Person string  `json:"person"` // the person's id
-	Token  string  `json:"token"`
-	Name   string  `json:"name"`
-	Scope  Scope   `json:"scope"`
-	Bounds *Bounds `json:"bounds,omitempty"`
-	Why    string  `json:"why,omitempty"`
+	Person   string  `json:"person"`   // the person's id
+	Username string  `json:"username"` // whose it is, who is not always the actor
+	Token    string  `json:"token"`
+	Name     string  `json:"name"`
+	Scope    Scope   `json:"scope"`
+	Bounds   *Bounds `json:"bounds,omitempty"`
+	Why      string  `json:"why,omitempty"`
 }
 
-func about(one Token, why string) aboutToken {
-	return aboutToken{Person: one.PersonID, Token: one.ID, Name: one.Name, Scope: one.Scope, Bounds: one.Bounds, Why: why}
+func about(p Person, one Token, why string) aboutToken {
+	return aboutToken{Person: p.ID, Username: p.Username, Token: one.ID, Name: one.Name, Scope: one.Scope, Bounds: one.Bounds, Why: why}
 }
 
 func (s *Service) removeToken(ctx context.Context, tx *sqlite.Tx, actor string, one Token, why string) error {
+	p, _, err := personByID(ctx, tx, one.PersonID)
+	if err != nil {
+		return err
+	}
 	if err := deleteToken(ctx, tx, one.ID); err != nil {
 		return err
 	}
@@ -234,7 +243,7 @@ func (s *Service) removeToken(ctx context.Context, tx *sqlite.Tx, actor string, 
 		s.holds.drop(gone)
 		s.watches.drop(gone)
 	})
-	return s.record(ctx, tx, TokenRemoved, actor, about(one, why))
+	return s.record(ctx, tx, TokenRemoved, actor, about(p, one, why))
 }
 
 // checkTokenOf holds a user's token to what it is for, entering apps: so that

@@ -98,7 +98,7 @@ func tokenByID(ctx context.Context, tx *sqlite.Tx, personID, id string) (Token, 
 		FROM `+tokenTables+`
 		WHERE api_tokens.id = ? AND api_tokens.person_id = ?`, id, personID).Scan(r.into()...)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Token{}, fault.NotFound("you have no such API token")
+		return Token{}, fault.NotFound("there is no such API token")
 	}
 	return r.token(), err
 }

@@ -68,8 +68,8 @@ func TestRemoveToken_IsForOnesOwnAndAtOnce(t *testing.T) {
 	_, err = w.ByToken(t.Context(), text)
 	require.NoError(t, err)
 
-	requireKind(t, fault.Missing, w.RemoveToken(t.Context(), bob, made.ID))
-	require.NoError(t, w.RemoveToken(t.Context(), ana, made.ID))
+	requireKind(t, fault.Missing, w.RemoveToken(t.Context(), bob, bob.Person.ID, made.ID))
+	require.NoError(t, w.RemoveToken(t.Context(), ana, ana.Person.ID, made.ID))
 	_, err = w.ByToken(t.Context(), text)
 	requireKind(t, fault.Unauthenticated, err)
 	require.Len(t, w.happened(t, identity.TokenRemoved), 1)
@@ -88,10 +88,10 @@ func TestRemoveToken_LetsATokenOfAnyScopeEndItselfAndNoOther(t *testing.T) {
 		require.NoError(t, err)
 
 		if scope != identity.ScopeAdmin {
-			requireKind(t, fault.Denied, w.RemoveToken(t.Context(), itself, other.ID))
-			requireKind(t, fault.Denied, w.RemoveToken(t.Context(), itself, ""))
+			requireKind(t, fault.Denied, w.RemoveToken(t.Context(), itself, itself.Person.ID, other.ID))
+			requireKind(t, fault.Denied, w.RemoveToken(t.Context(), itself, itself.Person.ID, ""))
 		}
-		require.NoError(t, w.RemoveToken(t.Context(), itself, made.ID))
+		require.NoError(t, w.RemoveToken(t.Context(), itself, itself.Person.ID, made.ID))
 		_, err = w.ByToken(t.Context(), text)
 		requireKind(t, fault.Unauthenticated, err)
 	}

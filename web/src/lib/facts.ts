@@ -235,7 +235,7 @@ export function say(fact: Fact, within = ''): Said {
 		case 'token.created':
 			return said(`made API token ${text(d, 'name')}`, KeyRound);
 		case 'token.removed':
-			return said(`removed API token ${text(d, 'name')}`, KeyRound);
+			return said(`removed API token ${text(d, 'name')}${text(d, 'username') && text(d, 'username') !== fact.actor ? ` of ${person}` : ''}`, KeyRound);
 		case 'secret.set':
 			return said(`set secret ${slot}`, KeyRound, { href: '/secrets' });
 		case 'secret.removed':
