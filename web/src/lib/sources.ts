@@ -45,8 +45,8 @@ export const products: Record<Source, Product> = {
 	distribution: {
 		name: 'CNCF Distribution',
 		secret: 'sends',
-		steps: ['Add this to the registry’s configuration and start it anew.', 'Keep ignore: without it the registry tells of each pull, Berth’s own polls among them.'],
-		example: (url, secret) => `notifications:\n  endpoints:\n    - name: berth\n      url: ${url}\n${secret ? `      headers:\n        Authorization: [Bearer ${secret}]\n` : ''}      timeout: 5s\n      threshold: 5\n      backoff: 10s\n      ignore:\n        actions: [pull]`
+		steps: ['Add this to the registry’s configuration and start it anew.', 'Keep ignore: without it the registry tells of each pull, Berth’s own polls among them. Some versions (2.8) heed actions only where mediatypes names something, here layers.'],
+		example: (url, secret) => `notifications:\n  endpoints:\n    - name: berth\n      url: ${url}\n${secret ? `      headers:\n        Authorization: [Bearer ${secret}]\n` : ''}      timeout: 5s\n      threshold: 5\n      backoff: 10s\n      ignore:\n        mediatypes: [application/octet-stream]\n        actions: [pull]`
 	},
 	harbor: {
 		name: 'Harbor',
