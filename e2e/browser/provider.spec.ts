@@ -204,8 +204,7 @@ for (const pushed of [false, true]) {
 		});
 
 		await test.step('signing out leads on to the provider, which tells Berth', async () => {
-			await guest.getByRole('button', { name: 'Your account' }).click();
-			await guest.getByRole('menuitem', { name: 'Sign out' }).click();
+			await guest.getByRole('banner').getByRole('button', { name: 'Sign out' }).click();
 			await guest.getByRole('button', { name: /yes/i }).click();
 			await expect(guest).toHaveURL(/\/sign-in/);
 			await expect.poll(() => provider.told).toEqual(['taken']);
