@@ -185,6 +185,7 @@ func (s *Server) openStore(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	//nolint:contextcheck // it asks nobody yet
 	s.signin, err = signin.New(signin.Config{
 		DB: s.db, Events: s.events, Secrets: s.vault, Identity: s.identity, Keeper: s.grants, BaseURL: s.settings.BaseURL,
 		RefreshEvery: s.settings.IdentityRefresh, Clock: s.clock, Log: s.log,

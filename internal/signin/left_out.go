@@ -40,8 +40,8 @@ func (s *Service) mayLeaveOut(ctx context.Context, tx *sqlite.Tx, was, becomes P
 // Shuts says whether p in the place of what was leads nobody in any more who
 // came by that: it is switched off, elsewhere, or (the zero Provider) gone.
 func (p Provider) Shuts(was Provider) bool {
-	same := strings.TrimRight(p.issuer(), "/") == strings.TrimRight(was.issuer(), "/")
-	return was.Enabled && !(p.Enabled && same)
+	elsewhere := strings.TrimRight(p.issuer(), "/") != strings.TrimRight(was.issuer(), "/")
+	return was.Enabled && (!p.Enabled || elsewhere)
 }
 
 // InWords says who is left out, naming a few.
