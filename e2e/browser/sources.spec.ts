@@ -28,7 +28,7 @@ test('a push elsewhere is told of by a webhook, kept, and replayed', async ({ da
 
 	await test.step('watch an image in another registry', async () => {
 		// In a private network, this machine's too, Berth asks only where an administrator says so.
-		const known = await page.request.put(`/api/registries/${elsewhere.host}`, { data: { username: '', insecure: true } });
+		const known = await page.request.put(`/api/registries/${elsewhere.host}`, { data: { username: '', password: '', insecure: true } });
 		expect(known.ok(), await known.text()).toBe(true);
 		await post('/api/projects', { name: project, image });
 		await post(`/api/projects/${project}/stages`, { name: 'prod', spec: { hostname: `${project}.localhost`, tags: { kind: 'exact', pattern: 'latest' } } });
