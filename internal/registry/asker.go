@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -19,6 +18,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"berth/internal/fault"
+	"berth/internal/outgoing"
 	"berth/internal/secret"
 )
 
@@ -293,14 +293,7 @@ func (w *waits) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// retryAfter reads a Retry-After header, seconds or a date, as RFC 9110
-// section 10.2.3 has it; 0 when it says nothing.
+// retryAfter reads how long a registry asks to wait; 0 when it does not.
 func retryAfter(said string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseInt(strings.TrimSpace(said), 10, 64); err == nil {
-		return time.Duration(min(max(seconds, 0), int64(longestRetryAfter/time.Second))) * time.Second
-	}
-	if at, err := http.ParseTime(said); err == nil {
-		return min(max(at.Sub(now), 0), longestRetryAfter)
-	}
-	return 0
+	return outgoing.RetryAfter(said, now, longestRetryAfter)
 }

@@ -7,8 +7,9 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"strconv"
 	"time"
+
+	"berth/internal/outgoing"
 )
 
 // fetch makes a request and decodes what is answered, which is JSON.
@@ -56,15 +57,7 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("%s answered %d %s", e.whose, e.status, http.StatusText(e.status))
 }
 
-// retryAfter reads for how long an answer asks to wait (RFC 9110 section
-// 10.2.3); 0 when it does not, or not so that it makes sense.
+// retryAfter reads for how long an answer asks to wait; 0 when it does not.
 func (s *Service) retryAfter(h http.Header) time.Duration {
-	given := h.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(given, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second
-	}
-	if at, err := http.ParseTime(given); err == nil {
-		return max(0, at.Sub(s.now()))
-	}
-	return 0
+	return outgoing.RetryAfter(h.Get("Retry-After"), s.now(), haltMost)
 }
