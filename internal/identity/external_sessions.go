@@ -10,11 +10,8 @@ import (
 // EndProviderSessions ends, in tx, every session that began at a provider, and
 // says how many that were.
 func (s *Service) EndProviderSessions(ctx context.Context, tx *sqlite.Tx, actor, provider, why string) (int, error) {
-	if err := s.ended(ctx, tx, Ended{Provider: provider}); err != nil {
-		return 0, err
-	}
 	list, err := sessionsOfProvider(ctx, tx, provider)
-	return s.endAll(ctx, tx, actor, list, err, why)
+	return s.endAll(ctx, tx, actor, Ended{Provider: provider}, list, err, why)
 }
 
 // EndUpstream ends, in tx, the sessions that began in one session at a
@@ -34,15 +31,17 @@ func (s *Service) EndUpstream(ctx context.Context, tx *sqlite.Tx, provider, issu
 		}
 		over.IdentityID = one.ID
 	}
-	if err := s.ended(ctx, tx, over); err != nil {
-		return 0, err
-	}
 	list, err := sessionsUpstream(ctx, tx, provider, issuer, externalID, sid)
-	return s.endAll(ctx, tx, berth, list, err, "signed out at the provider")
+	return s.endAll(ctx, tx, berth, over, list, err, "signed out at the provider")
 }
 
-func (s *Service) endAll(ctx context.Context, tx *sqlite.Tx, actor string, list []Session, err error, why string) (int, error) {
+// endAll ends sessions, as they were read, and what is half a sign-in of whose
+// they are.
+func (s *Service) endAll(ctx context.Context, tx *sqlite.Tx, actor string, over Ended, list []Session, err error, why string) (int, error) {
 	if err != nil {
+		return 0, err
+	}
+	if err := s.ended(ctx, tx, over); err != nil {
 		return 0, err
 	}
 	for _, one := range list {

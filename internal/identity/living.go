@@ -28,9 +28,10 @@ func (s *Service) Living(ctx context.Context, id string) (list []Living, err err
 // EndIdentitySessions ends, in tx, every session that began with an identity,
 // and says how many that were.
 func (s *Service) EndIdentitySessions(ctx context.Context, tx *sqlite.Tx, id, why string) (int, error) {
-	if err := s.ended(ctx, tx, Ended{IdentityID: id}); err != nil {
-		return 0, err
-	}
+	return s.endIdentitySessions(ctx, tx, berth, id, why)
+}
+
+func (s *Service) endIdentitySessions(ctx context.Context, tx *sqlite.Tx, actor, id, why string) (int, error) {
 	list, err := sessionsOfIdentity(ctx, tx, id)
-	return s.endAll(ctx, tx, berth, list, err, why)
+	return s.endAll(ctx, tx, actor, Ended{IdentityID: id}, list, err, why)
 }

@@ -42,10 +42,7 @@ func (s *Service) StrengthenExternal(ctx context.Context, subject Subject, ext E
 // EndTrustedSessions ends, in tx, the sessions of everybody whom a provider
 // knows that a provider's word for a second factor counted for.
 func (s *Service) EndTrustedSessions(ctx context.Context, tx *sqlite.Tx, actor, provider, why string) error {
-	if err := s.ended(ctx, tx, Ended{Provider: provider}); err != nil {
-		return err
-	}
 	list, err := sessionsTrusting(ctx, tx, provider)
-	_, err = s.endAll(ctx, tx, actor, list, err, why)
+	_, err = s.endAll(ctx, tx, actor, Ended{Provider: provider}, list, err, why)
 	return err
 }

@@ -119,17 +119,8 @@ func (s *Service) Unlink(ctx context.Context, actor Subject, personID, id string
 		if at < 0 {
 			return fault.NotFound("there is no such identity")
 		}
-		if err := s.ended(ctx, tx, Ended{IdentityID: id}); err != nil {
+		if _, err := s.endIdentitySessions(ctx, tx, actor.Person.Username, id, "identity unlinked"); err != nil {
 			return err
-		}
-		sessions, err := sessionsOfIdentity(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		for _, one := range sessions {
-			if err := s.endSessionOf(ctx, tx, actor.Person.Username, p, one, "identity unlinked"); err != nil {
-				return err
-			}
 		}
 		if err := deleteIdentity(ctx, tx, id); err != nil {
 			return err
