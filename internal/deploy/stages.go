@@ -45,7 +45,7 @@ func (s *Service) CheckStage(ctx context.Context, project, name string, spec Sta
 		if err := s.namesPeople(ctx, tx, &found, spec.access()); err != nil {
 			return err
 		}
-		if err := s.claimsOfProviders(ctx, tx, &found, st.Spec.access(), spec.access()); err != nil {
+		if err := s.claimsOfProviders(ctx, tx, &found, before, spec.access()); err != nil {
 			return err
 		}
 		return found.address(ctx, tx, spec.Hostname, spec.PathPrefix, st.ID)
@@ -137,7 +137,7 @@ func (s *Service) CreateStageIn(ctx context.Context, tx *sqlite.Tx, actor, proje
 	if err := s.namesPeople(ctx, tx, &found, spec.access()); err != nil {
 		return Stage{}, err
 	}
-	if err := s.claimsOfProviders(ctx, tx, &found, StageSpec{}.access(), spec.access()); err != nil {
+	if err := s.claimsOfProviders(ctx, tx, &found, usualAccess(), spec.access()); err != nil {
 		return Stage{}, err
 	}
 	if err := fault.InvalidFields(found); err != nil {

@@ -213,41 +213,31 @@ func (s *Service) stageStatus(ctx context.Context, tx *sqlite.Tx, stages []stage
 	for _, d := range journals[:len(current)] {
 		newest[d.stageID] = d
 	}
+	var setAt map[string]time.Time
+	if slices.ContainsFunc(live, func(v *served) bool { return len(v.release.Spec.Secrets) > 0 }) {
+		if setAt, err = s.secrets.ChangedAt(ctx, tx); err != nil {
+			return nil, err
+		}
+	}
 	list := make([]StageStatus, len(stages))
 	for n, st := range stages {
-		list[n] = s.statusOf(st, byStage[st.ID], newest[st.ID], held[st.ID])
+		list[n] = s.statusOf(st, byStage[st.ID], newest[st.ID], held[st.ID], setAt)
 	}
-	return list, s.addChangedSecrets(ctx, tx, live, list)
+	return list, nil
 }
 
-// addChangedSecrets adds to what is not deployed yet the secrets that were set
-// anew since the instances were made that have them.
-func (s *Service) addChangedSecrets(ctx context.Context, tx *sqlite.Tx, live []*served, list []StageStatus) error {
-	if !slices.ContainsFunc(live, func(v *served) bool { return len(v.release.Spec.Secrets) > 0 }) {
-		return nil
-	}
-	changed, err := s.secrets.ChangedAt(ctx, tx)
-	if err != nil {
-		return err
-	}
-	since := make(map[string]time.Time, len(live))
-	for _, v := range live {
-		since[v.stage.ID] = v.madeBy()
-	}
-	for n := range list {
-		status := &list[n]
-		if status.Release == nil {
-			continue
-		}
-		for _, name := range slices.Sorted(maps.Keys(status.Spec.Secrets)) {
-			ref := status.Spec.Secrets[name]
-			slot := ref.Context + "/" + ref.Name
-			if status.Release.Spec.Secrets[name] == ref && changed[slot].After(since[status.ID]) {
-				status.Changes = append(status.Changes, Change{"spec.secrets." + name, slot, slot + " (set anew)"})
-			}
+// secretsSetAnew gives those of the secrets in a spec that were set since the
+// instances were made that have them.
+func (v *served) secretsSetAnew(spec StageSpec, setAt map[string]time.Time) (changes []Change) {
+	since := v.madeBy()
+	for _, name := range slices.Sorted(maps.Keys(spec.Secrets)) {
+		ref := spec.Secrets[name]
+		slot := ref.Context + "/" + ref.Name
+		if v.release.Spec.Secrets[name] == ref && setAt[slot].After(since) {
+			changes = append(changes, Change{"spec.secrets." + name, slot, slot + " (set anew)"})
 		}
 	}
-	return nil
+	return changes
 }
 
 // madeBy is when what is served had its secrets at the latest: of the oldest
@@ -262,7 +252,8 @@ func (v *served) madeBy() time.Time {
 	return at
 }
 
-func (s *Service) statusOf(st stage, v *served, newest, held *deployment) StageStatus {
+// statusOf puts together how a stage does; setAt is when secrets were set.
+func (s *Service) statusOf(st stage, v *served, newest, held *deployment, setAt map[string]time.Time) StageStatus {
 	status := StageStatus{Stage: st.Stage, Instances: []Instance{}, Changes: []Change{}}
 	spec := st.Spec
 	if v != nil {
@@ -270,7 +261,7 @@ func (s *Service) statusOf(st stage, v *served, newest, held *deployment) StageS
 		live := v.release.Release
 		live.Live, live.Available = true, true
 		status.Release, status.Instances = &live, orNone(v.instances)
-		status.Changes = compareSpecs(spec, st.Spec)
+		status.Changes = append(compareSpecs(spec, st.Spec), v.secretsSetAnew(st.Spec, setAt)...)
 	}
 	if newest != nil {
 		told := s.withWatch(newest.asTold())
