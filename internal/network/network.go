@@ -9,9 +9,20 @@ import "net/netip"
 // Of gives what one client may have addresses of: one of IPv4, also when it is
 // written in IPv6, and the /64 of IPv6 that one subscriber gets (RFC 6177). Of
 // what is no address it gives the zero Prefix.
-func Of(address netip.Addr) netip.Prefix {
+func Of(address netip.Addr) netip.Prefix { return within(address, 64) }
+
+// Site writes what one customer may have many networks of: one address of IPv4,
+// and the /48 of IPv6 that is the most an end site gets (RFC 6177). What is no
+// address is a site of its own.
+func Site(address string) string { return name(address, 48) }
+
+// Name writes the network of an address: an address of IPv4 as it is, one of
+// IPv6 as its prefix. What is no address is a network of its own.
+func Name(address string) string { return name(address, 64) }
+
+// within gives the network of so many bits, which only count in IPv6.
+func within(address netip.Addr, bits int) netip.Prefix {
 	address = address.Unmap().WithZone("")
-	bits := 64
 	if address.Is4() {
 		bits = 32
 	}
@@ -19,26 +30,12 @@ func Of(address netip.Addr) netip.Prefix {
 	return p
 }
 
-// Site writes what one customer may have many networks of: one address of IPv4,
-// and the /48 of IPv6 that is the most an end site gets (RFC 6177). What is no
-// address is a site of its own.
-func Site(address string) string {
-	addr, err := netip.ParseAddr(address)
-	if addr = addr.Unmap().WithZone(""); err != nil || addr.Is4() {
-		return Name(address)
-	}
-	p, _ := addr.Prefix(48)
-	return p.String()
-}
-
-// Name writes the network of an address: an address of IPv4 as it is, one of
-// IPv6 as its prefix. What is no address is a network of its own.
-func Name(address string) string {
+func name(address string, bits int) string {
 	addr, err := netip.ParseAddr(address)
 	if err != nil {
 		return address
 	}
-	p := Of(addr)
+	p := within(addr, bits)
 	if p.Addr().Is4() {
 		return p.Addr().String()
 	}
