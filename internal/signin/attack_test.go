@@ -328,6 +328,7 @@ func TestAttack_JunkInTheWayOfAProvidersLogouts(t *testing.T) {
 	stranger, provider := identity.Origin{Address: "192.0.2.66:1"}, identity.Origin{Address: "198.51.100.7:1"}
 	asked := i.keysAsked.Load()
 	last := fault.BadInput
+	r.stopClock()
 	for n := range 300 {
 		// By a key that nobody knows, so that Berth would look for it.
 		forged := i.logout(nil)
