@@ -22,11 +22,16 @@ main() {
   # end-to-end tests drive a built binary, which it would not see.
   local packages
   packages=$(go list ./... | grep -v '/e2e')
-  say "unit tests, and the conformance of engines"
+  after "unit tests, and the conformance of engines"
+  # Most of them wait, so that twice as many as there are cores take turns.
   # shellcheck disable=SC2086 # a list
-  go_tests -race -timeout 20m $packages
-  say "end-to-end tests"
-  go_tests -timeout 60m -parallel 3 ./e2e/...
+  go_tests -race -timeout 20m -p $((2 * $(nproc))) $packages
+  after "end-to-end tests, the browser's walks beside the others"
+  go_tests -timeout 60m -run '^TestBrowser$' ./e2e &
+  local walks=$!
+  go_tests -timeout 60m -parallel 3 -skip '^TestBrowser$' ./e2e/...
+  wait "$walks"
+  after "done"
   .tools/tally -sum "$counts" | tee .tools/summary || true
   grep -q ' 0 failed' .tools/summary
 }
@@ -51,6 +56,9 @@ start_engines() {
     case $line in BERTH_TEST_*=*) export "${line?}" ;; esac
   done <<<"$lines"
 }
+
+# after says what comes next, and how long it took to come here.
+after() { say "$1 (after $((SECONDS / 60)) min $((SECONDS % 60)) s)"; }
 
 go_tests() {
   go test -json "$@" | .tools/tally -to "$counts" || true
