@@ -46,6 +46,7 @@ func TestBrowser(t *testing.T) {
 		"BERTH_ADMIN_PASSWORD="+adminPassword,
 		"BERTH_SETUP_LINKS="+setupLinks(t, e, "light", "dark", "phone", "rule"),
 		"BERTH_TEST_PROVIDER_PORT="+freePort(t),
+		"BERTH_TEST_ZITADEL="+startZitadel(t, b.baseURL()),
 		"PLAYWRIGHT_JSON_OUTPUT_FILE="+file,
 		"NO_COLOR=1", "FORCE_COLOR=0",
 	)
@@ -66,15 +67,12 @@ func TestBrowser(t *testing.T) {
 	}
 }
 
-// freePort gives a port of loopback that nobody listens on, for the provider
-// that a walk starts: the browser's own network has to know it beforehand.
+// freePort gives a port of loopback for the provider that a walk starts: the
+// browser's own network has to know it beforehand.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	_, port, err := net.SplitHostPort(freeAddress(t))
 	require.NoError(t, err)
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
 	return port
 }
 

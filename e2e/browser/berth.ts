@@ -13,7 +13,11 @@ export const admin = { username: process.env.BERTH_ADMIN_USER ?? 'admin', passwo
 export const image = process.env.BERTH_IMAGE ?? 'hello';
 /** The set-up links of servers where nobody is yet, for each look, of one on which sessions may end, "rule", and of one that asks everybody for a second factor, "required": each works once. */
 export const setupLinks = JSON.parse(process.env.BERTH_SETUP_LINKS ?? '{}') as Record<string, string>;
+/** Zitadel's library, started by the Go tests, which knows the server as a client, and somebody there. */
+export const zitadel = JSON.parse(process.env.BERTH_TEST_ZITADEL ?? 'null') as Record<'issuer' | 'client' | 'secret' | 'username' | 'password', string> | null;
 const server = new URL(process.env.BERTH_URL ?? 'http://localhost:8080');
+/** The ports of providers that the browser can reach. */
+const providerPorts = [process.env.BERTH_TEST_PROVIDER_PORT, zitadel && new URL(zitadel.issuer).port].filter((port) => !!port) as string[];
 
 export interface Options {
 	theme: 'light' | 'dark';
@@ -39,8 +43,7 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
 	launchOptions: [
 		async ({}, use) => {
 			const folder = mkdtempSync(path.join(os.tmpdir(), 'berth-relay-'));
-			const ports = [server.href, ...Object.values(setupLinks)].map((url) => new URL(url).port || '80');
-			if (process.env.BERTH_TEST_PROVIDER_PORT) ports.push(process.env.BERTH_TEST_PROVIDER_PORT);
+			const ports = [server.href, ...Object.values(setupLinks)].map((url) => new URL(url).port || '80').concat(providerPorts);
 			const relays = ports.map((port) =>
 				net.createServer((client) => {
 					const upstream = net.connect(Number(port), '127.0.0.1');
@@ -80,8 +83,8 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
 			page.on('pageerror', (e) => errors.push(`page error: ${e.message}`));
 			page.on('console', (m) => {
 				// What a provider's own pages lack is not the dashboard's.
-				if (m.location().url && new URL(m.location().url).port === process.env.BERTH_TEST_PROVIDER_PORT) return;
-				if (!page.url().startsWith(server.origin) && process.env.BERTH_TEST_PROVIDER_PORT) return;
+				if (m.location().url && providerPorts.includes(new URL(m.location().url).port)) return;
+				if (!page.url().startsWith(server.origin) && providerPorts.length > 0) return;
 				if (m.type() === 'error' && !expected.test(m.text())) errors.push(`console: ${m.text()} (${page.url()})`);
 			});
 			await page.addInitScript((t) => {
