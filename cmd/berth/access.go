@@ -17,6 +17,8 @@ type accessCommand struct {
 	Show accessShow `cmd:"" help:"Show who may enter a stage, rule by rule."`
 	Set  accessSet  `cmd:"" help:"Say who may enter a stage, as an administrator."`
 
+	Preview accessPreview `cmd:"" help:"Say who could see a stage, by its policy or by another, without saving it."`
+
 	Admins adminsCommand `cmd:"" help:"Say who administers this Berth."`
 
 	SecondFactor secondFactorRule  `cmd:"" help:"Say who must have a second factor."`
@@ -131,12 +133,17 @@ type accessSet struct {
 	policyFlags
 }
 
-// policyFlags say who may enter.
-type policyFlags struct {
+// whoFlags name people, or the rules that choose them.
+type whoFlags struct {
 	Who    string   `arg:"" optional:"" enum:",public,signed-in,administrators,nobody" default:"" help:"public, signed-in, administrators or nobody."`
 	Person []string `placeholder:"USERNAME" help:"Let this person in. Repeatable."`
 	Group  []string `placeholder:"GROUP" help:"Let this group in. Repeatable."`
 	File   string   `short:"f" placeholder:"POLICY.JSON" help:"Take the rules from a file (\"-\" for stdin), as \"berth --json access show\" gives them."`
+}
+
+// policyFlags say who may enter.
+type policyFlags struct {
+	whoFlags
 
 	Audience *string `placeholder:"NAME" help:"Have the app get signed assertions of who comes, made out to this name, such as its address; \"\" for none. Stays as it is when absent."`
 	TokensOf *string `placeholder:"PROVIDER" help:"Let the app exchange assertions for people's access tokens of this provider; \"\" for none. Stays as it is when absent."`
@@ -178,13 +185,18 @@ func (cmd *policyFlags) none() bool {
 	return cmd.Audience == nil && cmd.TokensOf == nil && !cmd.choosesWho()
 }
 
-func (cmd *policyFlags) choosesWho() bool { return cmd.Who != "" || cmd.File != "" || cmd.names() }
+func (cmd *whoFlags) choosesWho() bool { return cmd.Who != "" || cmd.File != "" || cmd.names() }
 
-func (cmd *policyFlags) names() bool { return len(cmd.Person) > 0 || len(cmd.Group) > 0 }
+func (cmd *whoFlags) names() bool { return len(cmd.Person) > 0 || len(cmd.Group) > 0 }
+
+// twice says that who is said in two ways.
+func (cmd *whoFlags) twice() bool {
+	return cmd.File != "" && (cmd.Who != "" || cmd.names()) || cmd.Who != "" && cmd.names()
+}
 
 // check refuses flags that say nothing, or two things.
 func (cmd *policyFlags) check() error {
-	if cmd.none() || cmd.File != "" && (cmd.Who != "" || cmd.names()) || cmd.Who != "" && cmd.names() {
+	if cmd.none() || cmd.twice() {
 		return fault.Invalid("say who: one of public, signed-in, administrators and nobody, or --person and --group, or --file; or --audience alone")
 	}
 	return nil
@@ -208,7 +220,7 @@ func (cmd *policyFlags) policy(p *process, was identity.Policy) (policy identity
 	return policy, nil
 }
 
-func (cmd *policyFlags) rules(p *process, was identity.Policy) (policy identity.Policy, err error) {
+func (cmd *whoFlags) rules(p *process, was identity.Policy) (policy identity.Policy, err error) {
 	switch {
 	case cmd.Who != "":
 		was.Rules = accessNamed(cmd.Who).Rules

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -50,6 +51,47 @@ func TestAccess_IsShownAndSet(t *testing.T) {
 	} {
 		require.Equal(t, exitInput, h.local("", wrong...).code, wrong)
 	}
+}
+
+func TestAccessPreview_SaysWhoCouldSeeAStageWithoutSavingIt(t *testing.T) {
+	h := newHouse(t)
+	h.must("project", "create", "shop")
+	h.must("stage", "create", "shop", "prod", "--hostname", "shop.localhost")
+	require.Zero(t, h.local("a long enough password", "people", "add", "ana").code)
+	h.must("group", "add", "ops", "ana")
+
+	shown := h.must("access", "preview", "shop", "prod")
+	require.Regexp(t, `\(not signed in\) +no`, shown)
+	require.Regexp(t, `admin +local +yes`, shown, "by the rules that the stage has")
+	shown = h.must("access", "preview", "shop", "prod", "--group", "ops")
+	require.Regexp(t, `admin +local +no`, shown)
+	require.Regexp(t, `ana +local +yes`, shown)
+
+	file := writeFile(t, h.home, "policy.json", `{"rules": [{"paths": ["/health"], "methods": ["POST"], "networks": ["10.0.0.0/8"], "allow": {"public": true}}]}`)
+	ask := func(more ...string) (p api.AccessPreview) {
+		require.NoError(t, json.Unmarshal([]byte(h.must(append([]string{"--json", "access", "preview", "shop", "prod", "-f", file}, more...)...)), &p))
+		return p
+	}
+	require.True(t, ask("--at", "/health", "--method", "POST", "--from", "10.0.0.1").Nobody.Allowed)
+	require.False(t, ask("--at", "/", "--method", "POST", "--from", "10.0.0.1").Nobody.Allowed)
+	require.False(t, ask("--at", "/health", "--from", "10.0.0.1").Nobody.Allowed)
+	require.False(t, ask("--at", "/health", "--method", "POST").Nobody.Allowed)
+	require.Len(t, ask().People, 2)
+	require.Regexp(t, `1 +every request +who has signed in`, h.must("access", "show", "shop", "prod"), "nothing is saved")
+
+	require.Equal(t, exitInput, h.local("", "access", "preview", "shop", "prod", "public", "--group", "ops").code)
+	require.Equal(t, exitMissing, h.local("", "access", "preview", "shop", "none").code)
+}
+
+func TestAccessPreview_ReadsToTheEnd(t *testing.T) {
+	h := newHouse(t)
+	h.must("project", "create", "shop")
+	h.must("stage", "create", "shop", "prod", "--hostname", "shop.localhost")
+	h.past(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250)
+		INSERT INTO people (id, username, role, created_at, updated_at) SELECT 'p' || i, 'p' || i, 'member', 1, 1 FROM n`)
+	var p api.AccessPreview
+	require.NoError(t, json.Unmarshal([]byte(h.must("--json", "access", "preview", "shop", "prod")), &p))
+	require.Len(t, p.People, 251)
 }
 
 func TestAccessExplain_PrintsTheRuleAndWhatTheAppGets(t *testing.T) {

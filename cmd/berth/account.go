@@ -17,6 +17,7 @@ type accountCommand struct {
 	EndOtherSessions accountEndOtherSessions `cmd:"" help:"End all your sessions but the one this comes with; with a token, all."`
 	Identities       accountIdentities       `cmd:"" help:"List how providers know you."`
 	Unlink           accountUnlink           `cmd:"" help:"Unlink one of your identities; the last way in stays."`
+	ForgetTokens     accountForgetTokens     `cmd:"" help:"Forget the provider's tokens that Berth holds of one of your identities."`
 }
 
 type accountShow struct{}
@@ -79,6 +80,27 @@ type accountUnlink struct {
 // Run unlinks one of the own identities.
 func (cmd *accountUnlink) Run(ctx context.Context, c *client, o *output) error {
 	return unlinkIdentity(ctx, c, o, "/api/account/identities", cmd.Identity)
+}
+
+type accountForgetTokens struct {
+	Identity string `arg:"" help:"The identity's id."`
+}
+
+// Help says what becomes of them.
+func (*accountForgetTokens) Help() string {
+	return `Apps that act there for you stop until you sign in there again. The identity stays a way in.
+
+Examples:
+  berth account identities
+  berth account forget-tokens 06h…`
+}
+
+// Run forgets what the provider of an identity gave.
+func (cmd *accountForgetTokens) Run(ctx context.Context, c *client, o *output) error {
+	if err := c.call(ctx, http.MethodDelete, pathf("/api/account/identities/%s/tokens", cmd.Identity), nil, nil); err != nil {
+		return err
+	}
+	return o.result(map[string]string{"forgotten": cmd.Identity}, func() { o.printf("The tokens of identity %s are forgotten.\n", cmd.Identity) })
 }
 
 // counted says how many there are of something.

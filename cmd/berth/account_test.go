@@ -147,3 +147,21 @@ func (h *house) secondFactor(username, password string) []string {
 	post("/api/account/totp/confirm", map[string]string{"code": code}, &came)
 	return came.RecoveryCodes
 }
+
+func TestAccount_ForgetsTheTokensOfAProvider(t *testing.T) {
+	h := newHouse(t)
+	require.Zero(t, h.run(adminPassword, "login", h.url, "-u", "admin").code)
+	require.Zero(t, h.local("client secret\n", "provider", "add", "forge", "forgejo", "--issuer", "https://forge.example.com", "--client-id", "berth").code)
+	h.identify("admin", "forge", "https://forge.example.com")
+	h.past(`INSERT INTO grants (provider, name, identity_id, external_id, version, renewable, updated_at) SELECT 'forge', id, id, id, 1, 1, 1 FROM identities`)
+	listed := h.run("", "account", "identities")
+	require.Regexp(t, `forge.* held`, listed.out, listed.err)
+	var own []api.IdentityInfo
+	require.NoError(t, json.Unmarshal([]byte(h.run("", "--json", "account", "identities").out), &own))
+
+	forgotten := h.run("", "account", "forget-tokens", own[0].ID)
+	require.Zero(t, forgotten.code, forgotten.err)
+	require.Contains(t, forgotten.out, "are forgotten")
+	require.Regexp(t, `forge.* none`, h.run("", "account", "identities").out, "it stays a way in")
+	require.Equal(t, exitMissing, h.run("", "account", "forget-tokens", own[0].ID).code)
+}

@@ -427,3 +427,10 @@ func TestHelp_IsThereForEveryCommand(t *testing.T) {
 	}
 	require.Contains(t, runCommand(t.Context(), "", nil, "version").out, "berth ")
 }
+
+func TestJobSchedule_SaysWhenItWouldCome(t *testing.T) {
+	h := newHouse(t)
+	require.Regexp(t, `(?m)\A([A-Z][a-z]{2} \d{4}-\d\d-\d\d 03:30 \+00:00\n){5}\z`, h.must("job", "schedule", "30 3 * * *"))
+	require.Contains(t, h.must("job", "schedule", "30 3 1 7 *", "--time-zone", "Europe/Berlin"), "-07-01 03:30 +02:00")
+	require.Equal(t, exitInput, h.local("", "job", "schedule", "now and then").code)
+}

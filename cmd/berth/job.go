@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"berth/internal/api"
 	"berth/internal/deploy"
 	"berth/internal/fault"
 )
@@ -19,6 +20,8 @@ type jobCommand struct {
 	Runs   jobRuns   `cmd:"" help:"List the runs of a stage's jobs, newest first."`
 	Logs   jobLogs   `cmd:"" help:"Show what a run wrote."`
 	Cancel jobCancel `cmd:"" help:"End a run."`
+
+	Schedule jobSchedule `cmd:"" help:"Say when a schedule would have a job run."`
 }
 
 type jobList struct{ stageName }
@@ -198,4 +201,22 @@ func (cmd *jobCancel) Run(ctx context.Context, c *client, o *output) error {
 		return err
 	}
 	return o.result(map[string]string{"canceled": cmd.RunID}, func() { o.printf("Run %s is asked to end.\n", cmd.RunID) })
+}
+
+type jobSchedule struct {
+	Schedule string `arg:"" help:"Such as \"30 3 * * *\"."`
+	TimeZone string `placeholder:"ZONE" help:"Such as Europe/Berlin; UTC when absent."`
+}
+
+// Run shows the next times of a schedule.
+func (cmd *jobSchedule) Run(ctx context.Context, c *client, o *output) error {
+	var due api.Preview
+	if err := c.get(ctx, "/api/schedule?"+url.Values{"schedule": {cmd.Schedule}, "time_zone": {cmd.TimeZone}}.Encode(), &due); err != nil {
+		return err
+	}
+	return o.result(due, func() {
+		for _, at := range due.Next {
+			o.printf("%s\n", at.Format("Mon 2006-01-02 15:04 -07:00"))
+		}
+	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"berth/internal/api"
 	"berth/internal/identity"
+	"berth/internal/vault"
 )
 
 type peopleShow struct {
@@ -17,8 +18,8 @@ type peopleShow struct {
 // shownPerson is what "people show" prints as JSON.
 type shownPerson struct {
 	api.PersonDetail
-	Identities []identity.Identity `json:"identities"`
-	Sessions   []api.Session       `json:"sessions"`
+	Identities []api.IdentityInfo `json:"identities"`
+	Sessions   []api.Session      `json:"sessions"`
 }
 
 // Run shows a person.
@@ -28,7 +29,7 @@ func (cmd *peopleShow) Run(ctx context.Context, c *client, o *output) error {
 	if err := c.get(ctx, path, &p.PersonDetail); err != nil {
 		return err
 	}
-	var known page[identity.Identity]
+	var known page[api.IdentityInfo]
 	if err := c.get(ctx, path+"/identities", &known); err != nil {
 		return err
 	}
@@ -103,7 +104,7 @@ func (cmd *peopleUnlink) Run(ctx context.Context, c *client, o *output, p *proce
 
 // listIdentities lists somebody's identities: one's own, or those of a person.
 func listIdentities(ctx context.Context, c *client, o *output, path string) error {
-	var list page[identity.Identity]
+	var list page[api.IdentityInfo]
 	if err := c.get(ctx, path, &list); err != nil {
 		return err
 	}
@@ -139,13 +140,24 @@ func verified(one identity.Identity) string {
 	return one.Email
 }
 
-func (o *output) identities(list []identity.Identity) {
+func (o *output) identities(list []api.IdentityInfo) {
 	rows := make([][]string, len(list))
 	for i, one := range list {
 		rows[i] = []string{
-			one.ID, one.Provider, one.Issuer, one.ExternalID, one.Username, verified(one), strings.Join(one.Groups, ", "),
-			ago(one.LastSignInAt, time.Now()), ago(one.SyncedAt, time.Now()),
+			one.ID, one.Provider, one.Issuer, one.ExternalID, one.Username, verified(one.Identity), strings.Join(one.Groups, ", "),
+			ago(one.LastSignInAt, time.Now()), ago(one.SyncedAt, time.Now()), held(one.Tokens),
 		}
 	}
-	o.table([]string{"identity", "provider", "issuer", "external id", "name there", "email there", "groups", "signed in", "groups synced"}, rows)
+	o.table([]string{"identity", "provider", "issuer", "external id", "name there", "email there", "groups", "signed in", "groups synced", "tokens"}, rows)
+}
+
+// held says what Berth holds of a provider's tokens.
+func held(g *vault.Grant) string {
+	switch {
+	case g == nil:
+		return "none"
+	case g.Ended != "":
+		return "ended"
+	}
+	return "held"
 }
