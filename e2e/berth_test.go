@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -25,6 +24,7 @@ import (
 	"berth/internal/container/docker"
 	"berth/internal/deploy"
 	"berth/internal/identity"
+	"berth/internal/needs"
 )
 
 const adminPassword = "correct horse battery staple"
@@ -57,7 +57,7 @@ func startHeard(t *testing.T, e engine, whole io.Writer, extra ...string) *berth
 	// Not t.TempDir: a Unix socket's address may have 107 bytes at most.
 	dir, err := os.MkdirTemp("", "berth") //nolint:usetesting // see above
 	require.NoError(t, err)
-	b := &berth{t: t, engine: e, dir: dir, address: freeAddress(t), output: &tail{}, whole: whole}
+	b := &berth{t: t, engine: e, dir: dir, address: needs.Address(t), output: &tail{}, whole: whole}
 	b.local = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", b.socket())
 	}}}
@@ -377,21 +377,6 @@ func (b *berth) eventually(what string, condition func() error) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-}
-
-// freeAddress gives an address below those that the kernel gives to outgoing
-// connections, so that a server finds it free also when it starts again.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
-		if err == nil {
-			defer l.Close()
-			return l.Addr().String()
-		}
-	}
-	t.Fatal("no free port on 127.0.0.1")
-	return ""
 }
 
 // tail keeps the last 16 KiB that a process printed.

@@ -71,7 +71,7 @@ func TestBrowser(t *testing.T) {
 // browser's own network has to know it beforehand.
 func freePort(t *testing.T) string {
 	t.Helper()
-	_, port, err := net.SplitHostPort(freeAddress(t))
+	_, port, err := net.SplitHostPort(needs.Address(t))
 	require.NoError(t, err)
 	return port
 }

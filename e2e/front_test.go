@@ -55,7 +55,7 @@ type front struct {
 // with what to put in the place of the example's addresses.
 func newFront(t *testing.T, begin func(t *testing.T, dir, address string, put *strings.Replacer)) *front {
 	t.Helper()
-	f := &front{proxy: freeAddress(t), app: newUpstream(t)}
+	f := &front{proxy: needs.Address(t), app: newUpstream(t)}
 	f.berth = startHeard(t, noEngine, nil, "BERTH_BASE_URL="+f.url(frontBase, ""), "BERTH_TRUST_PROXY=127.0.0.1", "BERTH_FORWARD_AUTH=nginx,traefik,caddy,envoy", "BERTH_ACCESS_LOG=on", "BERTH_SECRET_KEY="+strings.Repeat("k", 64))
 	begin(t, t.TempDir(), f.proxy, strings.NewReplacer("127.0.0.1:8080", f.address, "127.0.0.1:9000", f.app.Listener.Addr().String()))
 	f.eventually("the proxy answers", func() error {

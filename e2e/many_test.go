@@ -108,7 +108,7 @@ func (b *berth) idle(when string) {
 func openRegistry(t *testing.T) string {
 	t.Helper()
 	needs.Program(t, "docker-registry")
-	dir, host := t.TempDir(), freeAddress(t)
+	dir, host := t.TempDir(), needs.Address(t)
 	config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n",
 		filepath.Join(dir, "data"), host)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.yml"), []byte(config), 0o600))

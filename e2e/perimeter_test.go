@@ -15,6 +15,7 @@ import (
 
 	"berth/internal/deploy"
 	"berth/internal/identity"
+	"berth/internal/needs"
 	"berth/internal/selftest"
 )
 
@@ -95,7 +96,7 @@ func newHouse(t *testing.T) *house {
 // serve starts an app and routes a host of its name to it.
 func (h *house) serve(name string, access identity.Policy) {
 	h.t.Helper()
-	address := freeAddress(h.t)
+	address := needs.Address(h.t)
 	app := exec.Command(appFile)
 	app.Env = []string{"APP_LISTEN=" + address, "APP_REPORT=yes", "APP_VERSION=" + strings.TrimPrefix(name, "perimeter-")}
 	require.NoError(h.t, app.Start())

@@ -108,7 +108,7 @@ func TestMakeRun_DeploysTheFirstAppAndGoesOnWhereItWas(t *testing.T) {
 	// Not t.TempDir: a Unix socket's address may have 107 bytes at most.
 	dir, err := os.MkdirTemp("", "berth") //nolint:usetesting // see above
 	require.NoError(t, err)
-	data, address := filepath.Join(dir, "data"), freeAddress(t)
+	data, address := filepath.Join(dir, "data"), needs.Address(t)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	sweepHello(t, socket)
 	_, port, err := net.SplitHostPort(address)

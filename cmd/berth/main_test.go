@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/bcrypt"
 
+	"berth/internal/needs"
 	"berth/internal/server"
 	"berth/internal/settings"
 )
@@ -42,7 +43,7 @@ type house struct {
 func newHouse(t *testing.T, environ ...string) *house {
 	t.Helper()
 	dir := tempDir(t)
-	address := freeAddress(t)
+	address := needs.Address(t)
 	_, port, err := net.SplitHostPort(address)
 	require.NoError(t, err)
 	environ = append([]string{
@@ -70,14 +71,6 @@ func tempDir(t *testing.T) string {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	return dir
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	return l.Addr().String()
 }
 
 // said is what a run of the command printed and how it ended.

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"berth/internal/needs"
 )
 
 // daemon is "berth serve" as a process of its own.
@@ -105,7 +107,7 @@ func (d *daemon) signal(s syscall.Signal) { _ = d.cmd.Process.Signal(s) }
 func TestServe_StopsWholeOnASignal(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(signal.String(), func(t *testing.T) {
-			d := startDaemon(t, tempDir(t), freeAddress(t)).answers()
+			d := startDaemon(t, tempDir(t), needs.Address(t)).answers()
 			socket := filepath.Join(d.dir, "data", "berth.sock")
 			info, err := os.Stat(socket)
 			require.NoError(t, err)
@@ -126,7 +128,7 @@ func TestServe_StopsWholeOnASignal(t *testing.T) {
 }
 
 func TestServe_EndsStreamsWhenItStops(t *testing.T) {
-	d := startDaemon(t, tempDir(t), freeAddress(t)).answers()
+	d := startDaemon(t, tempDir(t), needs.Address(t)).answers()
 	c := connectLocal(filepath.Join(d.dir, "data", "berth.sock"))
 	began, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -146,7 +148,7 @@ func TestServe_EndsStreamsWhenItStops(t *testing.T) {
 }
 
 func TestServe_StopsAtOnceOnASecondSignal(t *testing.T) {
-	d := startDaemon(t, tempDir(t), freeAddress(t), "BERTH_SHUTDOWN_TIMEOUT=1m").answers()
+	d := startDaemon(t, tempDir(t), needs.Address(t), "BERTH_SHUTDOWN_TIMEOUT=1m").answers()
 	// A request whose body does not come keeps the first stop waiting.
 	conn, err := net.Dial("tcp", d.address)
 	require.NoError(t, err)
@@ -162,7 +164,7 @@ func TestServe_StopsAtOnceOnASecondSignal(t *testing.T) {
 }
 
 func TestServe_GivesRequestsNoTimeWhenThereIsNone(t *testing.T) {
-	d := startDaemon(t, tempDir(t), freeAddress(t), "BERTH_SHUTDOWN_TIMEOUT=0s").answers()
+	d := startDaemon(t, tempDir(t), needs.Address(t), "BERTH_SHUTDOWN_TIMEOUT=0s").answers()
 	conn, err := net.Dial("tcp", d.address)
 	require.NoError(t, err)
 	defer conn.Close()
@@ -175,7 +177,7 @@ func TestServe_GivesRequestsNoTimeWhenThereIsNone(t *testing.T) {
 }
 
 func TestServe_StartsAgainAfterItWasKilled(t *testing.T) {
-	d := startDaemon(t, tempDir(t), freeAddress(t)).answers()
+	d := startDaemon(t, tempDir(t), needs.Address(t)).answers()
 	d.signal(syscall.SIGKILL)
 	d.end(10 * time.Second)
 	require.FileExists(t, filepath.Join(d.dir, "data", "berth.sock"), "nobody was left to remove it")
@@ -188,9 +190,9 @@ func TestServe_StartsAgainAfterItWasKilled(t *testing.T) {
 }
 
 func TestServe_RefusesAFolderInUse(t *testing.T) {
-	d := startDaemon(t, tempDir(t), freeAddress(t)).answers()
+	d := startDaemon(t, tempDir(t), needs.Address(t)).answers()
 
-	second := startDaemon(t, d.dir, freeAddress(t))
+	second := startDaemon(t, d.dir, needs.Address(t))
 
 	require.Equal(t, exitClash, second.end(20*time.Second))
 	require.Contains(t, second.out.String(), fmt.Sprintf("another berth (process %d)", d.cmd.Process.Pid))
@@ -219,8 +221,8 @@ func TestServe_SaysEverythingThatIsWrongWithItsSettings(t *testing.T) {
 }
 
 func TestServe_ServesMetricsOnAListenerOfTheirOwn(t *testing.T) {
-	metrics := freeAddress(t)
-	d := startDaemon(t, tempDir(t), freeAddress(t), "BERTH_METRICS_LISTEN="+metrics).answers()
+	metrics := needs.Address(t)
+	d := startDaemon(t, tempDir(t), needs.Address(t), "BERTH_METRICS_LISTEN="+metrics).answers()
 
 	response, err := http.Get("http://" + metrics + "/metrics")
 	require.NoError(t, err)
@@ -234,11 +236,11 @@ func TestServe_ServesMetricsOnAListenerOfTheirOwn(t *testing.T) {
 }
 
 func TestHealth_AsksTheAddressOfTheSettings(t *testing.T) {
-	d := startDaemon(t, tempDir(t), freeAddress(t)).answers()
+	d := startDaemon(t, tempDir(t), needs.Address(t)).answers()
 	s := runCommand(t.Context(), "", []string{"BERTH_LISTEN=" + d.address}, "health")
 	require.Zero(t, s.code, s.err)
 	require.Contains(t, s.out, "ok")
 
-	s = runCommand(t.Context(), "", []string{"BERTH_LISTEN=" + freeAddress(t)}, "health")
+	s = runCommand(t.Context(), "", []string{"BERTH_LISTEN=" + needs.Address(t)}, "health")
 	require.Equal(t, exitNotNow, s.code)
 }

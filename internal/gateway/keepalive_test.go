@@ -18,6 +18,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"berth/internal/needs"
 )
 
 // newWatched starts an app whose connections tell their states.
@@ -244,10 +246,7 @@ func TestGateway_PassesAnInstanceOverThatDoesNotAnswerAndTriesItAgain(t *testing
 	var now atomic.Int64
 	now.Store(time.Now().UnixNano())
 	r := newRig(t, func(c *Config) { c.Clock = func() time.Time { return time.Unix(0, now.Load()) } })
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	away := l.Addr().String()
-	require.NoError(t, l.Close())
+	away := needs.Address(t)
 	named := func(name string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, name) }
 	}
@@ -260,7 +259,7 @@ func TestGateway_PassesAnInstanceOverThatDoesNotAnswerAndTriesItAgain(t *testing
 	}
 	require.Contains(t, r.log.String(), "passed over")
 
-	l, err = net.Listen("tcp", away)
+	l, err := net.Listen("tcp", away)
 	require.NoError(t, err)
 	back := &http.Server{Handler: named("back")}
 	var group sync.WaitGroup
@@ -279,10 +278,7 @@ func TestGateway_PassesAnInstanceOverThatDoesNotAnswerAndTriesItAgain(t *testing
 
 func TestGateway_TellsWhenNoInstanceCanBeReached(t *testing.T) {
 	r := newRig(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	r.route(routeTo("shop.localhost", "d1", l.Addr().String()))
+	r.route(routeTo("shop.localhost", "d1", needs.Address(t)))
 	for range 5 {
 		res, _ := r.get("http://shop.localhost/")
 		require.Equal(t, http.StatusBadGateway, res.StatusCode)

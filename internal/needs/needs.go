@@ -1,12 +1,15 @@
-// Package needs says what a test needs of the machine: programs and container
-// engines. Where something is missing the test is skipped, with the reason;
-// with BERTH_TEST_ENGINES=required, as in `make test` and CI, which install
-// and start everything, that is a failure.
+// Package needs says what a test needs of the machine: programs, container
+// engines and addresses to listen on. Where something is missing the test is
+// skipped, with the reason; with BERTH_TEST_ENGINES=required, as in `make test`
+// and CI, which install and start everything, that is a failure.
 //
-// Start with [Program] and [Engine].
+// Start with [Program], [Engine] and [Address].
 package needs
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -52,5 +55,21 @@ func Engine(tb testing.TB, names ...string) (socket string) {
 		}
 	}
 	Missing(tb, strings.Join(variables, " or ")+" is not set: `make test` starts the engines and names them, and so does env $(scripts/engines.sh start all DIR)")
+	return ""
+}
+
+// Address gives an address of loopback that nobody listens on. Its port is
+// below those that the kernel gives to outgoing connections and to listeners
+// that name none, so that a server finds it free also later, and again.
+func Address(tb testing.TB) string {
+	tb.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))) //nolint:gosec // nobody has to be kept from guessing it
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
+	}
+	tb.Fatal("no free port on 127.0.0.1")
 	return ""
 }

@@ -3,7 +3,6 @@ package registry_test
 import (
 	"context"
 	"encoding/json"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -20,6 +19,7 @@ import (
 
 	"berth/internal/event"
 	"berth/internal/fault"
+	"berth/internal/needs"
 	"berth/internal/registry"
 	"berth/internal/secret"
 	"berth/internal/sqlite"
@@ -213,10 +213,7 @@ func TestResolve_SaysWhatIsWrongWithAnotherRegistry(t *testing.T) {
 	machine := registry.Platform{OS: "linux", Arch: "amd64"}
 	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
 	defer broken.Close()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	nobody := listener.Addr().String()
-	require.NoError(t, listener.Close())
+	nobody := needs.Address(t)
 
 	_, err = b.knowing(b.host).Resolve(t.Context(), b.host+"/shop", "1", machine)
 	require.Equal(t, fault.Denied, fault.KindOf(err), "nobody gets in unnamed")

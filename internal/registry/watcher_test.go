@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -183,10 +182,7 @@ func newDistribution(t *testing.T) *distribution {
 	hash, err := bcrypt.GenerateFromPassword([]byte(ina.Password), bcrypt.MinCost)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "htpasswd"), []byte(ina.Username+":"+string(hash)+"\n"), 0o600))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	host := l.Addr().String()
-	require.NoError(t, l.Close())
+	host := needs.Address(t)
 	config := fmt.Sprintf(`version: 0.1
 log: {level: error, accesslog: {disabled: true}}
 storage: {filesystem: {rootdirectory: %q}, delete: {enabled: true}}

@@ -18,6 +18,7 @@ import (
 	"berth/internal/deploy"
 	"berth/internal/gateway"
 	"berth/internal/identity"
+	"berth/internal/needs"
 	"berth/internal/settings"
 )
 
@@ -44,11 +45,7 @@ func start(t *testing.T, environ []string) (*Server, error) {
 	dir, err := os.MkdirTemp("", "berth") //nolint:usetesting // the path of t.TempDir is too long for a socket
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := l.Addr().String()
-	require.NoError(t, l.Close())
-	set, err := settings.Load(append(environ, "BERTH_LISTEN="+address, "BERTH_ENGINE=unix:///nowhere/engine.sock"), dir)
+	set, err := settings.Load(append(environ, "BERTH_LISTEN="+needs.Address(t), "BERTH_ENGINE=unix:///nowhere/engine.sock"), dir)
 	require.NoError(t, err)
 	return New(t.Context(), Config{Settings: set, Version: "test", Log: slog.New(slog.DiscardHandler), PasswordCost: bcrypt.MinCost})
 }

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -114,10 +113,7 @@ func distribution(t *testing.T) string {
 	hash, err := bcrypt.GenerateFromPassword([]byte("ina-password"), bcrypt.MinCost)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "htpasswd"), []byte("ina:"+string(hash)+"\n"), 0o600))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	host := l.Addr().String()
-	require.NoError(t, l.Close())
+	host := needs.Address(t)
 	config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\nauth: {htpasswd: {realm: test, path: %q}}\n",
 		filepath.Join(dir, "data"), host, filepath.Join(dir, "htpasswd"))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.yml"), []byte(config), 0o600))
