@@ -62,6 +62,7 @@ func TestWebhooks_TellTheirSenderWhatBecameOfADelivery(t *testing.T) {
 		require.NotContains(t, got.body, key, c.name)
 	}
 
+	s.stopClock()
 	var got reply
 	for range 50 {
 		if got = s.do(nobody, "POST", none, concerns); got.StatusCode != http.StatusNotFound {

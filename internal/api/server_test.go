@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,6 +55,7 @@ type server struct {
 	grants   *vault.Grants
 	edge     *gateway.Gateway
 	engine   *engine
+	stands   atomic.Pointer[time.Time] // where the clock of webhooks does, if it does
 	// hostFolder is the one folder of the host that stages may mount; it is not made.
 	hostFolder string
 }
@@ -130,7 +132,7 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 	require.NoError(tb, err)
 	watcher, err := registry.NewWatcher(registry.WatcherConfig{Resolver: resolver, Interests: s.deploy})
 	require.NoError(tb, err)
-	s.webhooks, err = webhook.New(webhook.Config{DB: db, Events: s.events, Secrets: s.vault, Hinter: watcher, BaseURL: base})
+	s.webhooks, err = webhook.New(webhook.Config{DB: db, Events: s.events, Secrets: s.vault, Hinter: watcher, BaseURL: base, Clock: s.clock})
 	require.NoError(tb, err)
 
 	s.notifier, err = notify.New(notify.Config{
@@ -159,6 +161,19 @@ func newEmptyServer(tb testing.TB, change ...func(*api.Config)) *server {
 	tb.Cleanup(s.Close)
 	tb.Cleanup(s.api.EndStreams) // before Close, which waits for them
 	return s
+}
+
+// stopClock has no limit of webhooks fill up again while a slow machine works.
+func (s *server) stopClock() {
+	now := time.Now()
+	s.stands.Store(&now)
+}
+
+func (s *server) clock() time.Time {
+	if at := s.stands.Load(); at != nil {
+		return *at
+	}
+	return time.Now()
 }
 
 func (s *server) fill() {
