@@ -64,7 +64,7 @@ func Engine(tb testing.TB, names ...string) (socket string) {
 func Address(tb testing.TB) string {
 	tb.Helper()
 	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))) //nolint:gosec // nobody has to be kept from guessing it
+		l, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))) //nolint:gosec // nobody has to be kept from guessing it
 		if err == nil {
 			defer l.Close()
 			return l.Addr().String()
