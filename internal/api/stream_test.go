@@ -228,7 +228,7 @@ func TestEvents_AreBoundedForEachPerson(t *testing.T) {
 		l := s.listen("/api/events", as)
 		defer l.cut()
 		return l.StatusCode == http.StatusOK
-	}, 5*time.Second, 10*time.Millisecond)
+	}, 20*time.Second, 10*time.Millisecond)
 }
 
 func TestEvents_EndAtAnEventWhenBerthStops(t *testing.T) {

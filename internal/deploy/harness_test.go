@@ -439,7 +439,7 @@ func (b *berth) ask(hostname string) (images []string) {
 	return images
 }
 
-const patience = 15 * time.Second
+const patience = 30 * time.Second
 
 func (b *berth) eventually(is func() bool, what string) {
 	b.t.Helper()

@@ -24,7 +24,7 @@ func (r *rig) accessLine() (line map[string]any) {
 			}
 		}
 		return false
-	}, 5*time.Second, time.Millisecond)
+	}, 20*time.Second, time.Millisecond)
 	return line
 }
 

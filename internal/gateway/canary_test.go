@@ -190,7 +190,7 @@ func TestTally_CountsWhatADeploymentAnswersAndWhatItDoesNot(t *testing.T) {
 	require.Error(t, err)
 	s.Close()
 	r.get("http://shop.localhost/gone")
-	require.Eventually(t, func() bool { return r.table.Answers("d1").Requests() == 5 }, 5*time.Second, time.Millisecond, "%+v", r.table.Answers("d1"))
+	require.Eventually(t, func() bool { return r.table.Answers("d1").Requests() == 5 }, 20*time.Second, time.Millisecond, "%+v", r.table.Answers("d1"))
 	require.Equal(t, int64(3), r.table.Answers("d1").Errors, "a 500, an answer that broke off, and a 502 of the gateway's own")
 
 	r.route(routeTo("shop.localhost", "d2"))

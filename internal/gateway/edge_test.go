@@ -168,7 +168,7 @@ func TestGateway_EndsTheAppsRequestWhenTheClientLeaves(t *testing.T) {
 	_, err := r.client.Do(req)
 	require.ErrorIs(t, err, context.Canceled)
 	<-left
-	require.Eventually(t, func() bool { return r.gateway.table.allMeters()[0].read().classes[4] == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.gateway.table.allMeters()[0].read().classes[4] == 1 }, 20*time.Second, time.Millisecond)
 }
 
 func TestGateway_LetsStreamsBeSilent(t *testing.T) {
@@ -203,7 +203,7 @@ func TestGateway_EndsARequestWhoseBodyDoesNotCome(t *testing.T) {
 			r.route(routeTo("shop.localhost", "d1", addressOf(app(t, echo))))
 			answer := r.raw("POST / HTTP/1.1\r\nHost: shop.localhost\r\n" + head + "\r\n\r\n3\r\n")
 			assert.Contains(t, answer, "HTTP/1.1 408 ", name)
-			require.Eventually(t, func() bool { return r.busy() == 0 }, 5*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return r.busy() == 0 }, 20*time.Second, time.Millisecond)
 		})
 	}
 }
@@ -265,7 +265,7 @@ func TestServe_LetsRequestsFinishAndCutsStreams(t *testing.T) {
 			_ = c.Close()
 		}
 		return err != nil
-	}, 5*time.Second, 5*time.Millisecond, "no new connections")
+	}, 20*time.Second, 5*time.Millisecond, "no new connections")
 	close(finish)
 	require.Equal(t, "finished", <-answer)
 	require.NoError(t, <-ended)

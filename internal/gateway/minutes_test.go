@@ -157,7 +157,7 @@ func TestCollector_CountsByProjectStageAndClass(t *testing.T) {
 
 	require.Eventually(t, func() bool {
 		return r.table.unrouted.read().inFlight == 0 && r.table.meters["stage-shop.localhost"].read().inFlight == 0
-	}, 5*time.Second, time.Millisecond)
+	}, 20*time.Second, time.Millisecond)
 	answer := httptest.NewRecorder()
 	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	text := answer.Body.String()

@@ -334,7 +334,7 @@ func TestGateway_TunnelsWebSockets(t *testing.T) {
 		require.Len(t, text, 9005)
 	}
 	require.NoError(t, c.Close(websocket.StatusNormalClosure, ""))
-	require.Eventually(t, func() bool { return r.busy() == 0 }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return r.busy() == 0 }, 20*time.Second, 5*time.Millisecond)
 }
 
 func TestGateway_DoesNotPassAnUpgradeToHTTP2On(t *testing.T) {

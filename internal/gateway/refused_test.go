@@ -120,7 +120,7 @@ func TestAccessRefused_IsWrittenByRun(t *testing.T) {
 		return all
 	}
 	d.get("http://app.test/", cookie)
-	require.Eventually(t, func() bool { return count() == 1 }, 5*time.Second, 10*time.Millisecond, "within seconds")
+	require.Eventually(t, func() bool { return count() == 1 }, 20*time.Second, 10*time.Millisecond, "within seconds")
 	d.get("http://app.test/", cookie)
 	cancel()
 	require.NoError(t, <-ran)

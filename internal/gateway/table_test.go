@@ -263,7 +263,7 @@ func TestDrain_CutsRequestsAndStreamsThatStay(t *testing.T) {
 	}()
 	events, err := r.client.Get("http://shop.localhost/events")
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return r.busy() == 2 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.busy() == 2 }, 20*time.Second, time.Millisecond)
 
 	cut, err := r.table.Drain(t.Context(), "d1", 50*time.Millisecond, 100*time.Millisecond)
 	require.NoError(t, err)
@@ -287,7 +287,7 @@ func TestSwitch_ClosesIdleConnectionsOfWhatItDisplaced(t *testing.T) {
 	r.route(routeTo("shop.localhost", "d1", old))
 	r.get("http://shop.localhost/")
 	r.route(routeTo("shop.localhost", "d2", addressOf(s)))
-	deadline := time.After(5 * time.Second)
+	deadline := time.After(20 * time.Second)
 	for {
 		select {
 		case state := <-states:

@@ -119,7 +119,7 @@ func TestClaim_OfNoProviderHoldsWhileThereIsButOne(t *testing.T) {
 	open := func(host string) map[string]<-chan struct{} { return d.streams(host, d.cookieFor(ana, host)) }
 	status := func(host string) int {
 		res, _ := d.get("http://"+host+"/none", with("Cookie", d.cookieFor(ana, host)), func(q *http.Request) {
-			ctx, cancel := context.WithTimeout(q.Context(), 5*time.Second)
+			ctx, cancel := context.WithTimeout(q.Context(), 20*time.Second)
 			t.Cleanup(cancel)
 			*q = *q.WithContext(ctx)
 		})

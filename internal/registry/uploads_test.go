@@ -208,7 +208,7 @@ func TestUpload_HasOneWriterAtATime(t *testing.T) {
 	}()
 	_, err := feed.Write(make([]byte, 1<<20))
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return len(globUploads(t, b)) == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(globUploads(t, b)) == 1 }, 20*time.Second, time.Millisecond)
 
 	res, text := b.request(http.MethodPatch, path, bytes.NewReader([]byte("me too")))
 	require.Equal(t, http.StatusRequestedRangeNotSatisfiable, res.StatusCode)
@@ -248,7 +248,7 @@ func globUploads(t *testing.T, b *berth) []string {
 }
 
 func TestUpload_ThatStandsStillIsGivenUp(t *testing.T) {
-	b := newBerth(t, func(c *registry.Config) { c.Patience = 50 * time.Millisecond })
+	b := newBerth(t, func(c *registry.Config) { c.Patience = time.Second }) // enough for what does come
 	path := b.begin()
 	body, feed := io.Pipe()
 	defer feed.Close()

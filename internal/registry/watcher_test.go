@@ -375,7 +375,7 @@ func TestWatcher_TakesOnlyNoteOfWhatANewRuleFinds(t *testing.T) {
 	m := b.watch(d.known(b), shop(exactly("1")))
 	m.polled(repository)
 	has := func(n int) {
-		require.Eventually(t, func() bool { s, _ := m.source(repository); return len(s.Rules) == n }, 5*time.Second, 5*time.Millisecond)
+		require.Eventually(t, func() bool { s, _ := m.source(repository); return len(s.Rules) == n }, 20*time.Second, 5*time.Millisecond)
 	}
 	m.want(shop(exactly("1"), exactly("2")))
 	has(2)

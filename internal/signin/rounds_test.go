@@ -196,6 +196,7 @@ func TestRound_SaysWhatFailsAndGoesOnWhenItAnswersAgain(t *testing.T) {
 	r.provider("home", i)
 	b, _ := r.granted("1001")
 	i.tokenStatus, i.wait = http.StatusTooManyRequests, "1800"
+	r.stopClock()
 	r.round(refreshEvery)
 	failing := r.Health("home")
 	require.WithinDuration(t, r.now(), failing.FailingSince, time.Second)

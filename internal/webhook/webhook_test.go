@@ -351,7 +351,7 @@ func TestReceive_KeepsTheNewestDeliveriesOnly(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx) }()
-	require.Eventually(t, func() bool { return len(d.deliveries(h.ID)) == 0 }, 5*time.Second, 5*time.Millisecond, "old ones go")
+	require.Eventually(t, func() bool { return len(d.deliveries(h.ID)) == 0 }, 20*time.Second, 5*time.Millisecond, "old ones go")
 	cancel()
 	require.NoError(t, <-ended)
 }
