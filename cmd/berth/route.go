@@ -19,7 +19,7 @@ type routeCommand struct {
 	Add     routeAdd     `cmd:"" help:"Add a route to something that Berth does not run."`
 	Edit    routeEdit    `cmd:"" help:"Change a route."`
 	Access  routeAccess  `cmd:"" help:"Show or say who may enter."`
-	Metrics routeMetrics `cmd:"" help:"Show what passed through a route, by the minute."`
+	Metrics routeMetrics `cmd:"" help:"Show what passed through a route, over time."`
 	Remove  routeRemove  `cmd:"" help:"Remove a route, and cut what goes through it."`
 }
 
@@ -252,7 +252,7 @@ func (cmd *routeAccess) Run(ctx context.Context, c *client, o *output, p *proces
 
 type routeMetrics struct {
 	routeName
-	Minutes int `default:"60" help:"How far back, at most 1440."`
+	Minutes int `default:"60" help:"How far back, at most 20160, which are 14 days. Past six hours a line is of more than one minute."`
 }
 
 // Run shows what passed through a route.

@@ -21,8 +21,8 @@ type stageCommand struct {
 	Tags      stageTags      `cmd:"" help:"List the image's tags, and which of them deploy when pushed."`
 	Instances stageInstances `cmd:"" help:"List a stage's instances, also those that are gone, and where their logs are."`
 	Compare   stageCompare   `cmd:"" help:"Line up the variables and settings of stages."`
-	Metrics   stageMetrics   `cmd:"" help:"Show requests, errors and how long answers took, by the minute."`
-	Usage     stageUsage     `cmd:"" help:"Show CPU and memory, by the minute."`
+	Metrics   stageMetrics   `cmd:"" help:"Show requests, errors and how long answers took, over time."`
+	Usage     stageUsage     `cmd:"" help:"Show CPU and memory over time."`
 
 	Pause       stagePause       `cmd:"" help:"Keep a stage as it is: nothing is deployed to it."`
 	Resume      stageResume      `cmd:"" help:"Let deployments to a stage again."`

@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"strconv"
 
+	"berth/internal/api"
 	"berth/internal/gateway"
 )
 
 type stageMetrics struct {
 	stageName
-	Minutes int `default:"60" help:"How far back, at most 1440."`
+	Minutes int `default:"60" help:"How far back, at most 20160, which are 14 days. Past six hours a line is of more than one minute."`
 }
 
 // Run shows what passed through a stage's route.
@@ -20,11 +21,21 @@ func (cmd *stageMetrics) Run(ctx context.Context, c *client, o *output) error {
 
 // metrics shows the minutes of what the API has at a path.
 func (o *output) metrics(ctx context.Context, c *client, path string, minutes int) error {
-	var list page[gateway.Minute]
-	if err := c.get(ctx, path+"/metrics?minutes="+strconv.Itoa(minutes), &list); err != nil {
+	var m api.RouteMetrics
+	if err := c.get(ctx, path+"/metrics?minutes="+strconv.Itoa(minutes), &m); err != nil {
 		return err
 	}
-	return o.result(list.Items, func() { o.minutes(list.Items) })
+	return o.result(m.Items, func() {
+		o.step(m.Step)
+		o.minutes(m.Items)
+	})
+}
+
+// step says of how many minutes each line is.
+func (o *output) step(minutes int) {
+	if minutes > 1 {
+		o.note("Each line is of %d minutes, from the one it shows.", minutes)
+	}
 }
 
 func (o *output) minutes(list []gateway.Minute) {

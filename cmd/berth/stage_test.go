@@ -73,7 +73,10 @@ func TestStage_ShowsItsMetrics(t *testing.T) {
 	h.must("stage", "create", "shop", "prod", "--hostname", "shop.localhost")
 	require.Regexp(t, `MINUTE +REQUESTS +ERRORS +P50 +P95 +P99`, h.must("stage", "metrics", "shop", "prod", "--minutes", "5"))
 	require.Contains(t, h.must("--json", "stage", "metrics", "shop", "prod"), "[")
-	require.Equal(t, exitInput, h.local("", "stage", "metrics", "shop", "prod", "--minutes", "9999").code)
+	weeks := h.local("", "stage", "metrics", "shop", "prod", "--minutes", "20160")
+	require.Zero(t, weeks.code)
+	require.Contains(t, weeks.err, "Each line is of 60 minutes")
+	require.Equal(t, exitInput, h.local("", "stage", "metrics", "shop", "prod", "--minutes", "20161").code)
 }
 
 func TestStage_ShowsWhatItsInstancesUsed(t *testing.T) {
@@ -83,6 +86,7 @@ func TestStage_ShowsWhatItsInstancesUsed(t *testing.T) {
 	require.Regexp(t, `MINUTE +CPU +HIGHEST +MEMORY`, h.must("stage", "usage", "shop", "prod", "--minutes", "5"))
 	require.Regexp(t, `INSTANCE +NUMBER +STATE +MINUTE`, h.must("stage", "usage", "shop", "prod", "--instances"))
 	require.Contains(t, h.must("--json", "stage", "usage", "shop", "prod"), `"instances": []`)
-	require.Equal(t, exitInput, h.local("", "stage", "usage", "shop", "prod", "--minutes", "9999").code)
+	require.Contains(t, h.local("", "stage", "usage", "shop", "prod", "--minutes", "20160").err, "Each line is of 60 minutes")
+	require.Equal(t, exitInput, h.local("", "stage", "usage", "shop", "prod", "--minutes", "20161").code)
 	require.Equal(t, exitMissing, h.local("", "stage", "usage", "shop", "nope").code)
 }

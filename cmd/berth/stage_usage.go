@@ -10,7 +10,7 @@ import (
 
 type stageUsage struct {
 	stageName
-	Minutes   int  `default:"60" help:"How far back, at most 1440."`
+	Minutes   int  `default:"60" help:"How far back, at most 20160, which are 14 days. Past six hours a line is of more than one minute."`
 	Instances bool `help:"Show each instance, also those that are gone."`
 }
 
@@ -27,6 +27,7 @@ func (o *output) usage(u deploy.Usage, each bool) {
 	if !u.Available {
 		o.note("Nothing is measured: %s.", u.Reason)
 	}
+	o.step(u.Step)
 	if !each {
 		var rows [][]string
 		for _, m := range u.Minutes {

@@ -83,6 +83,12 @@ test('a first app: new project, new stage, live, again, failed, back', async ({ 
 		if (info.project.name !== 'light') await page.reload();
 		await expect(page.getByTestId('instances').locator('[data-status=ready]')).toBeVisible();
 		await expect(page.getByTestId('traffic')).toContainText(/[1-9]\d* requests?/, { timeout: 40_000 });
+		const traffic = page.getByRole('region', { name: 'Traffic' });
+		for (const [choice, over, unit] of [['7 d', 'seven days', '/30 min'], ['14 d', '14 days', '/h']]) {
+			await traffic.getByRole('button', { name: choice, exact: true }).click();
+			await expect(traffic.getByRole('img', { name: new RegExp(`^Requests: highest [1-9]\\d* ${unit} in the last ${over}$`) })).toBeVisible();
+			await expect(page.getByTestId('traffic')).toContainText(/[1-9]\d* requests?/);
+		}
 		await sound(page);
 		await picture(page, info, 'stage');
 	});
@@ -147,6 +153,9 @@ test('a first app: new project, new stage, live, again, failed, back', async ({ 
 		await expect(card.getByTestId('usage')).toContainText(/\d cores, .*B/, { timeout: 90_000 });
 		await card.getByRole('button', { name: 'Memory' }).click();
 		await expect(card.getByRole('img', { name: /^Memory: highest [1-9]/ })).toBeVisible();
+		await card.getByRole('button', { name: '14 d', exact: true }).click();
+		await expect(card.getByRole('img', { name: /^Memory: highest [1-9].* in the last 14 days$/ })).toBeVisible();
+		await expect(card.getByTestId('usage')).toContainText(/^Since \d\d:\d\d/);
 		await sound(page);
 		await picture(page, info, 'usage');
 	});

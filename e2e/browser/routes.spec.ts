@@ -83,6 +83,8 @@ test('sign-in is put in front of what Berth does not run', async ({ dashboard: p
 			await expect(page.getByRole('heading', { level: 1, name })).toBeVisible();
 			await expect(page.getByTestId('traffic')).toHaveText('8 requests, 1 answered with a server error');
 			await expect(page.getByRole('img', { name: /^Requests: highest \d+ \/min/ })).toBeVisible();
+			await page.getByRole('button', { name: '7 d', exact: true }).click();
+			await expect(page.getByRole('img', { name: 'Requests: highest 8 /30 min in the last seven days' })).toBeVisible();
 			await expect(page.getByTestId('route-target')).toContainText('1 KiB');
 			await expect(page.getByTestId('route-rules')).toContainText('Every request: everybody');
 			await sound(page);

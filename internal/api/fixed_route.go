@@ -2,10 +2,8 @@ package api
 
 import (
 	"context"
-	"time"
 
 	"berth/internal/deploy"
-	"berth/internal/gateway"
 )
 
 func (a *API) listRoutes(ctx context.Context, in *Page) (*listOutput[deploy.FixedRoute], error) {
@@ -62,22 +60,4 @@ func (a *API) updateRoute(ctx context.Context, in *updateRouteInput) (*output[de
 
 func (a *API) removeRoute(ctx context.Context, in *RoutePath) (*struct{}, error) {
 	return nil, a.deploy.RemoveFixedRoute(ctx, callerOf(ctx).actor(), in.Route)
-}
-
-type routeMetricsInput struct {
-	RoutePath
-	Minutes int `query:"minutes" minimum:"1" maximum:"1440" default:"60" doc:"How far back"`
-}
-
-func (a *API) routeMetrics(ctx context.Context, in *routeMetricsInput) (*listOutput[gateway.Minute], error) {
-	r, err := a.deploy.FixedRoute(ctx, in.Route)
-	if err != nil {
-		return nil, err
-	}
-	now := a.clock()
-	found, err := a.gateway.Series(ctx, r.ID, now.Add(-time.Duration(in.Minutes)*time.Minute), now)
-	if err != nil {
-		return nil, err
-	}
-	return list(found, ""), nil
 }

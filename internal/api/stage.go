@@ -2,11 +2,9 @@ package api
 
 import (
 	"context"
-	"time"
 
 	"berth/internal/deploy"
 	"berth/internal/fault"
-	"berth/internal/gateway"
 	"berth/internal/registry"
 )
 
@@ -70,32 +68,6 @@ func (a *API) removeStage(ctx context.Context, in *StagePath) (*output[Kept], er
 		return nil, err
 	}
 	return answer(Kept{Volumes: notNull(volumes)}), nil
-}
-
-type stageMetricsInput struct {
-	StagePath
-	Minutes int `query:"minutes" minimum:"1" maximum:"1440" default:"60" doc:"How far back"`
-}
-
-func (a *API) stageMetrics(ctx context.Context, in *stageMetricsInput) (*listOutput[gateway.Minute], error) {
-	s, err := a.deploy.Stage(ctx, in.Project, in.Stage)
-	if err != nil {
-		return nil, err
-	}
-	now := a.clock()
-	found, err := a.gateway.Series(ctx, s.ID, now.Add(-time.Duration(in.Minutes)*time.Minute), now)
-	if err != nil {
-		return nil, err
-	}
-	return list(found, ""), nil
-}
-
-func (a *API) stageUsage(ctx context.Context, in *stageMetricsInput) (*output[deploy.Usage], error) {
-	u, err := a.deploy.Usage(ctx, in.Project, in.Stage, in.Minutes)
-	if err != nil {
-		return nil, err
-	}
-	return answer(u), nil
 }
 
 // StageTag is a tag of a stage's image.

@@ -63,8 +63,8 @@ func addUsage(ctx context.Context, tx *sqlite.Tx, r usageRow) error {
 	return err
 }
 
-// usageSince gives a stage's minutes from from on.
-func usageSince(ctx context.Context, tx *sqlite.Tx, stageID string, from time.Time) ([]usageRow, error) {
+// usageBetween gives a stage's minutes from from to before to.
+func usageBetween(ctx context.Context, tx *sqlite.Tx, stageID string, from, to time.Time) ([]usageRow, error) {
 	return sqlite.All(ctx, tx, func(row sqlite.Row) (r usageRow, err error) {
 		var at, since int64
 		err = row.Scan(&r.stageID, &at, &r.instance, &since, &r.readings, &r.cpu, &r.cpuMax, &r.memory, &r.limit)
@@ -73,8 +73,8 @@ func usageSince(ctx context.Context, tx *sqlite.Tx, stageID string, from time.Ti
 	}, `
 		SELECT stage_id, minute, instance_id, since, readings, cpu, cpu_max, memory, memory_limit
 		FROM instance_minutes
-		WHERE stage_id = ? AND minute >= ?
-		ORDER BY minute`, stageID, sqlite.Millis(from))
+		WHERE stage_id = ? AND minute >= ? AND minute < ?
+		ORDER BY minute`, stageID, sqlite.Millis(from), sqlite.Millis(to))
 }
 
 // countUsage gives how many minutes are kept, and the oldest of them.

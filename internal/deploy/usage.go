@@ -3,14 +3,16 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"berth/internal/sqlite"
 )
 
-// Usage is what the instances of a stage used, by the minute.
+// Usage is what the instances of a stage used, in steps of so many minutes.
 type Usage struct {
+	Step int `json:"step"` // minutes
 	// Available says that it is being measured; where it is not, Reason says
 	// why, and the minutes are those from before.
 	Available bool            `json:"available"`
@@ -28,8 +30,8 @@ type InstanceUsage struct {
 	Minutes    []UsageMinute `json:"minutes"`
 }
 
-// UsageMinute is what was used within one minute. Minutes of which nothing is
-// known are left out.
+// UsageMinute is what was used within one minute, or within the minutes of a
+// step. Those of which nothing is known are left out.
 type UsageMinute struct {
 	At          time.Time `json:"at"`           // its start
 	CPU         float64   `json:"cpu"`          // cores, on average
@@ -38,62 +40,87 @@ type UsageMinute struct {
 	MemoryLimit int64     `json:"memory_limit"` // bytes; 0 is none
 }
 
-// seriesInstances bounds the instances that are told of one by one.
-const seriesInstances = 64
+const (
+	// seriesInstances bounds the instances that are told of one by one.
+	seriesInstances = 64
+	// usageChunk is how much time is read at once. It is whole steps.
+	usageChunk = 24 * time.Hour
+)
 
-// Usage gives what a stage's instances used in the last minutes, the running
-// one as it stands.
-func (s *Service) Usage(ctx context.Context, project, name string, minutes int) (Usage, error) {
-	to := s.clock().UTC()
-	from := to.Add(-time.Duration(minutes) * time.Minute).Truncate(time.Minute)
+// Usage gives what a stage's instances used in the last minutes, in steps of
+// step minutes, which divide an hour; the running minute is as it stands.
+func (s *Service) Usage(ctx context.Context, project, name string, minutes, step int) (Usage, error) {
+	each := time.Duration(step) * time.Minute
+	now := s.clock().UTC()
+	from := now.Add(-time.Duration(minutes) * time.Minute).Truncate(each)
 	s.usage.keeping.Lock() // so that no minute is neither running nor stored
 	defer s.usage.keeping.Unlock()
-	var (
-		rows  []usageRow
-		about []Instance
-	)
+	u := Usage{Step: step, Reason: s.usage.whyNot(), Minutes: []UsageMinute{}, Instances: []InstanceUsage{}}
+	u.Available = u.Reason == ""
 	err := s.db.Read(ctx, func(tx *sqlite.Tx) error {
 		st, err := findStage(ctx, tx, project, name)
 		if err != nil {
 			return err
 		}
-		if rows, err = usageSince(ctx, tx, st.ID, from); err != nil {
-			return err
-		}
-		for _, r := range s.usage.running(st.ID) {
-			if !r.at.Before(from) {
-				rows = append(rows, r)
+		running := s.usage.running(st.ID)
+		series := map[string][]UsageMinute{}
+		for ; !from.After(now); from = from.Add(usageChunk) {
+			to := from.Add(usageChunk)
+			rows, err := usageBetween(ctx, tx, st.ID, from, to)
+			if err != nil {
+				return err
 			}
+			for _, r := range running {
+				if !r.at.Before(from) && r.at.Before(to) {
+					rows = append(rows, r)
+				}
+			}
+			minutes := map[string][]UsageMinute{}
+			for instance, of := range byInstance(rows) {
+				minutes[instance] = spread(of, from)
+				series[instance] = append(series[instance], inSteps(minutes[instance], each)...)
+			}
+			u.Minutes = append(u.Minutes, inSteps(together(minutes), each)...)
 		}
-		about, err = instancesNamed(ctx, tx, newestOf(rows, seriesInstances))
+		about, err := instancesNamed(ctx, tx, newestOf(series, seriesInstances))
+		for _, i := range about {
+			u.Instances = append(u.Instances, InstanceUsage{
+				Instance: i.ID, Deployment: i.Deployment, Ordinal: i.Ordinal, State: i.State, Minutes: series[i.ID],
+			})
+		}
 		return err
 	})
 	if err != nil {
 		return Usage{}, fmt.Errorf("read what the instances of %s/%s used: %w", project, name, err)
 	}
-	series := map[string][]UsageMinute{}
-	for instance, of := range byInstance(rows) {
-		series[instance] = spread(of, from)
-	}
-	u := Usage{Reason: s.usage.whyNot(), Minutes: together(series), Instances: []InstanceUsage{}}
-	u.Available = u.Reason == ""
-	for _, i := range about {
-		u.Instances = append(u.Instances, InstanceUsage{
-			Instance: i.ID, Deployment: i.Deployment, Ordinal: i.Ordinal, State: i.State, Minutes: series[i.ID],
-		})
-	}
 	return u, nil
 }
 
-// newestOf gives the ids of the instances that rows are of, which sort by the
-// time they were made, at most so many.
-func newestOf(rows []usageRow, most int) (ids []string) {
-	for _, r := range rows {
-		ids = append(ids, r.instance)
-	}
-	slices.Sort(ids)
-	ids = slices.Compact(ids)
+// newestOf gives the ids of the instances that series are of, which sort by
+// the time they were made, at most so many.
+func newestOf(series map[string][]UsageMinute, most int) []string {
+	ids := slices.Sorted(maps.Keys(series))
 	return ids[max(len(ids)-most, 0):]
+}
+
+// inSteps makes one of the minutes of each step: the average of the averages,
+// and the highest of the others, with the newest limit.
+func inSteps(minutes []UsageMinute, step time.Duration) (steps []UsageMinute) {
+	known := 0 // minutes of the newest step
+	for _, m := range minutes {
+		m.At = m.At.Truncate(step)
+		n := len(steps) - 1
+		if n < 0 || m.At.After(steps[n].At) {
+			steps, known = append(steps, m), 1
+			continue
+		}
+		known++
+		of := &steps[n]
+		of.CPU += (m.CPU - of.CPU) / float64(known)
+		of.CPUMax, of.Memory = max(of.CPUMax, m.CPUMax), max(of.Memory, m.Memory)
+		of.MemoryLimit = m.MemoryLimit
+	}
+	return steps
 }
 
 // byInstance sorts rows by instance and time, and makes one of what is known

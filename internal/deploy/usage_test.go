@@ -28,7 +28,7 @@ func (d *dial) forward(by time.Duration) { d.ahead.Add(int64(by)) }
 
 func (b *berth) usage() deploy.Usage {
 	b.t.Helper()
-	u, err := b.Usage(b.t.Context(), "shop", "prod", 60)
+	u, err := b.Usage(b.t.Context(), "shop", "prod", 60, 1)
 	require.NoError(b.t, err)
 	return u
 }
@@ -59,7 +59,7 @@ func TestUsage_IsToldByTheMinuteOfEachInstanceAndOfAllTogether(t *testing.T) {
 	w.images.push("shop", "1", appGood)
 	b := w.start(options{measure: quickMeasure, clock: clock.now})
 	b.shop(func(s *deploy.StageSpec) { s.Replicas = 2 })
-	require.Equal(t, deploy.Usage{Available: true, Minutes: []deploy.UsageMinute{}, Instances: []deploy.InstanceUsage{}}, b.usage())
+	require.Equal(t, deploy.Usage{Step: 1, Available: true, Minutes: []deploy.UsageMinute{}, Instances: []deploy.InstanceUsage{}}, b.usage())
 	first := b.goLive("1")
 	minute := inAnHour
 	u := b.used(200)
@@ -89,7 +89,7 @@ func TestUsage_IsToldByTheMinuteOfEachInstanceAndOfAllTogether(t *testing.T) {
 	require.Len(t, u.Minutes, 2, "the minute goes on")
 	require.InDelta(t, .5, u.Minutes[0].CPU, 0)
 	require.InDelta(t, 2, u.Minutes[1].CPU, 1e-9)
-	_, err := again.Usage(t.Context(), "shop", "nope", 60)
+	_, err := again.Usage(t.Context(), "shop", "nope", 60, 1)
 	require.Equal(t, fault.Missing, fault.KindOf(err))
 }
 
@@ -166,6 +166,50 @@ func TestUsage_GoesOnWhenTheEngineIsBackAndPastReadingsThatFail(t *testing.T) {
 	w.engine.uses(container.Stats{CPU: 1, Memory: 900})
 	b.used(900)
 	require.True(t, b.usage().Available)
+}
+
+func TestUsage_OfTwoWeeksIsToldInSteps(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var clock dial
+	w.engine.uses(container.Stats{CPU: .25, Memory: 100, MemoryLimit: 1000})
+	w.images.push("shop", "1", appGood)
+	b := w.start(options{measure: quickMeasure, clock: clock.now})
+	b.shop(func(s *deploy.StageSpec) { s.Replicas = 2 })
+	b.goLive("1")
+	b.used(200)
+	id := b.usage().Instances[1].Instance
+	b.stop()
+	now := clock.now()
+	keep := func(ago time.Duration, cpu, most float64, memory int64) {
+		require.NoError(t, w.db.Write(t.Context(), func(tx *sqlite.Tx) error {
+			at := sqlite.Millis(now.Add(-ago))
+			_, err := tx.ExecContext(t.Context(), `
+				INSERT INTO instance_minutes (stage_id, minute, instance_id, since, readings, cpu, cpu_max, memory, memory_limit)
+				SELECT stage_id, ?1, ?2, ?1, 4, ?3, ?4, ?5, 500
+				FROM instance_minutes
+				LIMIT 1`, at, id, cpu, most, memory)
+			return err
+		}))
+	}
+	far := now.Sub(now.Add(-13 * 24 * time.Hour).Truncate(time.Hour))
+	keep(far, 1, 3, 70)
+	keep(far-10*time.Minute, 2, 2.5, 80)
+	keep(far-59*time.Minute, 3, 3.5, 60)
+	keep(far-60*time.Minute, 4, 4, 50)
+	w.engine.refuseWith("Stats", errors.New("no"))
+	u, err := w.start(options{clock: clock.now}).Usage(t.Context(), "shop", "prod", 14*24*60, 60)
+	require.NoError(t, err)
+	require.Equal(t, 60, u.Step)
+	longAgo := []deploy.UsageMinute{
+		{At: now.Add(-far), CPU: 2, CPUMax: 3.5, Memory: 80, MemoryLimit: 500},
+		{At: now.Add(time.Hour - far), CPU: 4, CPUMax: 4, Memory: 50, MemoryLimit: 500},
+	}
+	at := now.Truncate(time.Hour)
+	require.Equal(t, append(longAgo, deploy.UsageMinute{At: at, CPU: .5, CPUMax: .5, Memory: 200, MemoryLimit: 2000}), u.Minutes)
+	require.Len(t, u.Instances, 2)
+	require.Len(t, u.Instances[0].Minutes, 1)
+	require.Equal(t, append(longAgo, deploy.UsageMinute{At: at, CPU: .25, CPUMax: .25, Memory: 100, MemoryLimit: 1000}), u.Instances[1].Minutes)
 }
 
 func TestUsage_IsKeptForTwoWeeks(t *testing.T) {

@@ -13,11 +13,12 @@ import (
 const (
 	// minutesKept is how far the charts look back.
 	minutesKept = 14 * 24 * time.Hour
-	// seriesMost bounds the minutes of one answer.
-	seriesMost = 7 * 24 * 60
+	// seriesMost bounds the items of one answer.
+	seriesMost = 1000
 )
 
-// Minute is what passed through a stage's route within one minute.
+// Minute is what passed through a stage's route within one minute, or within
+// the minutes of a step.
 type Minute struct {
 	At       time.Time `json:"at"` // its start
 	Requests int64     `json:"requests"`
@@ -144,62 +145,68 @@ func (m *minutes) roll(ctx context.Context) error {
 	return nil
 }
 
-// Series gives a stage's minutes from from (whose minute is in it) to before
-// to, without gaps, up to seven days; the running minute is as it stands. A
-// stage that nobody knows has only empty minutes.
-func (g *Gateway) Series(ctx context.Context, stageID string, from, to time.Time) ([]Minute, error) {
-	from = from.Truncate(time.Minute).UTC()
-	if most := from.Add(seriesMost * time.Minute); to.After(most) {
+// Series gives what passed through a stage's route in steps of so many minutes,
+// from from (whose step is in it) to before to, without gaps; the running
+// minute is as it stands. Percentiles are those of all requests of a step. A
+// stage that nobody knows has only empty steps.
+func (g *Gateway) Series(ctx context.Context, stageID string, from, to time.Time, step time.Duration) ([]Minute, error) {
+	from = from.Truncate(step).UTC()
+	if most := from.Add(seriesMost * step); to.After(most) {
 		to = most
 	}
-	rows, err := g.minutes.between(ctx, stageID, from, to)
+	sums, err := g.minutes.between(ctx, stageID, from, to, step)
 	if err != nil {
 		return nil, err
 	}
 	var series []Minute
-	for at := from; at.Before(to); at = at.Add(time.Minute) {
-		r, found := rows[at.UnixMilli()]
-		if !found {
-			r.at = at
-		}
-		series = append(series, r.minute())
+	for at := from; at.Before(to); at = at.Add(step) {
+		series = append(series, sums.at(at).minute())
 	}
 	return series, nil
 }
 
-// between gives the minutes that have requests, by their start.
-func (m *minutes) between(ctx context.Context, stageID string, from, to time.Time) (map[int64]row, error) {
+// between sums up the minutes from from to before to by step.
+func (m *minutes) between(ctx context.Context, stageID string, from, to time.Time, step time.Duration) (steps, error) {
 	m.mu.Lock() // so that no minute is both running and stored
 	defer m.mu.Unlock()
-	rows := map[int64]row{}
+	sums := steps{step, map[time.Time]*row{}}
 	if m.db != nil {
 		err := m.db.Read(ctx, func(tx *sqlite.Tx) error {
-			stored, err := minutesBetween(ctx, tx, stageID, from, to)
-			for _, r := range stored {
-				rows[r.at.UnixMilli()] = r
-			}
-			return err
+			return eachMinute(ctx, tx, stageID, from, to, sums.add)
 		})
 		if err != nil {
-			return nil, fmt.Errorf("read minutes: %w", err)
+			return sums, fmt.Errorf("read minutes: %w", err)
 		}
 	}
 	at := m.since.UTC()
 	if at.Before(from) || !at.Before(to) {
-		return rows, nil
+		return sums, nil
 	}
 	for _, meter := range m.table.allMeters() {
-		if meter.stageID != stageID {
-			continue
+		if meter.stageID == stageID {
+			sums.add(rowOf(stageID, at, meter.read().since(m.last[meter])))
 		}
-		running := rowOf(stageID, at, meter.read().since(m.last[meter]))
-		running.add(rows[at.UnixMilli()])
-		rows[at.UnixMilli()] = running
 	}
-	return rows, nil
+	return sums, nil
 }
 
-// add adds what other has of the same minute.
+// steps are sums of minutes, by the start of the step that they are in.
+type steps struct {
+	step time.Duration
+	sums map[time.Time]*row
+}
+
+func (s steps) add(r row) { s.at(r.at.Truncate(s.step)).add(r) }
+
+// at gives the sum of the step that begins then.
+func (s steps) at(start time.Time) *row {
+	if s.sums[start] == nil {
+		s.sums[start] = &row{at: start}
+	}
+	return s.sums[start]
+}
+
+// add adds what other counted.
 func (r *row) add(other row) {
 	r.requests += other.requests
 	r.errors += other.errors

@@ -70,7 +70,7 @@ func TestSeries_HasEachMinuteOnceAndTheRunningOne(t *testing.T) {
 
 	check := func(g *Gateway, requests ...int64) []Minute {
 		t.Helper()
-		series, err := g.Series(t.Context(), "stage-x.test", start, minute.Add(time.Duration(len(requests))*time.Minute))
+		series, err := g.Series(t.Context(), "stage-x.test", start, minute.Add(time.Duration(len(requests))*time.Minute), time.Minute)
 		require.NoError(t, err)
 		require.Len(t, series, len(requests))
 		for i, want := range requests {
@@ -106,9 +106,49 @@ func TestSeries_HasEachMinuteOnceAndTheRunningOne(t *testing.T) {
 	now.Add(int64(minutesKept - 90*time.Second))
 	require.NoError(t, g.minutes.roll(t.Context()))
 	check(g, 0, 7, 0)
-	series, err := g.Series(t.Context(), "nobody", start, start.Add(365*24*time.Hour))
+	series, err := g.Series(t.Context(), "nobody", start, start.Add(365*24*time.Hour), time.Minute)
 	require.NoError(t, err)
 	require.Len(t, series, seriesMost)
+}
+
+func TestSeries_InStepsHasThePercentilesOfAllOfThem(t *testing.T) {
+	start := time.Date(2026, 11, 22, 5, 10, 30, 0, time.UTC)
+	now := start
+	table := NewTable(TableConfig{})
+	require.NoError(t, table.Switch(t.Context(), routeTo("x.test", "d1")))
+	g, err := New(Config{
+		Table: table, Base: http.NotFoundHandler(), IsBase: func(string) bool { return false }, BaseURL: localBase,
+		DB: database(t, "stage-x.test"), Clock: func() time.Time { return now },
+	})
+	require.NoError(t, err)
+	minute := func(n, status int, took, until time.Duration) {
+		for range n {
+			table.meters["stage-x.test"].begin().end(status, took, 1, 2)
+		}
+		now = now.Add(until)
+		if until > 0 {
+			require.NoError(t, g.minutes.roll(t.Context()))
+		}
+	}
+	minute(98, 200, 4*time.Millisecond, time.Minute)
+	minute(2, 500, 4*time.Second, time.Hour) // of 100, 2 % are slow: the mean of both minutes' would be 2 s
+	minute(5, 200, 4*time.Second, 0)
+
+	series, err := g.Series(t.Context(), "stage-x.test", start.Add(-13*24*time.Hour), now, time.Hour)
+	require.NoError(t, err)
+	require.Len(t, series, 13*24+2)
+	last := len(series) - 2
+	require.Zero(t, series[last-1].Requests)
+	hour := series[last]
+	require.Equal(t, start.Truncate(time.Hour), hour.At)
+	require.EqualValues(t, 100, hour.Requests)
+	require.EqualValues(t, 2, hour.Errors)
+	require.EqualValues(t, 100, hour.BytesIn)
+	require.EqualValues(t, 200, hour.BytesOut)
+	require.InDelta(t, 4, hour.P50, 1)
+	require.InDelta(t, 4, hour.P95, 1)
+	require.InDelta(t, 4000, hour.P99, 1500)
+	require.EqualValues(t, 5, series[last+1].Requests, "the running minute counts to its step")
 }
 
 func TestMinutes_ForgetAStageThatIsGone(t *testing.T) {
@@ -192,7 +232,7 @@ func TestSeries_OfAFixedRouteIsKeptAsLongAsTheRoute(t *testing.T) {
 		return g, table.meters["fixed"]
 	}
 	requests := func(g *Gateway) int64 {
-		series, err := g.Series(t.Context(), "fixed", start, start.Add(time.Minute))
+		series, err := g.Series(t.Context(), "fixed", start, start.Add(time.Minute), time.Minute)
 		require.NoError(t, err)
 		return series[0].Requests
 	}

@@ -20,12 +20,8 @@ var minuteTables = []struct{ minutes, id, of string }{
 // addMinute adds r to what is stored of its minute, which there is after a
 // restart within it. A route that was removed meanwhile is left out.
 func addMinute(ctx context.Context, tx *sqlite.Tx, r row) error {
-	stored, err := minutesBetween(ctx, tx, r.stageID, r.at, r.at.Add(time.Millisecond))
-	if err != nil {
+	if err := eachMinute(ctx, tx, r.stageID, r.at, r.at.Add(time.Millisecond), func(before row) { r.add(before) }); err != nil {
 		return err
-	}
-	for _, before := range stored {
-		r.add(before)
 	}
 	latency, err := json.Marshal(r.latency)
 	if err != nil {
@@ -45,8 +41,8 @@ func addMinute(ctx context.Context, tx *sqlite.Tx, r row) error {
 	return nil
 }
 
-// minutesBetween gives a route's minutes from from to before to.
-func minutesBetween(ctx context.Context, tx *sqlite.Tx, stageID string, from, to time.Time) (list []row, err error) {
+// eachMinute hands over a route's minutes from from to before to, one by one.
+func eachMinute(ctx context.Context, tx *sqlite.Tx, stageID string, from, to time.Time, use func(row)) (err error) {
 	rows, err := tx.QueryContext(ctx, `
 		SELECT stage_id, minute, requests, errors, bytes_in, bytes_out, latency
 		FROM route_minutes
@@ -54,21 +50,20 @@ func minutesBetween(ctx context.Context, tx *sqlite.Tx, stageID string, from, to
 		UNION ALL
 		SELECT route_id, minute, requests, errors, bytes_in, bytes_out, latency
 		FROM fixed_route_minutes
-		WHERE route_id = ?1 AND minute >= ?2 AND minute < ?3
-		ORDER BY minute`,
+		WHERE route_id = ?1 AND minute >= ?2 AND minute < ?3`,
 		stageID, sqlite.Millis(from), sqlite.Millis(to))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		r, err := scanMinute(rows)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		list = append(list, r)
+		use(r)
 	}
-	return list, rows.Err()
+	return rows.Err()
 }
 
 func scanMinute(from interface{ Scan(...any) error }) (r row, err error) {

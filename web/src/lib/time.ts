@@ -22,6 +22,14 @@ const full = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'lo
 /** The exact moment, in the reader's own time zone, named. */
 export const exact = (at: string | number) => full.format(new Date(at));
 
+const days = new Intl.DateTimeFormat('en', { day: 'numeric', month: 'short' });
+
+/** The day as short as it can be said: "Nov 24". */
+export const day = (at: string | number) => days.format(new Date(at));
+
+/** The time of day as short as it can be said: "13:05". */
+export const hourAndMinute = (at: string | number) => new Date(at).toTimeString().slice(0, 5);
+
 /** The time of day of a log line, to the millisecond, in the reader's time zone. */
 export function clock(at: string | number): string {
 	const d = new Date(at);

@@ -1484,7 +1484,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show what passed through a stage's route, by the minute */
+        /** Show what passed through a stage's route, over time */
         get: operations["get-stage-metrics"];
         put?: never;
         post?: never;
@@ -1654,7 +1654,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show what a stage's instances used, by the minute */
+        /** Show what a stage's instances used, over time */
         get: operations["get-stage-usage"];
         put?: never;
         post?: never;
@@ -1865,7 +1865,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show what passed through a route, by the minute */
+        /** Show what passed through a route, over time */
         get: operations["get-route-metrics"];
         put?: never;
         post?: never;
@@ -3379,11 +3379,6 @@ export interface components {
             /** @description The cursor of the next part; absent in the last one */
             next?: string;
         };
-        ListMinute: {
-            items: components["schemas"]["RouteMinute"][];
-            /** @description The cursor of the next part; absent in the last one */
-            next?: string;
-        };
         ListNeighbour: {
             items: components["schemas"]["Neighbour"][];
             /** @description The cursor of the next part; absent in the last one */
@@ -4043,6 +4038,15 @@ export interface components {
             /** @description A release's id */
             release: string;
         };
+        RouteMetrics: {
+            /** @description Without gaps, the oldest first; the last is under way */
+            items: components["schemas"]["RouteMinute"][];
+            /**
+             * Format: int64
+             * @description Minutes that each item is of: 1 for up to six hours, then more
+             */
+            step: number;
+        };
         RouteMinute: {
             /** Format: date-time */
             at: string;
@@ -4468,6 +4472,8 @@ export interface components {
             instances: components["schemas"]["InstanceUsage"][];
             minutes: components["schemas"]["UsageMinute"][];
             reason?: string;
+            /** Format: int64 */
+            step: number;
         };
         StartDeploymentInputBody: {
             /**
@@ -8705,7 +8711,7 @@ export interface operations {
     "get-stage-metrics": {
         parameters: {
             query?: {
-                /** @description How far back */
+                /** @description How far back, up to 14 days */
                 minutes?: number;
             };
             header?: never;
@@ -8723,7 +8729,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ListMinute"];
+                    "application/json": components["schemas"]["RouteMetrics"];
                 };
             };
             /** @description Error */
@@ -9051,7 +9057,7 @@ export interface operations {
     "get-stage-usage": {
         parameters: {
             query?: {
-                /** @description How far back */
+                /** @description How far back, up to 14 days */
                 minutes?: number;
             };
             header?: never;
@@ -9651,7 +9657,7 @@ export interface operations {
     "get-route-metrics": {
         parameters: {
             query?: {
-                /** @description How far back */
+                /** @description How far back, up to 14 days */
                 minutes?: number;
             };
             header?: never;
@@ -9668,7 +9674,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ListMinute"];
+                    "application/json": components["schemas"]["RouteMetrics"];
                 };
             };
             /** @description Error */

@@ -26,6 +26,7 @@ export type ManifestPlan = Schemas['ManifestPlan'];
 export type ManifestResult = Schemas['ManifestResult'];
 export type Method = NonNullable<Session['methods']>[number];
 export type Minute = Schemas['RouteMinute'];
+export type RouteMetrics = Schemas['RouteMetrics'];
 export type Notification = Schemas['Notification'];
 export type Passkey = Schemas['Passkey'];
 export type Person = Schemas['Person'];
