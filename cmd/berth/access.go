@@ -22,6 +22,7 @@ type accessCommand struct {
 	Admins adminsCommand `cmd:"" help:"Say who administers this Berth."`
 
 	SecondFactor secondFactorRule  `cmd:"" help:"Say who must have a second factor."`
+	SignIn       accessSignIn      `cmd:"" help:"Say whose passwords sign in, and whether people are led straight to a provider."`
 	ForwardAuth  accessForwardAuth `cmd:"" help:"Show how nginx, Caddy, Traefik or Envoy serves a host and asks Berth who may enter."`
 
 	Explain accessExplain `cmd:"" help:"Say which rule decides on a request and why, and how it would look to the app."`

@@ -101,7 +101,7 @@ func (cmd *loginCommand) withPassword(ctx context.Context, c *client, p *process
 	body := map[string]string{"username": cmd.Username, "password": password.Reveal()}
 	var came api.Entry
 	if err := c.call(ctx, http.MethodPost, "/api/session", body, &came); err != nil {
-		return account{}, err
+		return account{}, whosePasswords(ctx, c, err)
 	}
 	if came.Person == nil {
 		if err := giveSecondFactor(ctx, c, p, came, code); err != nil {
@@ -120,6 +120,16 @@ func (cmd *loginCommand) withPassword(ctx context.Context, c *client, p *process
 		return account{}, err
 	}
 	return account{Username: cmd.Username, TokenID: made.Token.ID, Token: secret.New(made.Secret)}, nil
+}
+
+// whosePasswords adds to a refusal of a password what everybody may know: that
+// not everybody's signs in.
+func whosePasswords(ctx context.Context, c *client, refused error) error {
+	var page api.SignInPage
+	if fault.KindOf(refused) != fault.Unauthenticated || c.get(ctx, "/api/sign-in", &page) != nil || page.Passwords == identity.PasswordsOfEverybody {
+		return refused
+	}
+	return fault.SignIn("%s; only administrators sign in with a password here: make an API token at %s, and give it with --with-token", fault.Message(refused), c.base)
 }
 
 // scope is the one that was asked for, or else the widest that there is for who

@@ -19,7 +19,7 @@ test('sign in, with the wrong password first, and out', async ({ page }, info) =
 
 	await page.getByRole('button', { name: 'Your account' }).last().click();
 	await page.getByRole('menuitem', { name: 'Sign out' }).click();
-	await expect(page).toHaveURL(/\/sign-in$/);
+	await expect(page).toHaveURL(/\/sign-in\?state=signed_out$/);
 	expect((await page.request.get('/api/session')).status()).toBe(401);
 });
 

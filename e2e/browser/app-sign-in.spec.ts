@@ -125,7 +125,7 @@ test('an app is entered by way of a provider, and signing out ends all that was 
 
 	await test.step('and leads on to signing out at the provider', async () => {
 		await tab.getByRole('button', { name: /yes/i }).click();
-		await expect(tab).toHaveURL(`${base}/sign-in`);
+		await expect(tab).toHaveURL(`${base}/sign-in?state=signed_out`);
 		await expect.poll(() => provider.told).toEqual(['taken']);
 	});
 

@@ -236,3 +236,95 @@ for (const pushed of [false, true]) {
 		provider.close();
 	});
 }
+
+test('an administrator says how people sign in', async ({ dashboard: page, browser, viewport, theme }, info) => {
+	test.skip(!port, 'no port that the browser can reach');
+	const slug = unique(info, 'straight').slice(0, 31);
+	const [who, typed] = [unique(info, 'sia'), unique(info, 'typ')];
+	const password = 'a long enough password';
+	const provider = await startProvider(port, `${base}/auth/${slug}/callback`, `${base}/auth/${slug}/backchannel-logout`, false);
+	const made = { slug, preset: 'oidc', label: 'Harbour', issuer: provider.issuer, client_id: client.id, client_secret: client.secret, create: true, scopes: ['openid', 'profile'], sign_out: true };
+	expect((await page.request.post('/api/providers', { data: made })).status()).toBe(201);
+	expect((await page.request.post('/api/people', { data: { username: typed, role: 'member', password } })).status()).toBe(201);
+	const guest = await (await browser.newContext({ baseURL: base, viewport, reducedMotion: 'reduce' })).newPage();
+	await guest.addInitScript((t) => localStorage.setItem('mode-watcher-mode', t), theme);
+	const card = page.getByTestId('sign-in-mode');
+
+	try {
+		await test.step('people are led straight to a provider', async () => {
+			await page.goto('/system/sign-in');
+			await card.getByLabel('Where signing in begins').selectOption({ label: 'Straight to Harbour' });
+			await expect(card).toContainText(`${base}/sign-in?local=1`);
+			await sound(page);
+			await card.scrollIntoViewIfNeeded();
+			await picture(page, info, 'sign-in-mode');
+			await guest.goto('/account/identities');
+			await signInThere(guest, who);
+			await expect(guest.getByTestId('identities'), 'without the sign-in page').toContainText('Harbour');
+			await expect(guest).toHaveURL(`${base}/account/identities`);
+		});
+
+		await test.step('who signs out stays so', async () => {
+			await guest.getByRole('banner').getByRole('button', { name: 'Sign out' }).click();
+			await guest.getByRole('button', { name: /yes/i }).click();
+			await expect(guest).toHaveURL(`${base}/sign-in?state=signed_out`);
+			await expect(guest.getByText('You are signed out.')).toBeVisible();
+			await expect(guest.getByRole('link', { name: 'Sign in with Harbour' })).toBeVisible();
+			await sound(guest);
+			await picture(guest, info, 'signed-out');
+		});
+
+		await test.step('only administrators sign in with a password', async () => {
+			await card.getByRole('radio', { name: 'Administrators alone' }).click();
+			const dialog = page.getByRole('alertdialog');
+			await expect(dialog.getByTestId('left-out').or(dialog.getByText('has no way in left then')).first()).toBeVisible();
+			await expect(dialog).toContainText(typed);
+			await sound(page);
+			await picture(page, info, 'sign-in-mode-left-out');
+			await dialog.getByRole('button', { name: 'Choose it anyway' }).click();
+			await expect(card.getByRole('radio', { name: 'Administrators alone' })).toBeChecked();
+
+			await guest.reload();
+			await expect(guest.getByRole('link', { name: 'Sign in with Harbour' })).toBeVisible();
+			await expect(guest.getByLabel('Password')).toHaveCount(0);
+			await sound(guest);
+			await picture(guest, info, 'sign-in-administrators');
+			await guest.getByRole('link', { name: 'Administrators: sign in with a password' }).click();
+			await guest.getByLabel('Username').fill(typed);
+			await guest.getByLabel('Password').fill(password);
+			await guest.getByRole('button', { name: 'Sign in', exact: true }).click();
+			await expect(guest.getByRole('alert')).toContainText('the username or the password is wrong');
+			await sound(guest);
+			await picture(guest, info, 'sign-in-local');
+			await guest.getByLabel('Username').fill('admin');
+			await expect(guest.getByRole('link', { name: 'Sign in with Harbour' })).toBeVisible();
+		});
+
+		await test.step('a person’s page says so, and theirs that they need none', async () => {
+			await page.goto(`/people/${typed}`);
+			await expect(page.getByText('their password signs in only where passwords are for everybody')).toBeVisible();
+			await guest.goto('/account');
+			await signInThere(guest, who);
+			await expect(guest.getByTestId('no-passwords')).toContainText('Only administrators sign in with a password here.');
+			await expect(guest.getByLabel('New password')).toHaveCount(0);
+			await sound(guest);
+			await picture(guest, info, 'account-no-password');
+		});
+
+		await test.step('while the provider is off, everybody sees the page', async () => {
+			await page.request.patch(`/api/providers/${slug}`, { data: { version: 1, enabled: false, force: true } });
+			await page.goto('/system/sign-in');
+			await expect(card).toContainText('Harbour is switched off, so people see the sign-in page.');
+			await sound(page);
+			await guest.goto('/account');
+			await expect(guest).toHaveURL(/\/sign-in\?next=%2Faccount/);
+			await expect(guest.getByLabel('Password'), 'it is all that there is').toBeVisible();
+		});
+	} finally {
+		const now = (await (await page.request.get('/api/sign-in-mode')).json()) as { version: number };
+		await page.request.put('/api/sign-in-mode', { data: { passwords: 'everybody', version: now.version } });
+		await page.request.delete(`/api/providers/${slug}?force=true`);
+		await guest.context().close();
+		provider.close();
+	}
+});

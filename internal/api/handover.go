@@ -60,7 +60,7 @@ func (a *API) passage(r *http.Request, to identity.Passage) (where string, err e
 // signInFor is the sign-in page, from which it goes on to a passage.
 func signInFor(to identity.Passage) string {
 	back := url.URL{Path: enterPath, RawQuery: url.Values{"host": {to.Host}, "to": {to.To}, "bind": {to.Bind}}.Encode()}
-	page := url.URL{Path: "/sign-in", RawQuery: url.Values{"to": {back.String()}}.Encode()}
+	page := url.URL{Path: signInPath, RawQuery: url.Values{"to": {back.String()}}.Encode()}
 	return page.String()
 }
 

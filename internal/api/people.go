@@ -42,7 +42,7 @@ type personInput struct {
 // PersonDetail is a person with whether they can sign in.
 type PersonDetail struct {
 	identity.Person
-	WayIn bool `json:"way_in" doc:"Whether they can sign in, were they not disabled: with a password, by a passkey, or at a provider that is switched on"`
+	WayIn bool `json:"way_in" doc:"Whether they can sign in, were they not disabled: with a password that the sign-in mode takes, by a passkey, or at a provider that is switched on"`
 }
 
 func (a *API) getPerson(ctx context.Context, in *personInput) (*output[PersonDetail], error) {

@@ -21,10 +21,11 @@ type SignInButton struct {
 	Label  string        `json:"label"`
 }
 
-// SignInPage is what a sign-in page shows, in the order in which it does. A
-// username and a password are always taken besides.
+// SignInPage is what a sign-in page shows, providers in the order in which it
+// does. A username and a password are always taken besides, if not everybody's.
 type SignInPage struct {
-	Providers []SignInButton `json:"providers"`
+	Providers []SignInButton     `json:"providers"`
+	Passwords identity.Passwords `json:"passwords" enum:"everybody,administrators" doc:"Whose passwords sign in"`
 }
 
 func (a *API) getSignInPage(ctx context.Context, _ *struct{}) (*output[SignInPage], error) {
@@ -32,7 +33,11 @@ func (a *API) getSignInPage(ctx context.Context, _ *struct{}) (*output[SignInPag
 	if err != nil {
 		return nil, err
 	}
-	page := SignInPage{Providers: []SignInButton{}}
+	mode, err := a.signin.Mode(ctx)
+	if err != nil {
+		return nil, err
+	}
+	page := SignInPage{Providers: []SignInButton{}, Passwords: mode.Passwords}
 	for _, p := range found {
 		if p.Enabled {
 			page.Providers = append(page.Providers, SignInButton{Slug: p.Slug, Preset: p.Preset, Label: p.Label})

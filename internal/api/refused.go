@@ -28,7 +28,8 @@ func forAdministrators(page string) bool {
 	return strings.HasPrefix(page, "/projects/") && path.Base(page) == "terminal"
 }
 
-// pages serves the dashboard. Whoever is signed in, may not administer and
+// pages serves the dashboard, and leads straight on from its sign-in page where
+// the mode says so. Whoever is signed in, may not administer and
 // opens an administrators' page, is told so, and whom to ask.
 func (a *API) pages(dashboard http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -37,6 +38,15 @@ func (a *API) pages(dashboard http.Handler) http.Handler {
 				a.turnAway(w, r, subject)
 				return
 			}
+		}
+		to, err := a.straight(r)
+		if err != nil { // the page works all the same
+			a.log.ErrorContext(r.Context(), "sign-in mode can not be read", "error", err)
+		}
+		if to != "" {
+			protect(w.Header())
+			http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // to a path of Berth
+			return
 		}
 		dashboard.ServeHTTP(w, r)
 	})
@@ -72,6 +82,6 @@ func (a *API) leave(w http.ResponseWriter, r *http.Request) {
 	}
 	gone := a.cookies.Clear(cookie.Session)
 	http.SetCookie(w, &gone)
-	page := url.URL{Path: "/sign-in", RawQuery: url.Values{"to": {r.URL.Query().Get("to")}, "other": {"1"}}.Encode()}
+	page := url.URL{Path: signInPath, RawQuery: url.Values{"to": {r.URL.Query().Get("to")}, "other": {"1"}}.Encode()}
 	http.Redirect(w, r, page.String(), http.StatusSeeOther)
 }

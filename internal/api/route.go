@@ -98,6 +98,9 @@ func (a *API) routes() []route {
 		on(a, "DELETE /api/account/identities/{id}/tokens", own, "forget-tokens", "Forget the provider's tokens that Berth holds of an identity", a.forgetTokens),
 
 		on(a, "GET /api/sign-in", public, "get-sign-in-page", "Say which providers the sign-in page shows", a.getSignInPage),
+		on(a, "GET /api/sign-in-mode", administer, "get-sign-in-mode", "Say how people sign in: whose passwords count, and whether they see the sign-in page", a.getSignInMode),
+		on(a, "PUT /api/sign-in-mode", administer, "set-sign-in-mode", "Have people sign in in another way; sessions stay", a.setSignInMode),
+		on(a, "GET /api/sign-in-mode/left-out", administer, "get-left-out-by-mode", "Say who would have no way in left by other passwords", a.getModeLeftOut),
 		on(a, "GET /api/providers", administer, "list-providers", "List the providers where people sign in", a.listProviders),
 		on(a, "POST /api/providers", administer, "create-provider", "Add a provider", a.createProvider),
 		on(a, "GET /api/providers/{provider}", administer, "get-provider", "Show a provider", a.getProvider),

@@ -20,6 +20,10 @@ type SessionInfo struct {
 	// Provider is where the session began.
 	Provider string `json:"provider,omitempty" doc:"Where the session began: local, or a provider's slug"`
 
+	// TakesPassword is for the account's page: a password that does not sign in
+	// is of no use there either.
+	TakesPassword bool `json:"takes_password" doc:"Whether a password of theirs signs in, by the sign-in mode"`
+
 	// Contact is whom to ask about what one may not.
 	Contact string `json:"contact" doc:"Whom to ask about what one may not"`
 
@@ -75,7 +79,12 @@ func (a *API) signIn(ctx context.Context, in *signInInput) (*entered, error) {
 }
 
 func (a *API) getSession(ctx context.Context, _ *struct{}) (*output[SessionInfo], error) {
-	return answer(a.infoOf(callerOf(ctx).who())), nil
+	info := a.infoOf(callerOf(ctx).who())
+	var err error
+	if info.TakesPassword, err = a.identity.MayHavePassword(ctx, info.Person); err != nil {
+		return nil, err
+	}
+	return answer(info), nil
 }
 
 type signedOut struct {

@@ -306,7 +306,11 @@ func (s *Service) ResetAll(ctx context.Context, actor, username string) error {
 			return err
 		}
 		if !stays {
-			return fault.Conflict("%s has no way in but a passkey: set a password for them first", p.Username)
+			first, err := s.people.WayToAdd(ctx, tx)
+			if err != nil {
+				return err
+			}
+			return fault.Conflict("%s has no way in but a passkey: %s", p.Username, first)
 		}
 		if err := s.forgetTOTP(ctx, tx, actor, p.ID); err != nil {
 			return err

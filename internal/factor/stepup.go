@@ -21,8 +21,12 @@ func (s *Service) StepUpMethods(ctx context.Context, subject identity.Subject) (
 		if list, err = s.methods(ctx, tx, subject.Person.ID); err != nil || len(list) > 0 {
 			return err
 		}
-		has, err := s.people.HasPassword(ctx, tx, subject.Person.ID)
-		if has {
+		p, err := s.people.PersonByID(ctx, tx, subject.Person.ID)
+		if err != nil {
+			return err
+		}
+		takes, err := s.people.TakesPassword(ctx, tx, p)
+		if takes && p.HasPassword {
 			list = append(list, identity.MethodPassword)
 		}
 		return err

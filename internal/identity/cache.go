@@ -103,6 +103,15 @@ func (c *cache) drop(personID string, gone func(*Subject) bool) {
 	}
 }
 
+// clear empties the cache.
+func (c *cache) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.epoch++
+	clear(c.entries)
+	clear(c.people)
+}
+
 // confirm lets those of a person's entries that chosen chooses count until a
 // later time. Nothing is revoked by it: what stands on an entry goes on.
 func (c *cache) confirm(personID string, chosen func(*Subject) bool, until time.Time) {

@@ -159,11 +159,15 @@ func sessionsUpstream(ctx context.Context, tx *sqlite.Tx, provider, issuer, exte
 			AND (?3 <> '' OR ?4 <> '')`, provider, issuer, externalID, sid)
 }
 
-// passwordlessOfProvider finds the people whom a provider knows, who have no
-// password and are not disabled.
-func passwordlessOfProvider(ctx context.Context, tx *sqlite.Tx, provider string) ([]Person, error) {
-	return selectPeopleWho(ctx, tx, `password_hash IS NULL AND disabled_at IS NULL
+// peopleOfProvider finds the people whom a provider knows, who are not disabled.
+func peopleOfProvider(ctx context.Context, tx *sqlite.Tx, provider string) ([]Person, error) {
+	return selectPeopleWho(ctx, tx, `disabled_at IS NULL
 			AND id IN (SELECT person_id FROM identities WHERE provider = ?)`, provider)
+}
+
+// peopleWithPassword finds the people who have a password and are not disabled.
+func peopleWithPassword(ctx context.Context, tx *sqlite.Tx) ([]Person, error) {
+	return selectPeopleWho(ctx, tx, `password_hash IS NOT NULL AND disabled_at IS NULL`)
 }
 
 func administratorsWithPassword(ctx context.Context, tx *sqlite.Tx) ([]string, error) {

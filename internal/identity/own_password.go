@@ -32,6 +32,9 @@ func (s *Service) AddPassword(ctx context.Context, subject Subject, chosen secre
 		if p.HasPassword {
 			return fault.Conflict("you have a password: change it, with the one you have")
 		}
+		if err := s.mayHavePassword(ctx, tx, p); err != nil {
+			return err
+		}
 		if err := prove(tx); err != nil {
 			return err
 		}

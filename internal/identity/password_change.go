@@ -41,10 +41,14 @@ func (s *Service) ConfirmPassword(ctx context.Context, subject Subject, password
 }
 
 // proveOwn is prove for somebody who is signed in; field is where they gave
-// the password. It has an origin of its own: whoever took over a session
+// the password. One that signs nobody in proves nothing here either. It has an origin of its own: whoever took over a session
 // guesses no faster than at the door, and nobody at the door, from however
 // many networks, is in the person's way here.
 func (s *Service) proveOwn(ctx context.Context, subject Subject, field string, password secret.Text) (Person, []byte, error) {
+	err := s.db.Read(ctx, func(tx *sqlite.Tx) error { return s.mayHavePassword(ctx, tx, subject.Person) })
+	if err != nil {
+		return Person{}, nil, err
+	}
 	p, hash, err := s.prove(ctx, subject.Person.Username, password, Origin{Address: "password change", signedIn: true})
 	if fault.KindOf(err) == fault.Unauthenticated {
 		err = fault.InvalidFields([]fault.Field{{Name: field, Message: "is not your password"}})

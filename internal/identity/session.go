@@ -186,6 +186,9 @@ func (s *Service) StartSession(ctx context.Context, tx *sqlite.Tx, personID stri
 	if p.Disabled {
 		return secret.Text{}, Subject{}, errNoSession()
 	}
+	if err := s.mayProveByPassword(ctx, tx, p, proof.Methods); err != nil {
+		return secret.Text{}, Subject{}, err
+	}
 	if err := s.short(p, hash, proof); err != nil {
 		return secret.Text{}, Subject{}, err
 	}

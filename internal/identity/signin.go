@@ -19,8 +19,9 @@ import (
 func errWrong() error { return fault.SignIn("the username or the password is wrong") }
 
 // SignIn starts a session for whoever knows the password; a [FactorError] goes
-// on from there when that is not enough. A name nobody has, a
-// disabled account and a wrong password give the same answer in the same time.
+// on from there when that is not enough. A name nobody has, a disabled account,
+// a password that the sign-in mode does not take and a wrong one give the same
+// answer in the same time.
 // How often it may be tried is bounded: a fault of kind TooOften says how long
 // to wait.
 func (s *Service) SignIn(ctx context.Context, username string, password secret.Text, from Origin) (token secret.Text, subject Subject, err error) {
@@ -168,12 +169,16 @@ func (s *Service) prove(ctx context.Context, username string, password secret.Te
 // nobody may sign in by that name), and whether this address is one that the
 // person has a session from, or they are in one.
 func (s *Service) credentials(ctx context.Context, name string, from Origin) (p Person, hash []byte, known bool, err error) {
+	takes := false
 	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
 		p, hash, err = personByName(ctx, tx, name)
 		if fault.KindOf(err) == fault.Missing {
 			return nil
 		}
 		if err != nil {
+			return err
+		}
+		if takes, err = s.TakesPassword(ctx, tx, p); err != nil {
 			return err
 		}
 		if from.signedIn {
@@ -183,7 +188,7 @@ func (s *Service) credentials(ctx context.Context, name string, from Origin) (p 
 		known, err = hasSessionFrom(ctx, tx, p.ID, from.Host())
 		return err
 	})
-	if p.Disabled {
+	if p.Disabled || !takes {
 		hash = nil
 	}
 	return p, hash, known, err
@@ -196,7 +201,10 @@ func (s *Service) unchanged(ctx context.Context, tx *sqlite.Tx, id string, hash 
 	if fault.KindOf(err) == fault.Missing || p.Disabled || !bytes.Equal(now, hash) {
 		return Person{}, errWrong()
 	}
-	return p, err
+	if err != nil {
+		return Person{}, err
+	}
+	return p, s.mayProveByPassword(ctx, tx, p, []Method{MethodPassword})
 }
 
 // aboutSignIn is the data of signin events. A failed one names a person only

@@ -142,16 +142,29 @@ func updateSecondFactor(ctx context.Context, tx *sqlite.Tx, id string, has bool,
 	return err
 }
 
-func hasPassword(ctx context.Context, tx *sqlite.Tx, id string) (has bool, err error) {
-	err = tx.QueryRowContext(ctx, `
-		SELECT EXISTS (SELECT 1 FROM people WHERE id = ? AND password_hash IS NOT NULL)`, id).Scan(&has)
-	return has, err
-}
-
 func deletePerson(ctx context.Context, tx *sqlite.Tx, id string) error {
 	_, err := tx.ExecContext(ctx, `
 		DELETE FROM people
 		WHERE id = ?`, id)
+	return err
+}
+
+func selectSignInMode(ctx context.Context, tx *sqlite.Tx) (mode SignInMode, err error) {
+	var updated int64
+	err = tx.QueryRowContext(ctx, `
+		SELECT passwords, COALESCE(straight_to, ''), version, updated_at
+		FROM sign_in_mode`).Scan(&mode.Passwords, &mode.StraightTo, &mode.Version, &updated)
+	if updated > 0 {
+		mode.UpdatedAt = sqlite.Time(updated)
+	}
+	return mode, err
+}
+
+func updateSignInMode(ctx context.Context, tx *sqlite.Tx, mode SignInMode) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE sign_in_mode
+		SET passwords = ?, straight_to = NULLIF(?, ''), version = ?, updated_at = ?`,
+		mode.Passwords.String(), mode.StraightTo, mode.Version, sqlite.Millis(mode.UpdatedAt))
 	return err
 }
 

@@ -101,11 +101,6 @@ func (s *Service) PersonByID(ctx context.Context, tx *sqlite.Tx, id string) (Per
 	return p, err
 }
 
-// HasPassword says, in tx, whether somebody has a password.
-func (s *Service) HasPassword(ctx context.Context, tx *sqlite.Tx, personID string) (bool, error) {
-	return hasPassword(ctx, tx, personID)
-}
-
 // Unchanged reads, in tx, the person that something was proved of: nobody any
 // more when they are gone, disabled, or have another password since.
 func (s *Service) Unchanged(ctx context.Context, tx *sqlite.Tx, personID string, stamp Stamp) (Person, error) {

@@ -25,7 +25,8 @@ type WaysIn func(ctx context.Context, tx *sqlite.Tx, personID, without string) (
 func (s *Service) OnWayIn(f WaysIn) { s.waysIn = append(s.waysIn, f) }
 
 // HasWayIn says, in tx, whether somebody who is not disabled can sign in: with
-// a password, by a passkey alone, or at a provider that is switched on.
+// a password that the mode takes, by a passkey alone, or at a provider that is
+// switched on.
 func (s *Service) HasWayIn(ctx context.Context, tx *sqlite.Tx, personID string) (bool, error) {
 	return s.hasWayIn(ctx, tx, personID, "")
 }
@@ -46,13 +47,23 @@ func (s *Service) hasWayIn(ctx context.Context, tx *sqlite.Tx, personID, without
 
 // ways lists, in tx, how somebody can sign in, a password first.
 func (s *Service) ways(ctx context.Context, tx *sqlite.Tx, personID, without string) (list []Way, err error) {
-	has, err := hasPassword(ctx, tx, personID)
+	p, _, err := personByID(ctx, tx, personID)
 	if err != nil {
 		return nil, err
 	}
-	if has {
+	takes, err := s.TakesPassword(ctx, tx, p)
+	if err != nil {
+		return nil, err
+	}
+	if takes && p.HasPassword {
 		list = append(list, Way{Provider: ProviderLocal, Method: MethodPassword})
 	}
+	others, err := s.otherWays(ctx, tx, personID, without)
+	return append(list, others...), err
+}
+
+// otherWays lists, in tx, how somebody can sign in without a password.
+func (s *Service) otherWays(ctx context.Context, tx *sqlite.Tx, personID, without string) (list []Way, err error) {
 	for _, f := range s.waysIn {
 		more, err := f(ctx, tx, personID, without)
 		if err != nil {
@@ -72,11 +83,17 @@ type LeftOut struct {
 // maxLeftOutNamed bounds how many people a LeftOut names.
 const maxLeftOutNamed = 20
 
+func (l *LeftOut) add(p Person) {
+	if l.People++; l.People <= maxLeftOutNamed {
+		l.Usernames = append(l.Usernames, p.Username)
+	}
+}
+
 // LeftOut says, in tx, who would have no way in left without a provider. Who is
 // disabled, or has none as it is, does not count.
 func (s *Service) LeftOut(ctx context.Context, tx *sqlite.Tx, provider string) (LeftOut, error) {
 	left := LeftOut{Usernames: []string{}}
-	list, err := passwordlessOfProvider(ctx, tx, provider)
+	list, err := peopleOfProvider(ctx, tx, provider)
 	if err != nil {
 		return left, err
 	}
@@ -89,11 +106,8 @@ func (s *Service) LeftOut(ctx context.Context, tx *sqlite.Tx, provider string) (
 		if err != nil {
 			return left, err
 		}
-		if !now || then {
-			continue
-		}
-		if left.People++; left.People <= maxLeftOutNamed {
-			left.Usernames = append(left.Usernames, p.Username)
+		if now && !then {
+			left.add(p)
 		}
 	}
 	return left, nil
@@ -148,7 +162,11 @@ func (s *Service) staysIn(ctx context.Context, tx *sqlite.Tx, actor Subject, p P
 	if actor.Person.ID == p.ID {
 		return fault.Conflict("you have no other way in: set a password, add a passkey or link another identity first")
 	}
-	return fault.Conflict("%s has no other way in: set a password for them first, or have them add a passkey or link another identity", p.Username)
+	first, err := s.WayToAdd(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return fault.Conflict("%s has no other way in: %s", p.Username, first)
 }
 
 // BreakGlass lists the administrators who can sign in with a password,

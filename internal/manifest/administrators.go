@@ -78,10 +78,11 @@ func (p *planner) stranded() {
 	}
 }
 
-// listName is what the one list and the one rule are called in a plan.
+// What the one list, the one rule and the one mode are called in a plan.
 const (
 	listName = "list"
 	ruleName = "rule"
+	modeName = "mode"
 )
 
 func listDifferences(from, to []string) []deploy.Change {

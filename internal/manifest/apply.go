@@ -52,7 +52,7 @@ type Result struct {
 // Failure is a change that could not be made.
 type Failure struct {
 	Action Action `json:"action" enum:"remove,deploy"`
-	Kind   Kind   `json:"kind" enum:"project,stage,route,registry,provider,administrators,second_factor,secret"`
+	Kind   Kind   `json:"kind" enum:"project,stage,route,registry,provider,administrators,second_factor,sign_in,secret"`
 	Name   string `json:"name"`
 	Reason string `json:"reason"`
 }

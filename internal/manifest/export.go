@@ -88,6 +88,7 @@ func (doc *Document) addAccounts(have State) {
 		doc.Administrators = append([]string{}, have.Administrators.Entries...)
 	}
 	doc.SecondFactor = &SecondFactor{RequiredOf: have.SecondFactor.RequiredOf}
+	doc.SignIn = &SignIn{Passwords: have.SignIn.Passwords, StraightTo: have.SignIn.StraightTo}
 }
 
 // Seal puts the values of a document's secrets into it, sealed for public keys

@@ -1,7 +1,7 @@
 // Package manifest is Berth's configuration as one YAML document: projects with
 // their stages, routes that no stage makes, accounts at other registries,
-// providers where people sign in, who administers, who must have a second
-// factor, and which secrets there are. It exports what is there, plans what a
+// providers where people sign in and how they do, who administers, who must have
+// a second factor, and which secrets there are. It exports what is there, plans what a
 // document would change, and makes it so.
 //
 // Start with [Parse], which reads a document strictly, [NewPlan], which decides
@@ -39,6 +39,7 @@ type Document struct {
 	// entries. An empty one is none: everybody's own role counts.
 	Administrators []string                     `json:"administrators"`
 	SecondFactor   *SecondFactor                `json:"second_factor,omitempty"`
+	SignIn         *SignIn                      `json:"sign_in,omitempty"`
 	Secrets        map[string]map[string]Secret `json:"secrets"` // by context and name
 
 	// adminsFrom is what has BERTH_ADMINS, where an exported document has no
@@ -58,6 +59,7 @@ func (doc Document) forAdministrators() string {
 		{"providers", doc.Providers != nil},
 		{"administrators", doc.Administrators != nil},
 		{"second_factor", doc.SecondFactor != nil},
+		{"sign_in", doc.SignIn != nil},
 	} {
 		if section.there {
 			return section.name

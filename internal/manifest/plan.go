@@ -33,14 +33,15 @@ const (
 	KindProvider       Kind = "provider"
 	KindAdministrators Kind = "administrators" // there is one list
 	KindSecondFactor   Kind = "second_factor"  // there is one rule
+	KindSignIn         Kind = "sign_in"        // there is one mode
 	KindSecret         Kind = "secret"
 )
 
 // Change is one thing that an apply creates, changes or removes.
 type Change struct {
 	Action Action `json:"action" enum:"create,update,remove"`
-	Kind   Kind   `json:"kind" enum:"project,stage,route,registry,provider,administrators,second_factor,secret"`
-	// Name is "shop", "shop/prod", "nas", "ghcr.io", "corp", "list", "rule" or
+	Kind   Kind   `json:"kind" enum:"project,stage,route,registry,provider,administrators,second_factor,sign_in,secret"`
+	// Name is "shop", "shop/prod", "nas", "ghcr.io", "corp", "list", "rule", "mode" or
 	// "shop/DATABASE_URL".
 	Name string `json:"name"`
 	// Fields are those that differ. Of a secret, both sides are dots.
@@ -86,6 +87,7 @@ func NewPlan(wanted Wanted, have State, prune bool) Plan {
 	p.providers()
 	p.administrators()
 	p.secondFactor()
+	p.signIn()
 	p.secrets()
 	p.missing()
 	if prune {

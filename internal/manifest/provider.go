@@ -214,9 +214,11 @@ func providerDifferences(from, to signin.Provider) []deploy.Change {
 
 func (w *writing) provider(ctx context.Context, c Change) (err error) {
 	made, clientSecret := w.wanted.Providers[c.Name].whole(c.Name), w.wanted.Values[c.slot]
-	// Meant is what was seen: not what nobody looked at a plan of, and not what
-	// only several changes do together, of which the plan's notes know nothing.
-	force := w.meant && c.leftOut > 0
+	left, err := w.identity.LeftOut(ctx, w.tx, c.Name)
+	if err != nil {
+		return err
+	}
+	force := w.force(c, left)
 	switch c.Action {
 	case Create:
 		_, err = w.signin.CreateIn(ctx, w.tx, w.actor, made, clientSecret)

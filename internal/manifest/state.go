@@ -20,7 +20,9 @@ type State struct {
 	Providers      []signin.Provider
 	Administrators AdministratorList
 	SecondFactor   identity.SecondFactorRule
+	SignIn         identity.SignInMode
 	LeftOut        map[string]identity.LeftOut // who would have no way in left, by provider
+	LeftOutByMode  identity.LeftOut            // and by the mode that is wanted
 	Slots          map[Slot]int64              // which secrets there are, and their versions
 	Values         Values                      // of the slots that the document gives values for
 }
@@ -45,6 +47,11 @@ func (s *Service) state(ctx context.Context) (have State, err error) {
 	if have.SecondFactor, err = s.identity.SecondFactorRule(ctx); err != nil {
 		return have, err
 	}
+	mode, err := s.signin.Mode(ctx)
+	if err != nil {
+		return have, err
+	}
+	have.SignIn = mode.SignInMode
 	slots, err := s.vault.List(ctx, "")
 	have.Slots, have.Values = map[Slot]int64{}, Values{}
 	for _, slot := range slots {

@@ -24,6 +24,9 @@ func (s *Service) save(ctx context.Context, tx *sqlite.Tx, actor string, wanted 
 	if have.LeftOut, err = s.leftOut(ctx, wanted, have); err != nil {
 		return Plan{}, err
 	}
+	if have.LeftOutByMode, err = s.leftOutByMode(ctx, wanted); err != nil {
+		return Plan{}, err
+	}
 	plan := NewPlan(wanted, have, r.Prune)
 	w := &writing{Service: s, tx: tx, actor: actor, by: r.By, meant: r.meant, wanted: wanted}
 	if r.Administrator {
@@ -41,6 +44,13 @@ type writing struct {
 	meant  bool // that people have no way in left, as the plan says
 	wanted Wanted
 	allow  []deploy.Allowance
+}
+
+// force says whether it is meant that a change leaves people out. Meant is what was
+// seen: not what nobody looked at a plan of, and not what only several changes
+// do together, of which the plan's notes know nothing.
+func (w *writing) force(c Change, left identity.LeftOut) bool {
+	return w.meant && left.People <= c.leftOut
 }
 
 // all saves changes in the order in which they can be: a stage after the one
@@ -100,6 +110,8 @@ func (c Change) steps() []string {
 		return []string{"administrators"}
 	case KindSecondFactor:
 		return []string{"second_factor"}
+	case KindSignIn:
+		return []string{"sign_in"}
 	case KindSecret:
 		return c.slot.steps()
 	}
@@ -115,7 +127,7 @@ func (c Change) prefix() string {
 		return "value"
 	case KindProvider:
 		return "slug"
-	case KindProject, KindRegistry, KindSecondFactor:
+	case KindProject, KindRegistry, KindSecondFactor, KindSignIn:
 	}
 	return ""
 }
@@ -136,6 +148,8 @@ func (w *writing) one(ctx context.Context, c Change) error {
 		return w.administrators(ctx, c)
 	case KindSecondFactor:
 		return w.secondFactor(ctx, c)
+	case KindSignIn:
+		return w.signInMode(ctx, c)
 	case KindSecret:
 		return w.vault.SetIn(ctx, w.tx, w.actor, c.slot.Context, c.slot.Name, w.wanted.Values[c.slot])
 	}

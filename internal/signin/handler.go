@@ -27,8 +27,10 @@ type Edge interface {
 // The dashboard's pages that a browser is sent to.
 const (
 	pageSignIn = "/sign-in"
-	pageLinked = "/account/identities"
-	pageTrial  = "/system/sign-in/test"
+	// The parameter has it say so, and lead nowhere: see signedOut.
+	pageSignedOut = pageSignIn + "?state=" + signedOut
+	pageLinked    = "/account/identities"
+	pageTrial     = "/system/sign-in/test"
 )
 
 // Handler serves what browsers, and providers, come to under /auth/.
@@ -168,7 +170,7 @@ func (h *handler) signOut(w http.ResponseWriter, r *http.Request) {
 		h.service.log.WarnContext(r.Context(), "provider can not be asked to sign out", "provider", r.PathValue("provider"), "error", trouble(err))
 	}
 	if err != nil || to == "" {
-		to = pageSignIn
+		to = pageSignedOut
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // the provider's page, from its metadata
 }

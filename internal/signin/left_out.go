@@ -34,7 +34,11 @@ func (s *Service) mayLeaveOut(ctx context.Context, tx *sqlite.Tx, was, becomes P
 	if err != nil || left.People == 0 || force {
 		return left, err
 	}
-	return left, fault.Conflict("%s: set a password for them first, or have them add a passkey, or say that it is meant (force)", InWords(left))
+	first, err := s.identity.WayToAdd(ctx, tx)
+	if err != nil {
+		return left, err
+	}
+	return left, fault.Conflict("%s: %s, or say that it is meant (force)", InWords(left), first)
 }
 
 // Shuts says whether p in the place of what was leads nobody in any more who

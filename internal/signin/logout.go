@@ -112,6 +112,11 @@ func (s *Service) LeadsOn(ctx context.Context, slug string) bool {
 	return err == nil && p.SignOut && p.Enabled
 }
 
+// signedOut is the state that a provider gives back with the browser: the
+// sign-in page is shown then, also where it leads straight to a provider, who
+// would sign the same person in again.
+const signedOut = "signed_out"
+
 // SignOutAt gives where a browser goes to sign out at its provider, too: the
 // provider's page (OpenID Connect RP-Initiated Logout 1.0), or "" when it has
 // none, or is set up not to be asked. No id_token is kept to hint at who it is:
@@ -137,6 +142,7 @@ func (s *Service) SignOutAt(ctx context.Context, slug string) (string, error) {
 	}
 	query := to.Query()
 	query.Set("client_id", p.ClientID)
+	query.Set("state", signedOut)
 	query.Set("post_logout_redirect_uri", s.base.JoinPath("sign-in").String())
 	to.RawQuery = query.Encode()
 	return to.String(), nil

@@ -127,8 +127,8 @@ func TestSignOut_LeadsOnToTheProviderWhenItIsSetUpSo(t *testing.T) {
 	r, i := newRig(t), newIssuer(t)
 	p := r.provider("home", i)
 	b := r.browser("1001")
-	require.Equal(t, "/sign-in", b.visit("/auth/home/sign-out").Path)
-	require.Equal(t, "/sign-in", b.visit("/auth/gone/sign-out").Path)
+	require.Equal(t, "/sign-in?state=signed_out", b.visit("/auth/home/sign-out").RequestURI())
+	require.Equal(t, "/sign-in?state=signed_out", b.visit("/auth/gone/sign-out").RequestURI())
 
 	on := true
 	_, err := r.Update(t.Context(), "ana", "home", p.Version, signin.ProviderEdit{SignOut: &on})
@@ -136,5 +136,6 @@ func TestSignOut_LeadsOnToTheProviderWhenItIsSetUpSo(t *testing.T) {
 	at := b.visit("/auth/home/sign-out")
 	require.Equal(t, i.URL+"/logout", at.Scheme+"://"+at.Host+at.Path)
 	require.Equal(t, clientID, at.Query().Get("client_id"))
+	require.Equal(t, "signed_out", at.Query().Get("state"))
 	require.Equal(t, r.server.URL+"/sign-in", at.Query().Get("post_logout_redirect_uri"))
 }

@@ -199,7 +199,7 @@ func TestZitadel_SignsOutAndSendsTheBrowserBack(t *testing.T) {
 	b := r.browser(theUser)
 	b.signIn("home")
 	at := b.visit("/auth/home/sign-out")
-	require.Equal(t, r.Addresses("home").LandedAt, at.String())
+	require.Equal(t, r.Addresses("home").LandedAt+"?state=signed_out", at.String(), "the page is shown then, wherever it leads else")
 	require.Len(t, z.asks("/end_session"), 1)
 
 	// What it does not know as Berth's address it sends nobody to.

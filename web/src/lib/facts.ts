@@ -181,6 +181,10 @@ export function say(fact: Fact, within = ''): Said {
 			return said(`linked ${person} to ${text(d, 'provider')}`, LogIn);
 		case 'identity.unlinked':
 			return said(`unlinked ${person} from ${text(d, 'provider')}`, LogIn);
+		case 'signin.mode_changed': {
+			const to = text(d, 'straight_to');
+			return said(`takes passwords of ${text(d, 'passwords')}, and ${to ? `leads straight to ${to}` : 'shows the sign-in page'}`, LogIn, { href: '/system/sign-in', detail: leftOut(d) });
+		}
 		case 'signin.refused':
 			return said(`${text(d, 'username') || 'Somebody'} was not let in from ${text(d, 'provider')}`, LogIn, { who: '', tone: 'bad', detail: problemWords(text(d, 'reason')) });
 		case 'signin.logged_out':

@@ -2,6 +2,8 @@ import type { components } from './api/schema';
 
 export type Provider = components['schemas']['ProviderDetail'];
 export type PresetInfo = components['schemas']['PresetInfo'];
+export type SignInPage = components['schemas']['SignInPage'];
+export type SignInMode = components['schemas']['SignInMode'];
 export type Trial = components['schemas']['Trial'];
 export type LeftOut = components['schemas']['LeftOut'];
 export type Identity = components['schemas']['IdentityInfo'];

@@ -2189,6 +2189,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/sign-in-mode": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say how people sign in: whose passwords count, and whether they see the sign-in page */
+        get: operations["get-sign-in-mode"];
+        /** Have people sign in in another way; sessions stay */
+        put: operations["set-sign-in-mode"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sign-in-mode/left-out": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say who would have no way in left by other passwords */
+        get: operations["get-left-out-by-mode"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/sources": {
         parameters: {
             query?: never;
@@ -3507,7 +3542,7 @@ export interface components {
             fields: components["schemas"]["Change"][];
             kept_volumes?: string[];
             /** @enum {string} */
-            kind: "project" | "stage" | "route" | "registry" | "provider" | "administrators" | "second_factor" | "secret";
+            kind: "project" | "stage" | "route" | "registry" | "provider" | "administrators" | "second_factor" | "sign_in" | "secret";
             live?: boolean;
             name: string;
         };
@@ -3515,7 +3550,7 @@ export interface components {
             /** @enum {string} */
             action: "remove" | "deploy";
             /** @enum {string} */
-            kind: "project" | "stage" | "route" | "registry" | "provider" | "administrators" | "second_factor" | "secret";
+            kind: "project" | "stage" | "route" | "registry" | "provider" | "administrators" | "second_factor" | "sign_in" | "secret";
             name: string;
             reason: string;
         };
@@ -3714,7 +3749,7 @@ export interface components {
             username: string;
             /** Format: int64 */
             version: number;
-            /** @description Whether they can sign in, were they not disabled: with a password, by a passkey, or at a provider that is switched on */
+            /** @description Whether they can sign in, were they not disabled: with a password that the sign-in mode takes, by a passkey, or at a provider that is switched on */
             way_in: boolean;
         };
         PersonVerdict: {
@@ -4244,6 +4279,8 @@ export interface components {
              * @enum {string}
              */
             scope?: "read" | "deploy" | "admin";
+            /** @description Whether a password of theirs signs in, by the sign-in mode */
+            takes_password: boolean;
             /** @enum {string} */
             via: "session" | "token" | "password" | "local";
         };
@@ -4325,7 +4362,43 @@ export interface components {
             password: string;
             username: string;
         };
+        SignInMode: {
+            /**
+             * @description Whose passwords sign in: everybody's, or those of administrators with an account of Berth's own
+             * @enum {string}
+             */
+            passwords: "everybody" | "administrators";
+            /** @description Whether people are led there now: not while the provider is switched off, which shows the page */
+            straight: boolean;
+            /** @description The provider to which people are led without the sign-in page; empty for the page */
+            straight_to: string;
+            /** Format: date-time */
+            updated_at?: string;
+            /** Format: int64 */
+            version: number;
+        };
+        SignInModeInputBody: {
+            /** @description Also where people have no way in left by it; 409 otherwise */
+            force?: boolean;
+            /**
+             * @description Whose passwords sign in
+             * @enum {string}
+             */
+            passwords: "everybody" | "administrators";
+            /** @description The provider to lead to without the sign-in page; the page when empty */
+            straight_to?: string;
+            /**
+             * Format: int64
+             * @description The version that was seen; 409 when it has moved
+             */
+            version: number;
+        };
         SignInPage: {
+            /**
+             * @description Whose passwords sign in
+             * @enum {string}
+             */
+            passwords: "everybody" | "administrators";
             providers: components["schemas"]["SignInButton"][];
         };
         SignedOut: {
@@ -10477,6 +10550,100 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SignInPage"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-sign-in-mode": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignInMode"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "set-sign-in-mode": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignInModeInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignInMode"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-left-out-by-mode": {
+        parameters: {
+            query: {
+                /** @description Whose passwords would sign in */
+                passwords: "everybody" | "administrators";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LeftOut"];
                 };
             };
             /** @description Error */

@@ -6,6 +6,8 @@ class Session {
 	person = $state.raw<Person>();
 	/** Where the session began: "local", or a provider. */
 	provider = $state('local');
+	/** Whether a password of theirs signs in, by the sign-in mode. */
+	takesPassword = $state(true);
 	/** Whom to ask about what one may not. */
 	contact = $state('');
 
@@ -25,6 +27,7 @@ class Session {
 			this.person = found.person;
 			this.provider = found.provider || 'local';
 			this.contact = found.contact;
+			this.takesPassword = found.takes_password;
 		} catch (e) {
 			if (!(e instanceof ApiError) || e.status !== 401) throw e;
 			this.person = undefined;
@@ -44,11 +47,14 @@ class Session {
 		await done(api.DELETE('/api/session'));
 		this.person = undefined;
 		this.provider = 'local';
-		return from === 'local' ? '/sign-in' : `/auth/${from}/sign-out`;
+		return from === 'local' ? signedOut : `/auth/${from}/sign-out`;
 	}
 }
 
 export const session = new Session();
+
+/** The sign-in page after a sign-out: it leads straight to no provider then, who would sign the same person in again. */
+export const signedOut = '/sign-in?state=signed_out';
 
 /** Where to go after signing in: only a path of this dashboard, never another site. */
 export function safeNext(next: string | null): string {

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestAccessSignIn_IsShownAndSet(t *testing.T) {
+	h := newHouse(t)
+	said := h.must("access", "sign-in")
+	require.Contains(t, said, "Everybody signs in with a password.")
+	require.Contains(t, said, "sees the page.")
+	file := writeFile(t, h.home, "berth.yaml", "berth: 1\nproviders: {corp: {issuer: 'https://id.example.com', client_id: berth}}\n")
+	h.must("apply", "-y", "-f", file)
+	require.Contains(t, h.must("access", "sign-in", "--straight-to", "corp"), "is led straight to corp; ")
+	require.Contains(t, h.must("access", "sign-in"), "/sign-in?local=1 shows the page.")
+	require.Contains(t, h.must("--json", "access", "sign-in"), `"straight": true`)
+	h.must("provider", "edit", "corp", "--no-on")
+	require.Contains(t, h.must("access", "sign-in"), "sees the page: corp, to which they would be led, is switched off.")
+
+	require.Equal(t, exitDone, h.local("a password for bo", "people", "add", "bo").code)
+	left := h.local("", "access", "sign-in", "--passwords", "administrators")
+	require.Equal(t, exitInput, left.code)
+	require.Contains(t, left.err, "bo has no way in left then.")
+	require.Contains(t, h.local("", "access", "sign-in", "--passwords", "administrators", "--yes").err, "say that it is meant (force)")
+	require.Contains(t, h.must("access", "sign-in", "--passwords", "administrators", "--force"), "Administrators with an account of Berth's own sign in with a password.")
+	require.Contains(t, h.run("a password for bo", "login", h.url, "-u", "bo").err, "only administrators sign in with a password here: make an API token at "+h.url)
+	require.Zero(t, h.run(adminPassword, "login", h.url, "-u", "admin").code)
+	require.Contains(t, h.must("access", "sign-in", "--page"), "Administrators", "what is not named stays")
+	require.NotContains(t, h.must("access", "sign-in"), "corp")
+	require.NotZero(t, h.local("", "access", "sign-in", "--page", "--straight-to", "corp").code)
+	require.NotZero(t, h.local("", "access", "sign-in", "--straight-to", "nowhere").code)
+}

@@ -1,0 +1,118 @@
+package api_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"berth/internal/api"
+	"berth/internal/identity"
+	"berth/internal/sqlite"
+)
+
+// led gives where a browser that is nobody is led by a page; "" when it is shown.
+func (s *server) led(path string, change ...func(*http.Request)) string {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.URL+path, nil)
+	require.NoError(s.t, err)
+	for _, f := range change {
+		f(r)
+	}
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	require.NoError(s.t, err)
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusSeeOther {
+		require.Equal(s.t, http.StatusOK, answer.StatusCode, path)
+		return ""
+	}
+	require.Equal(s.t, "no-store", answer.Header.Get("Cache-Control"))
+	return answer.Header.Get("Location")
+}
+
+func TestSignInPage_LeadsStraightToTheProviderAndNeverInACircle(t *testing.T) {
+	s := newServer(t)
+	require.Equal(t, http.StatusCreated, s.do(admin, "POST", "/api/providers", homeProvider).StatusCode)
+	require.Empty(t, s.led("/sign-in"))
+	require.Equal(t, http.StatusOK, s.do(admin, "PUT", "/api/sign-in-mode", `{"passwords":"everybody","straight_to":"home","version":0}`).StatusCode)
+
+	require.Equal(t, "/auth/home/start?to=", s.led("/sign-in"))
+	back := "/auth/enter?host=app.example.com&to=%2F&bind=x"
+	for _, name := range []string{"to", "next"} {
+		to, err := url.Parse(s.led("/sign-in?" + name + "=" + url.QueryEscape(back)))
+		require.NoError(t, err)
+		require.Equal(t, back, to.Query().Get("to"), "where it goes on to")
+	}
+	for why, path := range map[string]string{
+		"who asks for the page":                 "/sign-in?local=1",
+		"who signed out":                        "/sign-in?state=signed_out",
+		"whose session has ended":               "/sign-in?ended=1&next=%2Fpeople",
+		"whom the provider could not sign in":   "/sign-in?problem=away&provider=home",
+		"who wants to be somebody else":         "/sign-in?other=1&to=%2F",
+		"who proves again who they are":         "/sign-in?step_up=passkey&to=%2F",
+		"what leads in to other pages of Berth": "/",
+	} {
+		require.Empty(t, s.led(path), why)
+	}
+	require.Empty(t, s.led("/sign-in?to=%2F", func(r *http.Request) {
+		r.AddCookie(&http.Cookie{Name: "berth-attempt", Value: strings.Repeat("a", 43)})
+	}), "who has to give a second factor")
+	require.Empty(t, s.led("/sign-in", s.as(member)), "who is signed in")
+
+	// Whatever becomes of the provider, somebody gets in.
+	require.Equal(t, http.StatusOK, s.do(admin, "PATCH", "/api/providers/home", `{"version":1,"enabled":false}`).StatusCode)
+	require.Empty(t, s.led("/sign-in"))
+	var mode api.SignInMode
+	s.do(admin, "GET", "/api/sign-in-mode", "").decode(t, &mode)
+	require.Equal(t, "home", mode.StraightTo)
+	require.False(t, mode.Straight)
+	require.Equal(t, http.StatusNoContent, s.do(admin, "DELETE", "/api/providers/home", "").StatusCode)
+	require.Empty(t, s.led("/sign-in"))
+}
+
+func TestSignInMode_IsForAdministratorsWhoJustProvedWhoTheyAre(t *testing.T) {
+	s := newServer(t)
+	const only = `{"passwords":"administrators","version":0,"force":true}`
+	require.Equal(t, http.StatusForbidden, s.do(member, "PUT", "/api/sign-in-mode", only).StatusCode)
+	require.Equal(t, http.StatusUnauthorized, s.do(nobody, "PUT", "/api/sign-in-mode", only).StatusCode)
+	cookie := s.session(admin)
+	require.NoError(t, s.db.Write(t.Context(), func(tx *sqlite.Tx) error {
+		_, err := tx.ExecContext(t.Context(), "UPDATE sessions SET authenticated_at = authenticated_at - 660000")
+		return err
+	}))
+	stale := func(r *http.Request) { r.AddCookie(cookie); r.Header.Set("Sec-Fetch-Site", "same-origin") }
+	got := s.do(nobody, "PUT", "/api/sign-in-mode", only, stale)
+	require.Equal(t, http.StatusForbidden, got.StatusCode)
+	require.Contains(t, got.body, "step_up")
+	require.Equal(t, http.StatusForbidden, s.do(admin, "PUT", "/api/sign-in-mode", only, func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }).StatusCode)
+
+	var left identity.LeftOut
+	s.do(admin, "GET", "/api/sign-in-mode/left-out?passwords=administrators", "").decode(t, &left)
+	require.Equal(t, identity.LeftOut{People: 2, Usernames: []string{"bo", "una"}}, left)
+	got = s.do(admin, "PUT", "/api/sign-in-mode", strings.Replace(only, "true", "false", 1))
+	require.Equal(t, http.StatusConflict, got.StatusCode)
+	require.Contains(t, got.body, "2 people would have no way in left (bo, una)")
+
+	bo := s.session(member)
+	require.Equal(t, http.StatusOK, s.do(admin, "PUT", "/api/sign-in-mode", only).StatusCode)
+	require.Contains(t, s.do(nobody, "GET", "/api/sign-in", "").body, `"passwords":"administrators"`)
+	wrong := s.do(nobody, "POST", "/api/session", `{"username":"bo","password":"wrong password"}`)
+	right := s.do(nobody, "POST", "/api/session", `{"username":"bo","password":"`+password+`"}`)
+	require.Equal(t, http.StatusUnauthorized, right.StatusCode)
+	require.Equal(t, wrong.body, right.body)
+
+	var info api.SessionInfo
+	s.do(nobody, "GET", "/api/session", "", func(r *http.Request) { r.AddCookie(bo) }).decode(t, &info)
+	require.False(t, info.TakesPassword, "a session that a password began stays")
+	s.do(admin, "GET", "/api/session", "").decode(t, &info)
+	require.True(t, info.TakesPassword)
+	var ways api.StepUp
+	s.do(nobody, "GET", "/api/session/step-up", "", func(r *http.Request) { r.AddCookie(bo) }).decode(t, &ways)
+	require.Empty(t, ways.Methods)
+	require.Equal(t, http.StatusConflict, s.do(nobody, "POST", "/api/session/step-up", `{"method":"password","password":"`+password+`"}`, func(r *http.Request) {
+		r.AddCookie(bo)
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+	}).StatusCode)
+}
