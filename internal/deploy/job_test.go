@@ -2,7 +2,6 @@ package deploy_test
 
 import (
 	"fmt"
-	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,6 +21,19 @@ func at(tb testing.TB, text string) func() time.Time {
 	require.NoError(tb, err)
 	began := time.Now()
 	return func() time.Time { return from.Add(time.Since(began)) }
+}
+
+// shifted gives a clock, and what has an hour of it pass at once: until then
+// nothing is due, however slow the machine is.
+func shifted(clock func() time.Time) (later func() time.Time, hourLater func()) {
+	var by atomic.Int64
+	return func() time.Time { return clock().Add(time.Duration(by.Load())) }, func() { by.Add(int64(time.Hour)) }
+}
+
+// lookAgain has what waits for a time look at the clock: an edit does.
+func (b *berth) lookAgain() {
+	b.t.Helper()
+	b.edit(func(s *deploy.StageSpec) { s.Env = map[string]string{"LOOKED": s.Env["LOOKED"] + "again"} })
 }
 
 func job(overlap deploy.Overlap, command ...string) func(*deploy.StageSpec) {
@@ -138,13 +150,15 @@ func TestCreateStage_NamesWhatIsWrongWithAJob(t *testing.T) {
 
 func TestJobs_RunWhenTheyAreDueWithWhatIsLive(t *testing.T) {
 	t.Parallel()
-	b := withJob(t, options{clock: at(t, "2026-05-01T11:59:57Z")}, func(s *deploy.StageSpec) {
-		s.Env = map[string]string{"MODE": "test"}
+	clock, hourLater := shifted(at(t, "2026-05-01T11:00:01Z"))
+	b := withJob(t, options{clock: clock}, func(s *deploy.StageSpec) {
 		s.Jobs = []deploy.Job{{Name: "tidy", Command: []string{"migrate"}, Schedule: "0 12 * * *"}}
 	})
 	jobs, err := b.Jobs(t.Context(), "shop", "prod")
 	require.NoError(t, err)
 	require.Equal(t, "2026-05-01T12:00:00Z", jobs[0].Next.Format(time.RFC3339))
+	hourLater()
+	b.lookAgain()
 	b.eventually(func() bool { return len(b.runs("shop", "tidy")) == 1 }, "it is due")
 	r := b.runEnd(b.runs("shop", "tidy")[0].ID)
 	require.Equal(t, deploy.RunSucceeded, r.State, r.Detail)
@@ -164,11 +178,11 @@ func TestJobs_RunWhenTheyAreDueWithWhatIsLive(t *testing.T) {
 
 func TestJobs_AreMissedAndNotRunInABurst(t *testing.T) {
 	t.Parallel()
-	b := withJob(t, options{clock: at(t, "2026-05-01T11:30:30Z")}, func(s *deploy.StageSpec) {
+	b := withJob(t, options{clock: at(t, "2026-05-01T11:30:01Z")}, func(s *deploy.StageSpec) {
 		s.Jobs = []deploy.Job{{Name: "tidy", Command: []string{"migrate"}, Schedule: "* * * * *"}}
 	})
 	b.stop()
-	b = b.start(options{clock: at(t, "2026-05-01T12:30:30Z")})
+	b = b.start(options{clock: at(t, "2026-05-01T12:30:01Z")})
 	b.eventually(func() bool { return len(b.runs("shop", "tidy")) == 1 }, "it is stated")
 	r := b.runs("shop", "tidy")[0]
 	require.Equal(t, deploy.RunMissed, r.State)
@@ -182,13 +196,16 @@ func TestJobs_AreMissedAndNotRunInABurst(t *testing.T) {
 
 func TestJobs_DoNotRunWhileTheStageIsPausedOrEmpty(t *testing.T) {
 	t.Parallel()
-	b := withJob(t, options{clock: at(t, "2026-05-01T11:59:57Z")}, func(s *deploy.StageSpec) {
+	clock, hourLater := shifted(at(t, "2026-05-01T11:00:01Z"))
+	b := withJob(t, options{clock: clock}, func(s *deploy.StageSpec) {
 		s.Jobs = []deploy.Job{{Name: "tidy", Command: []string{"migrate"}, Schedule: "0 12 * * *"}}
 	})
 	_, err := b.Pause(t.Context(), "bea", "shop", "prod", "the database moves")
 	require.NoError(t, err)
 	_, err = b.RunJob(t.Context(), "ana", "shop", "prod", "tidy", deploy.RunByPerson)
 	require.ErrorContains(t, err, "paused by bea")
+	hourLater()
+	b.lookAgain()
 	b.eventually(func() bool {
 		jobs, err := b.Jobs(t.Context(), "shop", "prod")
 		require.NoError(t, err)
@@ -372,22 +389,19 @@ func TestJobs_RunOnThroughAnOrderlyStop(t *testing.T) {
 
 func TestJobs_SkippedInARowAreOneEntry(t *testing.T) {
 	t.Parallel()
-	minute := atomic.Int64{}
-	base := at(t, "2026-05-01T11:59:57Z")
-	clock := func() time.Time { return base().Add(time.Duration(minute.Load())) }
+	clock, hourLater := shifted(at(t, "2026-05-01T11:00:01Z"))
 	b := withJob(t, options{clock: clock}, func(s *deploy.StageSpec) {
-		s.Jobs = []deploy.Job{{Name: "tidy", Command: []string{"slow"}, Schedule: "* * * * *"}}
+		s.Jobs = []deploy.Job{{Name: "tidy", Command: []string{"slow"}, Schedule: "0 * * * *"}}
 	})
 	b.run()
 	for n := 1; n <= 3; n++ {
 		want := n
+		hourLater()
+		b.lookAgain()
 		b.eventually(func() bool {
 			list := b.runs("shop", "tidy")
 			return len(list) == 2 && list[0].State == deploy.RunSkipped && list[0].Times == want
 		}, fmt.Sprintf("skipped %d times", n))
-		minute.Add(int64(57 * time.Second))
-		// An edit has the schedules looked at.
-		b.edit(func(s *deploy.StageSpec) { s.Env = map[string]string{"N": strconv.Itoa(want)} })
 	}
 	close(b.engine.release)
 }

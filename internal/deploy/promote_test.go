@@ -273,11 +273,12 @@ func TestPromotion_TellsWhatChangesAndWhatStaysDifferent(t *testing.T) {
 
 func TestAutoPromote_TakesWhatIsHealthyForItsTimeAlsoOverARestart(t *testing.T) {
 	w := newWorld(t)
-	b := w.start(options{})
+	clock, hourLater := shifted(time.Now)
+	b := w.start(options{clock: clock})
 	w.images.push("shop", "1", appGood)
 	w.images.push("shop", "2", appGood)
 	b.pair(func(prod *deploy.StageSpec) {
-		prod.PromoteAfter, prod.AutoPromote = deploy.Duration(1500*time.Millisecond), true
+		prod.PromoteAfter, prod.AutoPromote = deploy.Duration(time.Hour), true
 	})
 	first := b.goStaging("1")
 	p, err := b.Promotion(t.Context(), "shop", "prod", "")
@@ -285,7 +286,8 @@ func TestAutoPromote_TakesWhatIsHealthyForItsTimeAlsoOverARestart(t *testing.T) 
 	require.False(t, p.DueAt.IsZero())
 	b.stop()
 	require.Nil(t, b.status().Deployment, "not before its time")
-	b = w.start(options{})
+	hourLater()
+	b = w.start(options{clock: clock})
 	b.eventually(func() bool { return slices.Equal(b.ask("shop.test"), []string{"image-shop-1"}) }, "it is promoted")
 	status := b.status()
 	d := b.end(status.Deployment.ID)
@@ -297,6 +299,8 @@ func TestAutoPromote_TakesWhatIsHealthyForItsTimeAlsoOverARestart(t *testing.T) 
 
 	// A person goes back; what was promoted once is not promoted again.
 	b.goStaging("2")
+	hourLater()
+	b.lookAgain()
 	b.eventually(func() bool { return slices.Equal(b.ask("shop.test"), []string{"image-shop-2"}) }, "the next one is promoted")
 	b.end(b.status().Deployment.ID)
 	back, err := b.Rollback(t.Context(), "ana", "shop", "prod", d.Release, deploy.TriggerPerson)
