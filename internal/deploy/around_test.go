@@ -144,6 +144,7 @@ func TestAfterSwitch_IsJudgedByOneWorkerAlone(t *testing.T) {
 	b.eventually(func() bool { return slices.Contains(b.lines(d.ID), "working") }, "the command runs")
 	// The sweep looks for what is not at its end.
 	swept := b.engine.called("List")
+	b.engine.lose()
 	b.eventually(func() bool { return b.engine.called("List") > swept }, "it is swept")
 	close(b.engine.release)
 	require.Equal(t, deploy.Live, b.end(d.ID).State)

@@ -258,6 +258,18 @@ func (e *fakeEngine) leave() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.away = true
+	e.cut()
+}
+
+// lose cuts those who follow the engine's events, who then look at everything.
+func (e *fakeEngine) lose() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.cut()
+}
+
+// cut ends what is followed; the lock is held.
+func (e *fakeEngine) cut() {
 	for follower := range e.followers {
 		delete(e.followers, follower)
 		close(follower)

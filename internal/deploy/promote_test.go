@@ -207,22 +207,21 @@ func TestPromote_RefusesWhatWasAskedForBeforeTheStagePromoted(t *testing.T) {
 
 func TestPromote_TakesOnlyWhatWasHealthyForItsTime(t *testing.T) {
 	w := newWorld(t)
-	b := w.start(options{})
+	clock, hourLater := shifted(time.Now)
+	b := w.start(options{clock: clock})
 	for _, tag := range []string{"1", "2"} {
 		w.images.push("shop", tag, appGood)
 	}
-	const after = 700 * time.Millisecond
-	b.pair(func(prod *deploy.StageSpec) { prod.PromoteAfter = deploy.Duration(after) })
+	b.pair(func(prod *deploy.StageSpec) { prod.PromoteAfter = deploy.Duration(time.Hour) })
 	first := b.goStaging("1")
 	_, err := b.promote(first.Release)
 	require.ErrorContains(t, err, "1 has been healthy in staging for")
-	b.eventually(func() bool {
-		p, err := b.Promotion(t.Context(), "shop", "prod", "")
-		require.NoError(t, err)
-		return p.Refused == ""
-	}, "it has been healthy for its time")
+	hourLater()
+	p, err := b.Promotion(t.Context(), "shop", "prod", "")
+	require.NoError(t, err)
+	require.Empty(t, p.Refused, "it has been healthy for its time")
 	second := b.goStaging("2")
-	p, err := b.Promotion(t.Context(), "shop", "prod", first.Release)
+	p, err = b.Promotion(t.Context(), "shop", "prod", first.Release)
 	require.NoError(t, err)
 	require.Empty(t, p.Refused)
 	require.Len(t, p.Earlier, 1)
