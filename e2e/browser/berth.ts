@@ -1,6 +1,6 @@
 /** What every walk stands on: a browser of its own, a person signed in, and no tolerance for errors. */
 import { AxeBuilder } from '@axe-core/playwright';
-import { expect, test as base, type Page, type TestInfo } from '@playwright/test';
+import { expect, test as base, type Locator, type Page, type TestInfo } from '@playwright/test';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
@@ -108,6 +108,11 @@ const run = (Date.now() % 46_656).toString(36);
 /** A name that no other look and no earlier try has used. */
 export function unique(info: TestInfo, name: string): string {
 	return `${name}-${info.project.name}-${run}${info.retry ? `-${info.retry}` : ''}`;
+}
+
+/** Hits it as people of this look do: with a finger on a phone. */
+export function press(target: Locator): Promise<void> {
+	return test.info().project.use.hasTouch ? target.tap() : target.click();
 }
 
 /** A project with one stage, "prod", made without the dashboard, for walks that are about something else. */

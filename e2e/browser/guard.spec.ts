@@ -1,34 +1,5 @@
-import http from 'node:http';
 import { expect, makeStage, picture, sound, test, unique } from './berth.ts';
-
-const server = new URL(process.env.BERTH_URL ?? 'http://localhost:8080');
-
-/** Asks a stage's app once, by its hostname, as a visitor of that name. */
-function visit(host: string, agent = 'visitor', accept = '*/*'): Promise<{ status: number; body: string }> {
-	return new Promise((resolve, reject) => {
-		http
-			.get({ host: '127.0.0.1', port: server.port, path: '/', headers: { host, 'user-agent': agent, accept }, agent: false }, (answer) => {
-				let body = '';
-				answer.on('data', (part) => (body += part)).on('end', () => resolve({ status: answer.statusCode ?? 0, body })).on('error', reject);
-			})
-			.on('error', reject);
-	});
-}
-
-/** Keeps visitors coming until it is called. */
-function visitors(host: string): () => Promise<void> {
-	let on = true;
-	const coming = (async () => {
-		for (let n = 0; on; n++) {
-			await visit(host, `visitor ${n % 20}`);
-			await new Promise((next) => setTimeout(next, 20));
-		}
-	})();
-	return async () => {
-		on = false;
-		await coming;
-	};
-}
+import { visit, visitors } from './visitors.ts';
 
 test('a release that breaks late is taken back, and says why', async ({ dashboard: page }, info) => {
 	test.slow();
@@ -54,44 +25,6 @@ test('a release that breaks late is taken back, and says why', async ({ dashboar
 		await page.goto(stage.path);
 		await expect(page.getByText('was taken back').first()).toBeVisible();
 		await sound(page);
-	} finally {
-		await leave();
-		await stage.remove();
-	}
-});
-
-test('a canary is given to everybody, and another is taken back', async ({ dashboard: page }, info) => {
-	test.slow();
-	const project = unique(info, 'canary');
-	const stage = await makeStage(page, project, { canary: { share: 30, duration: '1h' } });
-	await stage.live('1');
-	const leave = visitors(`${project}.localhost`);
-	const deploy = async (tag: string) => {
-		await page.goto(stage.path);
-		await page.getByRole('button', { name: 'Deploy', exact: true }).click();
-		await page.getByLabel('Tag or digest').fill(tag);
-		await page.getByRole('button', { name: `Deploy ${tag}` }).click();
-		await expect(page.getByTestId('watch-canary')).toHaveAttribute('data-state', 'watching', { timeout: 60_000 });
-	};
-	try {
-		await deploy('2');
-		await expect(page.getByTestId('watch-canary').getByRole('row', { name: /Errors/ })).toContainText('0 %');
-		await sound(page);
-		await picture(page, info, 'canary');
-		await page.getByRole('button', { name: 'Give it to everybody' }).click();
-		await expect(page.locator('h1 ~ [data-status=live], [data-status=live]').first()).toBeVisible({ timeout: 30_000 });
-		await expect(page.getByTestId('watch-canary')).toHaveAttribute('data-state', 'ended');
-		await expect.poll(async () => (await visit(`${project}.localhost`)).body).toContain('2 ');
-
-		await deploy('1');
-		await page.goto(stage.path);
-		await expect(page.getByText('30 % of the clients try 1')).toBeVisible();
-		await page.getByText('30 % of the clients try 1').click();
-		await page.getByRole('button', { name: 'Go back' }).click();
-		await sound(page);
-		await page.getByRole('alertdialog').getByRole('button', { name: 'Go back' }).click();
-		await expect(page.getByText('It was canceled.', { exact: false }).first()).toBeVisible({ timeout: 30_000 });
-		await expect.poll(async () => (await visit(`${project}.localhost`)).body).toContain('2 ');
 	} finally {
 		await leave();
 		await stage.remove();

@@ -6,4 +6,4 @@ export const looks = {
 } as const;
 
 /** Walked in each look. Everything else is walked once, in light, and looked at in each: see sound(). */
-export const walkedInEach = ['first-app.spec.ts', 'pages.spec.ts', 'setup.spec.ts', 'exec.spec.ts'];
+export const walkedInEach = ['first-app.spec.ts', 'pages.spec.ts', 'setup.spec.ts', 'exec.spec.ts', 'promote.spec.ts', 'variables.spec.ts', 'canary.spec.ts', 'logs.spec.ts', 'sources.spec.ts'];
