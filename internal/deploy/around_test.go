@@ -297,7 +297,7 @@ func TestCommands_OnRealEngines(t *testing.T) {
 			Jobs: []deploy.Job{
 				{Name: "announce", Command: []string{"announce"}},
 				{Name: "broken", Command: []string{"fail"}},
-				{Name: "long", Command: []string{"sleep"}, Timeout: deploy.Duration(time.Second)},
+				{Name: "long", Command: []string{"sleep"}, Timeout: deploy.Duration(4 * time.Second)},
 			},
 		}
 		st, err := h.CreateStage(t.Context(), "ana", project, "prod", spec)
@@ -329,18 +329,18 @@ func TestCommands_OnRealEngines(t *testing.T) {
 		}
 		require.Contains(t, b.runLines(b.runs(project, "announce")[0].ID), "announce with test")
 		require.Equal(t, 4, *b.runs(project, "broken")[0].ExitCode)
-		require.Equal(t, "the command took longer than 1s and was ended; it last said: sleep with test", b.runs(project, "long")[0].Detail)
+		require.Equal(t, "the command took longer than 4s and was ended; it last said: sleep with test", b.runs(project, "long")[0].Detail)
 		b.eventually(func() bool { // a run is over before its container is gone
 			left, err = engine.List(t.Context(), map[string]string{"berth.project": project, "berth.command": ""})
 			require.NoError(t, err)
 			return len(left) == 0
 		}, "no container of a run is left")
 
-		spec.BeforeSwitch = deploy.Task{Command: []string{"sleep"}, Timeout: deploy.Duration(time.Second)}
+		spec.BeforeSwitch = deploy.Task{Command: []string{"sleep"}, Timeout: deploy.Duration(4 * time.Second)}
 		_, err = h.UpdateStage(t.Context(), "ana", project, "prod", st.Version, spec)
 		require.NoError(t, err)
 		d = run()
 		require.Equal(t, deploy.Failed, d.State)
-		require.Contains(t, d.Error, "took longer than 1s and was ended")
+		require.Contains(t, d.Error, "took longer than 4s and was ended")
 	})
 }

@@ -47,7 +47,7 @@ func TestStart_LeavesTheOldReleaseAloneWhenTheNewOneFails(t *testing.T) {
 			b.shop(nil)
 			first := b.goLive("1")
 			status := b.status()
-			status.Spec.Probe.StartDeadline = deploy.Duration(300 * time.Millisecond)
+			status.Spec.Probe.StartDeadline = deploy.Duration(2 * time.Second) // in which a slow machine sees how it fails
 			if c.edit != nil {
 				c.edit(&status.Spec)
 			}

@@ -218,10 +218,11 @@ func TestStart_DoesNotWaitForTheReleaseBeforeToGiveWay(t *testing.T) {
 
 func TestRun_KeepsOldInstancesForTheirTimeEvenOverARestart(t *testing.T) {
 	w := newWorld(t)
-	b := w.start(options{})
+	clock, hourLater := shifted(time.Now)
+	b := w.start(options{clock: clock})
 	w.images.push("shop", "1", appGood)
 	w.images.push("shop", "2", appGood)
-	b.shop(func(s *deploy.StageSpec) { s.KeepOld = deploy.Duration(1500 * time.Millisecond) })
+	b.shop(func(s *deploy.StageSpec) { s.KeepOld = deploy.Duration(time.Hour + 2*time.Second) })
 	first := b.goLive("1")
 	second := b.goLive("2")
 	require.Equal(t, deploy.StepSkipped, second.Steps[stepIndex(deploy.StopOld)].State)
@@ -229,10 +230,13 @@ func TestRun_KeepsOldInstancesForTheirTimeEvenOverARestart(t *testing.T) {
 	require.Equal(t, deploy.Replaced, b.end(first.ID).State, "a stage has one live release")
 	b.stop()
 	require.Len(t, w.engine.all(), 2)
-	b = w.start(options{})
+	b = w.start(options{clock: clock})
 	<-b.Ready()
 	require.Len(t, b.engine.all(), 2)
-	b.servesOnly("image-shop-2", 1)
+	require.Equal(t, []string{"image-shop-2"}, b.ask("shop.test"))
+	b.stop()
+	hourLater()
+	b = w.start(options{clock: clock})
 	b.eventually(func() bool { return len(b.engine.all()) == 1 }, "the old one is stopped when its time has come")
 }
 
