@@ -26,6 +26,7 @@ func TestAccessSignIn_IsShownAndSet(t *testing.T) {
 	require.Contains(t, h.local("", "access", "sign-in", "--passwords", "administrators", "--yes").err, "say that it is meant (force)")
 	require.Contains(t, h.must("access", "sign-in", "--passwords", "administrators", "--force"), "Administrators with an account of Berth's own sign in with a password.")
 	require.Contains(t, h.run("a password for bo", "login", h.url, "-u", "bo").err, "only administrators sign in with a password here: make an API token at "+h.url)
+	require.Contains(t, h.local("", "people", "show", "bo").err, "their password signs in only where passwords are for everybody")
 	require.Zero(t, h.run(adminPassword, "login", h.url, "-u", "admin").code)
 	require.Contains(t, h.must("access", "sign-in", "--page"), "Administrators", "what is not named stays")
 	require.NotContains(t, h.must("access", "sign-in"), "corp")

@@ -43,7 +43,11 @@ func (cmd *peopleShow) Run(ctx context.Context, c *client, o *output) error {
 		o.pairs([2]string{"Username", p.Username}, [2]string{"Name", p.DisplayName}, [2]string{"Email", address(p.Person)},
 			[2]string{"Role", string(p.Role)}, [2]string{"Disabled", yes(p.Disabled)}, [2]string{"Second factor", yes(p.SecondFactor)},
 			[2]string{"Added", ago(p.CreatedAt, time.Now())})
-		if !p.WayIn {
+		switch {
+		case p.WayIn:
+		case p.HasPassword:
+			o.note("They have no way in: their password signs in only where passwords are for everybody, see \"berth access sign-in\".")
+		default:
 			o.note("They have no way in: set a password with \"berth people password %s\".", p.Username)
 		}
 		if len(p.Identities) > 0 {

@@ -85,6 +85,6 @@ func (a *API) straight(r *http.Request) (to string, err error) {
 	if err != nil || slug == "" {
 		return "", err
 	}
-	start := url.URL{Path: "/auth/" + slug + "/start", RawQuery: url.Values{"to": {back}}.Encode()}
+	start := url.URL{Path: "/auth/" + slug + "/start", RawQuery: url.Values{"to": {signin.ReturnPath(back)}}.Encode()}
 	return start.String(), nil
 }

@@ -38,7 +38,8 @@ func TestSignInPage_LeadsStraightToTheProviderAndNeverInACircle(t *testing.T) {
 	require.Empty(t, s.led("/sign-in"))
 	require.Equal(t, http.StatusOK, s.do(admin, "PUT", "/api/sign-in-mode", `{"passwords":"everybody","straight_to":"home","version":0}`).StatusCode)
 
-	require.Equal(t, "/auth/home/start?to=", s.led("/sign-in"))
+	require.Equal(t, "/auth/home/start?to=%2F", s.led("/sign-in"))
+	require.Equal(t, "/auth/home/start?to=%2F", s.led("/sign-in?to=https://evil.example/"))
 	back := "/auth/enter?host=app.example.com&to=%2F&bind=x"
 	for _, name := range []string{"to", "next"} {
 		to, err := url.Parse(s.led("/sign-in?" + name + "=" + url.QueryEscape(back)))
