@@ -26,6 +26,8 @@ test('promote from staging to prod: what changes, and what moved meanwhile', asy
 		await expect(dialog.getByTestId('moved')).toContainText('Nothing was promoted');
 		await expect(dialog.getByRole('heading', { name: 'Promote 2 to prod?' })).toBeVisible();
 		await expect(dialog.getByTestId('changes')).toContainText(`${image}:2`);
+		// However long it is, what can be chosen is in view.
+		await expect(dialog.getByRole('button', { name: 'Promote 2' })).toBeInViewport({ ratio: 1 });
 		await sound(page);
 		await picture(page, info, 'promote-moved');
 		expect((await ask(page.request, 'get', `/api/deployments?project=${project}&stage=prod`)).items).toEqual([]);

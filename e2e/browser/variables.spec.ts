@@ -30,6 +30,8 @@ test('variables are edited as a table and as text, and what changes is told befo
 		await press(page.getByRole('button', { name: 'As text' }));
 		const text = page.getByLabel('Variables as the text of a .env file');
 		await expect(text).toHaveValue(/^GREETING=hello$/m);
+		// Smaller, an iPhone would enlarge the page.
+		if (info.project.name === 'phone') await expect(text).toHaveCSS('font-size', '16px');
 		await expect(text, 'a secret is no text').not.toHaveValue(/DB/);
 		await text.fill('# what it says\nGREETING="good day"\nSTAYS="as it is"\nno name here\nMORE=\'two\nlines\'\n');
 		await expect(page.getByTestId('env-text-errors')).toContainText('Line 4');
