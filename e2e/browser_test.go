@@ -42,6 +42,7 @@ func TestBrowser(t *testing.T) {
 	walk.Dir = dir
 	walk.Env = append(os.Environ(),
 		"BERTH_URL="+b.baseURL(),
+		"BERTH_BINARY="+binary,
 		"BERTH_ADMIN_USER=admin",
 		"BERTH_ADMIN_PASSWORD="+adminPassword,
 		"BERTH_SETUP_LINKS="+setupLinks(t, e, "light", "dark", "phone", "rule"),

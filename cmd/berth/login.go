@@ -22,16 +22,19 @@ type loginCommand struct {
 	Server    string        `arg:"" help:"The server's URL, such as https://berth.example.com."`
 	Username  string        `short:"u" help:"Who you are; asked for otherwise."`
 	WithToken bool          `help:"Read an API token from stdin instead of making one with your password."`
+	Web       bool          `help:"Be signed in by a browser, here or elsewhere, in any way that the server takes: for who has no password."`
+	NoBrowser bool          `help:"With --web: only print the address and the code, and open no browser."`
 	Scope     string        `enum:",read,deploy,admin" default:"" help:"What the token may do: read, deploy or admin (all you may), which is the default; read is all there is for users."`
 	Expires   time.Duration `default:"2160h" help:"When the token ends."`
 }
 
 // Help tells what is kept.
 func (*loginCommand) Help() string {
-	return `Makes an API token on the server and keeps it in ~/.config/berth/credentials, readable by you alone; the password is not kept. Somebody with a second factor is asked for a code of their app, or a recovery code; without a terminal it is the second line of stdin, after the password. The server signed in to last is the one that commands talk to.
+	return `Makes an API token on the server and keeps it in ~/.config/berth/credentials, readable by you alone; the password is not kept. With --web no password is asked for: the command shows a code, which you type into the dashboard, where you sign in by a provider, a passkey or whatever you have, see what asks, and approve it. Somebody with a second factor is asked for a code of their app, or a recovery code; without a terminal it is the second line of stdin, after the password. The server signed in to last is the one that commands talk to.
 
 Examples:
   berth login https://berth.example.com -u ana
+  berth login https://berth.example.com --web
   berth login https://berth.example.com --with-token < token.txt`
 }
 
@@ -46,9 +49,14 @@ func (cmd *loginCommand) Run(ctx context.Context, o *output, p *process) error {
 		return err
 	}
 	var a account
-	if cmd.WithToken {
+	switch {
+	case cmd.Web && cmd.WithToken:
+		return fault.Invalid("give --web or --with-token, not both")
+	case cmd.Web:
+		a, err = cmd.withBrowser(ctx, c, p)
+	case cmd.WithToken:
 		a, err = cmd.withToken(ctx, c, p)
-	} else {
+	default:
 		a, err = cmd.withPassword(ctx, c, p)
 	}
 	if err != nil {
@@ -155,7 +163,7 @@ func giveSecondFactor(ctx context.Context, c *client, p *process, came api.Entry
 	case len(came.SetUp) > 0:
 		return fault.Forbidden("this account must have a second factor, and has none: sign in at %s with a browser, and set one up", c.base)
 	case !takes(identity.MethodTOTP) && !takes(identity.MethodRecovery):
-		return fault.Forbidden("this account's second factor is a passkey, which only a browser can ask: make an API token at %s, and give it with --with-token", c.base)
+		return fault.Forbidden("this account's second factor is a passkey, which only a browser can ask: sign in with \"berth login %s --web\"", c.base)
 	}
 	if _, ok := p.terminal(); ok {
 		if code, err = p.askSecret("Code of your app, or a recovery code"); err != nil {

@@ -92,6 +92,14 @@ func (a *API) routes() []route {
 		on(a, "POST /api/account/tokens", own, "create-token", "Make an API token; its text is shown this once", a.createToken),
 		on(a, "DELETE /api/account/tokens/{id}", may(identity.ActionEndToken), "remove-token", "Remove an API token", a.removeToken),
 
+		// A command line without a password: RFC 8628. Whoever is shown a code takes
+		// it to the dashboard.
+		on(a, "POST /api/device/code", public, "ask-by-device", "Give a command line a code to be signed in by", a.askByDevice),
+		on(a, "POST /api/device/token", public, "redeem-device", "Give a command line its API token, once somebody approved it", a.redeemDevice),
+		on(a, "POST /api/device", own, "get-device", "Say which command line waits with a code", a.getDevice),
+		on(a, "POST /api/device/approve", own, "approve-device", "Let a command line have an API token of one's own", a.approveDevice),
+		on(a, "POST /api/device/deny", own, "deny-device", "Have a command line go without", a.denyDevice),
+
 		on(a, "GET /api/account/identities", own, "list-identities", "List how providers know oneself", a.listIdentities),
 		on(a, "POST /api/account/identities", own, "link-identity", "Begin to link another identity: go to the provider", a.linkIdentity),
 		on(a, "DELETE /api/account/identities/{id}", own, "unlink-identity", "Unlink an identity; the last way in stays", a.unlinkIdentity),

@@ -39,30 +39,33 @@ func (s *Service) Hold(ctx context.Context, subject Subject) (held context.Conte
 // alive asks the store whether what the subject came with still counts, and
 // until when: the zero time is for ever.
 func (s *Service) alive(ctx context.Context, subject Subject) (ends time.Time, alive bool) {
-	err := s.db.Read(ctx, func(tx *sqlite.Tx) error {
-		p, _, err := personByID(ctx, tx, subject.Person.ID)
-		if err != nil || p.Disabled || p.Role != subject.Person.Role {
-			return err
-		}
-		switch subject.Via {
-		case ViaSession:
-			one, err := sessionByID(ctx, tx, p.ID, subject.SessionID)
-			ends, alive = one.ExpiresAt, err == nil
-			return err
-		case ViaToken:
-			one, err := tokenByID(ctx, tx, p.ID, subject.TokenID)
-			if one.ExpiresAt != nil {
-				ends = *one.ExpiresAt
-			}
-			alive = err == nil
-			return err
-		case ViaPassword:
-			alive = true
-		case ViaLocal, ViaJWT:
-		}
-		return nil
+	err := s.db.Read(ctx, func(tx *sqlite.Tx) (err error) {
+		ends, alive, err = aliveIn(ctx, tx, subject)
+		return err
 	})
 	return ends, err == nil && alive
+}
+
+func aliveIn(ctx context.Context, tx *sqlite.Tx, subject Subject) (ends time.Time, alive bool, err error) {
+	p, _, err := personByID(ctx, tx, subject.Person.ID)
+	if err != nil || p.Disabled || p.Role != subject.Person.Role {
+		return ends, false, err
+	}
+	switch subject.Via {
+	case ViaSession:
+		one, err := sessionByID(ctx, tx, p.ID, subject.SessionID)
+		return one.ExpiresAt, err == nil, err
+	case ViaToken:
+		one, err := tokenByID(ctx, tx, p.ID, subject.TokenID)
+		if one.ExpiresAt != nil {
+			ends = *one.ExpiresAt
+		}
+		return ends, err == nil, err
+	case ViaPassword:
+		return ends, true, nil
+	case ViaLocal, ViaJWT:
+	}
+	return ends, false, nil
 }
 
 // holds knows who is held, to let go of them at a revocation.

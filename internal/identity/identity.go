@@ -41,6 +41,10 @@ const (
 	SessionStrengthened event.Kind = "session.strengthened"
 	TokenCreated        event.Kind = "token.created"
 	TokenRemoved        event.Kind = "token.removed"
+	// TokenApproved is that somebody lets a command line have a token, and
+	// TokenDenied that they do not.
+	TokenApproved event.Kind = "token.approved"
+	TokenDenied   event.Kind = "token.denied"
 )
 
 // Config is what a Service needs. Only DB and Events are required.
@@ -83,6 +87,7 @@ type Service struct {
 	watches   *watches
 	only      atomic.Pointer[string] // see OnlyProvider
 	tickets   *tickets
+	devices   *devices
 
 	onRemove []func(ctx context.Context, tx *sqlite.Tx, actor, username string) error
 	waysIn   []WaysIn
@@ -128,7 +133,7 @@ func New(c Config) (*Service, error) {
 		passwords: newPasswords(c.PasswordCost, runtime.GOMAXPROCS(0)),
 		limits:    newLimits(),
 		sessions:  newCache(maxSessionsCached), tokens: newCache(maxCached), proofs: newCache(maxCached), proofKey: key,
-		seen: newSeen(), holds: newHolds(), watches: newWatches(), tickets: newTickets(),
+		seen: newSeen(), holds: newHolds(), watches: newWatches(), tickets: newTickets(), devices: newDevices(),
 	}
 	return s, s.readRequirement(context.Background())
 }
@@ -201,6 +206,7 @@ func (s *Service) sweep(ctx context.Context) error {
 	now := s.now()
 	s.limits.sweep(now)
 	s.tickets.sweep(now)
+	s.devices.sweep(now)
 	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		sessions, err := expiredSessions(ctx, tx, now, s.idle)
 		if err != nil {

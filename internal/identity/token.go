@@ -112,6 +112,23 @@ func (s *Service) CreateToken(ctx context.Context, subject Subject, name string,
 // CreateBoundToken is CreateToken of one that is held to bounds, which ends
 // with the project or stage they name. Their Repository is not read.
 func (s *Service) CreateBoundToken(ctx context.Context, subject Subject, to *Bounds, name string, scope Scope, expires time.Time) (secret.Text, Token, error) {
+	return s.makeToken(ctx, subject, newToken{bounds: to, name: name, scope: scope, expires: expires})
+}
+
+// newToken is a token to make.
+type newToken struct {
+	bounds  *Bounds
+	name    string
+	scope   Scope
+	expires time.Time
+
+	// The machine that it is made for, and where that asked from, when its
+	// person is elsewhere.
+	machine, address string
+}
+
+func (s *Service) makeToken(ctx context.Context, subject Subject, t newToken) (secret.Text, Token, error) {
+	to, name, scope, expires := t.bounds, t.name, t.scope, t.expires
 	if err := Decide(&subject, ActionOwnAccount, On{}); err != nil {
 		return secret.Text{}, Token{}, err
 	}
@@ -139,12 +156,17 @@ func (s *Service) CreateBoundToken(ctx context.Context, subject Subject, to *Bou
 		if err := outlivesNone(ctx, tx, subject, one); err != nil {
 			return err
 		}
+		if t.machine != "" {
+			if err := s.approvedStill(ctx, tx, subject); err != nil {
+				return err
+			}
+		}
 		have, err := selectTokens(ctx, tx, one.PersonID)
 		if err != nil {
 			return err
 		}
 		if len(have) >= maxTokens {
-			return fault.Conflict("you have %d API tokens, and more are not kept: remove one first", len(have))
+			return errManyTokens(len(have))
 		}
 		ids, err := boundIDs(ctx, tx, one.Bounds)
 		if err != nil {
@@ -157,12 +179,28 @@ func (s *Service) CreateBoundToken(ctx context.Context, subject Subject, to *Bou
 		if err != nil {
 			return err
 		}
-		return s.record(ctx, tx, TokenCreated, subject.Person.Username, about(subject.Person, one, ""))
+		said := about(subject.Person, one, "")
+		said.Machine, said.Address = t.machine, t.address
+		return s.record(ctx, tx, TokenCreated, subject.Person.Username, said)
 	})
 	if err != nil {
 		return secret.Text{}, Token{}, err
 	}
 	return text, one, nil
+}
+
+func errManyTokens(have int) error {
+	return fault.Conflict("you have %d API tokens, and more are not kept: remove one first", have)
+}
+
+// approvedStill refuses a token that was approved in a session which has ended
+// since, or by somebody who was disabled or has another role.
+func (s *Service) approvedStill(ctx context.Context, tx *sqlite.Tx, subject Subject) error {
+	ends, alive, err := aliveIn(ctx, tx, subject)
+	if err == nil && (!alive || !s.now().Before(ends)) {
+		return errNoSession()
+	}
+	return err
 }
 
 // outlivesNone refuses a token that would live on after the one it is made
@@ -223,6 +261,8 @@ type aboutToken struct {
 	Scope    Scope   `json:"scope"`
 	Bounds   *Bounds `json:"bounds,omitempty"`
 	Why      string  `json:"why,omitempty"`
+	Machine  string  `json:"machine,omitempty"` // the one that it was made for, by "berth login --web"
+	Address  string  `json:"address,omitempty"` // of that machine
 }
 
 func about(p Person, one Token, why string) aboutToken {

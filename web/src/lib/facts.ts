@@ -238,6 +238,10 @@ export function say(fact: Fact, within = ''): Said {
 			return said(`removed all second factors of ${person}`, KeyRound, { tone: 'bad' });
 		case 'token.created':
 			return said(`made API token ${text(d, 'name')}`, KeyRound);
+		case 'token.approved':
+			return said(`let the command line on ${text(d, 'machine')} have an API token`, KeyRound, { detail: text(d, 'address') });
+		case 'token.denied':
+			return said(`denied the command line on ${text(d, 'machine')} an API token`, KeyRound, { tone: 'bad', detail: text(d, 'address') });
 		case 'token.removed':
 			return said(`removed API token ${text(d, 'name')}${text(d, 'username') && text(d, 'username') !== fact.actor ? ` of ${person}` : ''}`, KeyRound);
 		case 'secret.set':

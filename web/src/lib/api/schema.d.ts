@@ -642,6 +642,91 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/device": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say which command line waits with a code */
+        post: operations["get-device"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/device/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a command line have an API token of one's own */
+        post: operations["approve-device"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/device/code": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give a command line a code to be signed in by */
+        post: operations["ask-by-device"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/device/deny": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Have a command line go without */
+        post: operations["deny-device"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/device/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give a command line its API token, once somebody approved it */
+        post: operations["redeem-device"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/events": {
         parameters: {
             query?: never;
@@ -2655,6 +2740,19 @@ export interface components {
             /** @description Remove what the document's sections do not name */
             prune?: boolean;
         };
+        ApproveDeviceInputBody: {
+            code: string;
+            /**
+             * Format: int64
+             * @description For how many seconds the token is good; no longer than it asked for
+             */
+            lives: number;
+            /**
+             * @description No wider than it asked for
+             * @enum {string}
+             */
+            scope: "read" | "deploy" | "admin";
+        };
         AuditBreak: {
             /**
              * Format: int64
@@ -2920,6 +3018,72 @@ export interface components {
             /** @enum {string} */
             trigger: "push" | "webhook" | "poll" | "api" | "person" | "promote";
             watches?: components["schemas"]["Watch"][];
+        };
+        DeviceAsking: {
+            address: string;
+            /** Format: date-time */
+            asked_at: string;
+            /** Format: date-time */
+            expires_at: string;
+            /** Format: int64 */
+            lives: number;
+            machine: string;
+            /** @description Whether it asks from where this request comes from */
+            same_network: boolean;
+            /** @enum {string} */
+            scope: "read" | "deploy" | "admin";
+            user_agent: string;
+        };
+        DeviceCode: {
+            /** @description What the token is asked for with; secret */
+            device_code?: string;
+            /** @description A code of RFC 6749 section 5.2 or RFC 8628 section 3.5 */
+            error?: string;
+            error_description?: string;
+            /**
+             * Format: int64
+             * @description In seconds
+             */
+            expires_in?: number;
+            /**
+             * Format: int64
+             * @description Seconds between two polls, at least
+             */
+            interval?: number;
+            /**
+             * @description What the person types
+             * @example WDJB-MJHT
+             */
+            user_code?: string;
+            /** @description Where the person types it */
+            verification_uri?: string;
+        };
+        DeviceInputBody: {
+            /**
+             * @description That the command line showed
+             * @example WDJB-MJHT
+             */
+            code: string;
+        };
+        DeviceToken: {
+            /** @description The API token's text, given this once */
+            access_token?: string;
+            /** @description A code of RFC 6749 section 5.2 or RFC 8628 section 3.5 */
+            error?: string;
+            error_description?: string;
+            /**
+             * Format: int64
+             * @description In seconds
+             */
+            expires_in?: number;
+            /** @enum {string} */
+            scope?: "read" | "deploy" | "admin";
+            /** @description By which it is removed */
+            token_id?: string;
+            /** @example Bearer */
+            token_type?: string;
+            /** @description Whose it is */
+            username?: string;
         };
         Disk: {
             /**
@@ -6404,6 +6568,169 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ListEvent"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-device": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DeviceInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceAsking"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "approve-device": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApproveDeviceInputBody"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "ask-by-device": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": string;
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceCode"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "deny-device": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DeviceInputBody"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "redeem-device": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": string;
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Cache-Control"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceToken"];
                 };
             };
             /** @description Error */

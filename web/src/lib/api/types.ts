@@ -13,6 +13,7 @@ export type Deployment = Schemas['Deployment'];
 export type Enrolment = Schemas['Enrolment'];
 export type Entry = Schemas['Entry'];
 export type Fact = Schemas['Event'];
+export type DeviceAsking = Schemas['DeviceAsking'];
 export type Delivery = Schemas['WebhookDelivery'];
 export type ImageSource = Schemas['ImageSource'];
 export type Instance = Schemas['Instance'];
