@@ -159,6 +159,32 @@ test('an app is entered by way of a provider, and signing out ends all that was 
 		await expect(page.getByPlaceholder('Enter any login'), 'the provider asks, too').toBeVisible();
 	});
 
+	await test.step('led straight to the provider, whoever signs out at an app can be somebody else', async () => {
+		const mode = (await (await admin.request.get('/api/sign-in-mode')).json()) as { version: number };
+		const straight = await admin.request.put('/api/sign-in-mode', { data: { passwords: 'everybody', straight_to: slug, version: mode.version } });
+		expect(straight.ok(), await straight.text()).toBe(true);
+		try {
+			// Nor does the provider forget who was there.
+			const set = await admin.request.patch(`/api/providers/${slug}`, { data: { version: 1, sign_out: false } });
+			expect(set.ok(), await set.text()).toBe(true);
+			await page.goto(`${app}/straight`);
+			await signInThere(page, who);
+			await expect(page).toHaveURL(`${app}/straight`);
+			await page.goto(`${app}/.berth/sign-out`);
+			await page.getByRole('button', { name: 'Sign out' }).click();
+			await expect(page.getByText('You are signed out, here and everywhere else.')).toBeVisible();
+			await page.getByRole('link', { name: 'Sign in' }).click();
+			await page.getByRole('link', { name: `Sign in with ${slug}` }).click();
+			const somebody = unique(info, 'olga');
+			await signInThere(page, somebody);
+			await expect(page).toHaveURL(`${app}/`);
+			await expect(page.locator('body')).toContainText(`X-Berth-User: ${somebody}`);
+		} finally {
+			const now = (await (await admin.request.get('/api/sign-in-mode')).json()) as { version: number };
+			await admin.request.put('/api/sign-in-mode', { data: { passwords: 'everybody', version: now.version } });
+		}
+	});
+
 	await context.close();
 	for (const stage of stages) await stage.remove();
 	expect((await admin.request.delete(`/api/providers/${slug}?force=true`)).ok()).toBe(true);

@@ -29,7 +29,7 @@ func (a *API) handOver(w http.ResponseWriter, r *http.Request) {
 		a.answer(w, r, err)
 		return
 	}
-	where, err := a.passage(r, passage)
+	where, err := a.passage(r, passage, asked.Has("other"))
 	if err != nil {
 		a.answer(w, r, err)
 		return
@@ -38,14 +38,16 @@ func (a *API) handOver(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusSeeOther)
 }
 
-func (a *API) passage(r *http.Request, to identity.Passage) (where string, err error) {
+// passage gives where to go on to. A session that there is serves also who came
+// to be somebody else: they signed out before, and in anew.
+func (a *API) passage(r *http.Request, to identity.Passage, other bool) (where string, err error) {
 	token, ok := a.cookies.Read(r.Header, cookie.Session)
 	if !ok {
-		return signInFor(to), nil
+		return signInFor(to, other), nil
 	}
 	subject, err := a.identity.BySession(r.Context(), secret.New(token))
 	if fault.KindOf(err) == fault.Unauthenticated {
-		return signInFor(to), nil
+		return signInFor(to, other), nil
 	}
 	if err != nil {
 		return "", err
@@ -57,10 +59,15 @@ func (a *API) passage(r *http.Request, to identity.Passage) (where string, err e
 	return a.gateway.PassageTo(to.Host, ticket), nil
 }
 
-// signInFor is the sign-in page, from which it goes on to a passage.
-func signInFor(to identity.Passage) string {
+// signInFor is the sign-in page, from which it goes on to a passage. Who wants to
+// be somebody else sees it whatever the mode, and is asked by providers who it is.
+func signInFor(to identity.Passage, other bool) string {
 	back := url.URL{Path: enterPath, RawQuery: url.Values{"host": {to.Host}, "to": {to.To}, "bind": {to.Bind}}.Encode()}
-	page := url.URL{Path: signInPath, RawQuery: url.Values{"to": {back.String()}}.Encode()}
+	asked := url.Values{"to": {back.String()}}
+	if other {
+		asked.Set("other", "1")
+	}
+	page := url.URL{Path: signInPath, RawQuery: asked.Encode()}
 	return page.String()
 }
 

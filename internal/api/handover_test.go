@@ -44,6 +44,12 @@ func TestHandOver_CarriesASessionToAnAppsHostAndNowhereElse(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "/sign-in", to.Path)
 	require.Equal(t, enter("app.localhost", "/x?y=z"), to.Query().Get("to"), "it comes back")
+	require.False(t, to.Query().Has("other"))
+	answer = s.stay(t, enter("app.localhost", "/x?y=z")+"&other=1")
+	to, err = answer.Location()
+	require.NoError(t, err)
+	require.True(t, to.Query().Has("other"), "who signed out at the app is asked who they are")
+	require.Equal(t, enter("app.localhost", "/x?y=z"), to.Query().Get("to"), "once")
 
 	answer = s.stay(t, enter("app.localhost", "/x?y=z"), s.as(member))
 	require.Equal(t, http.StatusSeeOther, answer.StatusCode)

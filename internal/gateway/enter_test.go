@@ -329,6 +329,21 @@ func TestSignOut_EndsTheWholeSessionAndTakesNoOtherSitesWord(t *testing.T) {
 	require.Equal(t, http.StatusMethodNotAllowed, res.StatusCode)
 }
 
+func TestSignOut_LeadsToSigningInAsSomebodyElse(t *testing.T) {
+	d := newDoor(t)
+	d.routeFor("app.test", identity.SignedIn(), func(http.ResponseWriter, *http.Request) {})
+	_, body := d.get("http://app.test/.berth/sign-out", asPage)
+	require.Contains(t, body, `href="/.berth/sign-in?other=1&amp;to=/"`)
+	for path, other := range map[string]bool{"/.berth/sign-in?other=1&to=/x": true, "/.berth/sign-in?to=/x": false, "/x": false} {
+		res, _ := d.get("http://app.test"+path, asPage)
+		to, err := res.Location()
+		require.NoError(t, err)
+		require.Equal(t, "/auth/enter", to.Path)
+		require.Equal(t, "/x", to.Query().Get("to"))
+		require.Equal(t, other, to.Query().Has("other"), path)
+	}
+}
+
 func TestSignOut_LeadsOnToTheProviderWhereThatIsSetUpSo(t *testing.T) {
 	on := false
 	d := newDoor(t, func(c *Config) {

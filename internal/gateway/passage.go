@@ -111,12 +111,13 @@ func (x *exchange) leadToBase(no *refusal) page {
 	if q := x.r.URL.RawQuery; q != "" {
 		to += "?" + q
 	}
-	return x.passage(to, no)
+	return x.passage(to, no, false)
 }
 
 // passage begins the way to a session, or with a refusal to a stronger or
-// fresher one.
-func (x *exchange) passage(to string, no *refusal) page {
+// fresher one. Where it is to be somebody else's, whoever signs in is asked who
+// they are.
+func (x *exchange) passage(to string, no *refusal, other bool) page {
 	if !pathToGo(to) {
 		to = "/"
 	}
@@ -127,7 +128,11 @@ func (x *exchange) passage(to string, no *refusal) page {
 		bind = base64.RawURLEncoding.EncodeToString(b)
 	}
 	kept := x.g.own.cookies.Set(bindCookie, bind, bindLasts)
-	enter := url.URL{Path: "/auth/enter", RawQuery: url.Values{"host": {x.host}, "to": {to}, "bind": {bindOf(bind)}}.Encode()}
+	asked := url.Values{"host": {x.host}, "to": {to}, "bind": {bindOf(bind)}}
+	if other {
+		asked.Set("other", "1")
+	}
+	enter := url.URL{Path: "/auth/enter", RawQuery: asked.Encode()}
 	where := *x.g.baseURL
 	where.Path, where.RawQuery = enter.Path, enter.RawQuery
 	if no != nil && no.verdict.Need != identity.NeedSignIn {
@@ -162,7 +167,8 @@ func (x *exchange) serveOwn(ctx context.Context) error {
 	case name == "ticket" && method == http.MethodGet:
 		p = x.redeem(ctx)
 	case name == "sign-in" && method == http.MethodGet:
-		p = x.passage(x.r.URL.Query().Get("to"), nil)
+		asked := x.r.URL.Query()
+		p = x.passage(asked.Get("to"), nil, asked.Has("other"))
 	case name == "sign-out" && method == http.MethodGet:
 		p = x.askSignOut(ctx)
 	case name == "sign-out" && method == http.MethodPost:
@@ -256,6 +262,6 @@ func (x *exchange) signedOut() page {
 	gone := x.g.own.cookies.Clear(cookie.Session)
 	return page{
 		status: http.StatusOK, title: "Signed out", detail: "You are signed out, here and everywhere else.",
-		header: http.Header{"Set-Cookie": {gone.String()}}, links: []link{{"Sign in", ownPath + "/sign-in?to=/"}},
+		header: http.Header{"Set-Cookie": {gone.String()}}, links: []link{{"Sign in", ownPath + "/sign-in?other=1&to=/"}},
 	}
 }
