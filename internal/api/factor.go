@@ -203,6 +203,8 @@ type StepUp struct {
 	Methods []identity.Method `json:"methods" doc:"One of these is enough; none where they only sign in at a provider"`
 	// Providers are where they can be sent to.
 	Providers []signin.StepUpAt `json:"providers" doc:"Where they can prove it instead: go to /auth/{slug}/start?step_up=sign_in&to=/…"`
+	// WayIn keeps who has none from signing out in the hope of a fresh sign-in.
+	WayIn bool `json:"way_in" doc:"Whether they could sign in again: with a password that the sign-in mode takes, by a passkey, or at a provider that is switched on"`
 }
 
 func (a *API) getStepUp(ctx context.Context, _ *struct{}) (*output[StepUp], error) {
@@ -214,7 +216,11 @@ func (a *API) getStepUp(ctx context.Context, _ *struct{}) (*output[StepUp], erro
 	if err != nil {
 		return nil, err
 	}
-	return answer(StepUp{Methods: methods, Providers: at}), nil
+	can, err := a.identity.CanSignIn(ctx, callerOf(ctx).who().Person.ID)
+	if err != nil {
+		return nil, err
+	}
+	return answer(StepUp{Methods: methods, Providers: at, WayIn: can}), nil
 }
 
 type stepUpInput struct {

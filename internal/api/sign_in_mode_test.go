@@ -112,6 +112,9 @@ func TestSignInMode_IsForAdministratorsWhoJustProvedWhoTheyAre(t *testing.T) {
 	var ways api.StepUp
 	s.do(nobody, "GET", "/api/session/step-up", "", func(r *http.Request) { r.AddCookie(bo) }).decode(t, &ways)
 	require.Empty(t, ways.Methods)
+	require.False(t, ways.WayIn, "who signs out would be locked out")
+	s.do(admin, "GET", "/api/session/step-up", "").decode(t, &ways)
+	require.True(t, ways.WayIn)
 	require.Equal(t, http.StatusConflict, s.do(nobody, "POST", "/api/session/step-up", `{"method":"password","password":"`+password+`"}`, func(r *http.Request) {
 		r.AddCookie(bo)
 		r.Header.Set("Sec-Fetch-Site", "same-origin")

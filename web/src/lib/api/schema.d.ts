@@ -4735,6 +4735,8 @@ export interface components {
             methods: ("password" | "totp" | "recovery" | "passkey" | "provider" | "mfa")[];
             /** @description Where they can prove it instead: go to /auth/{slug}/start?step_up=sign_in&to=/… */
             providers: components["schemas"]["StepUpAt"][];
+            /** @description Whether they could sign in again: with a password that the sign-in mode takes, by a passkey, or at a provider that is switched on */
+            way_in: boolean;
         };
         StepUpAt: {
             label: string;
