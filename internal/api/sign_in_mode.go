@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -69,12 +70,9 @@ func (a *API) straight(r *http.Request) (to string, err error) {
 	if r.URL.Path != signInPath || r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return "", nil
 	}
-	back, asked := "", r.URL.Query()
+	asked := r.URL.Query()
 	for name := range asked {
-		switch name {
-		case "to", "next":
-			back = asked.Get(name)
-		default:
+		if name != "to" && name != "next" {
 			return "", nil
 		}
 	}
@@ -85,6 +83,6 @@ func (a *API) straight(r *http.Request) (to string, err error) {
 	if err != nil || slug == "" {
 		return "", err
 	}
-	start := url.URL{Path: "/auth/" + slug + "/start", RawQuery: url.Values{"to": {signin.ReturnPath(back)}}.Encode()}
+	start := url.URL{Path: "/auth/" + slug + "/start", RawQuery: url.Values{"to": {signin.ReturnPath(cmp.Or(asked.Get("to"), asked.Get("next")))}}.Encode()}
 	return start.String(), nil
 }

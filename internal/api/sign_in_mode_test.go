@@ -46,6 +46,9 @@ func TestSignInPage_LeadsStraightToTheProviderAndNeverInACircle(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, back, to.Query().Get("to"), "where it goes on to")
 	}
+	for range 20 { // the address has an order, a map has none
+		require.Equal(t, "/auth/home/start?to=%2Fa", s.led("/sign-in?next=%2Fb&to=%2Fa"))
+	}
 	for why, path := range map[string]string{
 		"who asks for the page":                 "/sign-in?local=1",
 		"who signed out":                        "/sign-in?state=signed_out",

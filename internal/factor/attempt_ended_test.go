@@ -32,6 +32,7 @@ func TestAttempt_EndsWithWhatEndsSessions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, identity.RequireOfEverybody)
+			w.person(t, "root", identity.RoleAdministrator)
 			half := func(externalID, sid string) factor.Outcome {
 				ext := identity.External{Provider: "corp", Issuer: issuer, ExternalID: externalID, UpstreamSID: sid, Username: "ana", Create: true}
 				token, s, err := w.people.SignInExternal(t.Context(), ext, home, func(*sqlite.Tx, string) error { return nil })

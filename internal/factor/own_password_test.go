@@ -18,6 +18,7 @@ const chosen = "a password of my own"
 // comer is somebody who came by a provider, and has no password.
 func (w *world) comer(tb testing.TB) identity.Subject {
 	tb.Helper()
+	w.person(tb, "first", identity.RoleMember) // a provider makes nobody before
 	ext := identity.External{Provider: "home", Issuer: "https://id.example.org", ExternalID: "1001", Username: "cy", Create: true, NewRole: identity.RoleMember}
 	_, cy, err := w.people.SignInExternal(tb.Context(), ext, home, func(*sqlite.Tx, string) error { return nil })
 	require.NoError(tb, err)

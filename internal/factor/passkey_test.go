@@ -46,10 +46,10 @@ func TestPasskey_SignsInWithoutAPassword(t *testing.T) {
 
 func TestPasskey_IsAWayInWhenTheLastIdentityGoes(t *testing.T) {
 	w := newWorld(t)
+	root := w.person(t, "root", identity.RoleAdministrator)
 	ext := identity.External{Provider: "home", Issuer: "https://id.example.org", ExternalID: "1001", Username: "cy", Create: true}
 	_, cy, err := w.people.SignInExternal(t.Context(), ext, home, func(*sqlite.Tx, string) error { return nil })
 	require.NoError(t, err)
-	root := w.person(t, "root", identity.RoleAdministrator)
 	admin := identity.Subject{Person: root, Via: identity.ViaSession}
 
 	err = w.people.Unlink(t.Context(), cy, cy.Person.ID, cy.IdentityID)

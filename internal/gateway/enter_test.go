@@ -55,6 +55,9 @@ func newDoor(tb testing.TB, edit ...func(*Config)) *door {
 	require.NoError(tb, err)
 	keys, err := OpenKeys(context.Background(), sealed, nil, nil)
 	require.NoError(tb, err)
+	// Berth is set up: a provider makes nobody before.
+	_, err = d.people.CreatePerson(tb.Context(), "test", identity.Person{Username: "first"}, secret.New(doorPassword))
+	require.NoError(tb, err)
 	d.rig = newRig(tb, append([]func(*Config){func(c *Config) { c.Identity, c.Keys, c.DB, c.Events = d.people, keys, db, events }}, edit...)...)
 	return d
 }

@@ -33,9 +33,20 @@ func (w *world) list(tb testing.TB, text string) {
 	}))
 }
 
+// setUp has somebody be there, before whom a provider makes nobody.
+func (w *world) setUp(tb testing.TB) {
+	tb.Helper()
+	needed, err := w.NeedsSetup(tb.Context())
+	require.NoError(tb, err)
+	if needed {
+		w.person(tb, "first", identity.RoleMember)
+	}
+}
+
 // arrive signs somebody in at a provider.
 func (w *world) arrive(tb testing.TB, ext identity.External) identity.Subject {
 	tb.Helper()
+	w.setUp(tb)
 	ext.Create = true
 	if ext.Issuer == "" {
 		ext.Issuer = "https://" + ext.Provider + ".example.org"

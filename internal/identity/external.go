@@ -65,6 +65,7 @@ type External struct {
 var (
 	ErrUnknownIdentity = errors.New("nobody here has this identity")
 	ErrDisabled        = errors.New("the person is disabled")
+	ErrNotSetUp        = errors.New("there is nobody yet: the first administrator is made here")
 	ErrLinkedElsewhere = errors.New("the identity is somebody else's")
 )
 
@@ -112,9 +113,20 @@ func (s *Service) SignInExternal(ctx context.Context, ext External, from Origin,
 	return token, subject, nil
 }
 
-// recognize finds who has an identity.
+// recognize finds who has an identity. While there is nobody no provider makes
+// somebody: the first one made would take the set-up link with them, and might
+// have no password.
 func (s *Service) recognize(ctx context.Context, tx *sqlite.Tx, ext External) (Identity, Person, error) {
 	one, err := findIdentity(ctx, tx, ext)
+	if errors.Is(err, ErrUnknownIdentity) {
+		needed, failed := s.NeedsSetupIn(ctx, tx)
+		switch {
+		case failed != nil:
+			err = failed
+		case needed:
+			err = ErrNotSetUp
+		}
+	}
 	if err != nil {
 		return Identity{}, Person{}, err
 	}

@@ -176,6 +176,7 @@ func TestWatch_CutsWhatHasExpired(t *testing.T) {
 func TestWatch_HasWhoIsWatchedDecidedAnewWhenWhatWasToldIsTooOld(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world, _ func() error) {
 		t.Helper()
+		w.setUp(t)
 		told := identity.External{Provider: "corp", Issuer: "https://corp", ExternalID: "1", Username: "ana", Create: true, Groups: []string{"corp:ops"}}
 		_, ana, err := w.SignInExternal(t.Context(), told, home, func(*sqlite.Tx, string) error { return nil })
 		require.NoError(t, err)

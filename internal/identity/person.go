@@ -285,6 +285,13 @@ func (s *Service) addPerson(ctx context.Context, tx *sqlite.Tx, actor string, p 
 	if err := s.reckon(ctx, tx); err != nil {
 		return err
 	}
+	mode, err := selectSignInMode(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if err := mayLimitPasswords(ctx, tx, mode.Passwords); err != nil {
+		return err
+	}
 	*p, _, err = personByID(ctx, tx, p.ID)
 	return err
 }

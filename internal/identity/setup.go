@@ -16,11 +16,16 @@ const setupLives = 24 * time.Hour
 // NeedsSetup says whether there is nobody yet.
 func (s *Service) NeedsSetup(ctx context.Context) (needed bool, err error) {
 	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
-		anybody, err := anyPerson(ctx, tx)
-		needed = !anybody
+		needed, err = s.NeedsSetupIn(ctx, tx)
 		return err
 	})
 	return needed, err
+}
+
+// NeedsSetupIn is NeedsSetup as a part of a transaction.
+func (s *Service) NeedsSetupIn(ctx context.Context, tx *sqlite.Tx) (bool, error) {
+	anybody, err := anyPerson(ctx, tx)
+	return !anybody, err
 }
 
 // SetupLink makes the one-time token with which the first administrator is

@@ -79,19 +79,37 @@ func (s *Service) UseSignInMode(ctx context.Context, tx *sqlite.Tx, actor Subjec
 	if err := mayLimitPasswords(ctx, tx, want.Passwords); err != nil {
 		return SignInMode{}, err
 	}
+	return s.storeSignInMode(ctx, tx, actor.Person.Username, before, want, leftOut)
+}
+
+// LeadNoMoreTo has nobody be led, in tx, to a provider that is about to be
+// removed.
+func (s *Service) LeadNoMoreTo(ctx context.Context, tx *sqlite.Tx, actor, provider string) error {
+	before, err := selectSignInMode(ctx, tx)
+	if err != nil || before.StraightTo != provider {
+		return err
+	}
+	want := before
+	want.StraightTo = ""
+	_, err = s.storeSignInMode(ctx, tx, actor, before, want, 0)
+	return err
+}
+
+func (s *Service) storeSignInMode(ctx context.Context, tx *sqlite.Tx, actor string, before, want SignInMode, leftOut int) (SignInMode, error) {
 	want.Version, want.UpdatedAt = before.Version+1, s.now()
 	if err := updateSignInMode(ctx, tx, want); err != nil {
 		return SignInMode{}, err
 	}
 	tx.OnCommit(s.proofs.clear)
-	return want, s.record(ctx, tx, SignInModeChanged, actor.Person.Username, aboutSignInMode{
+	return want, s.record(ctx, tx, SignInModeChanged, actor, aboutSignInMode{
 		Passwords: want.Passwords, StraightTo: want.StraightTo,
 		PasswordsBefore: before.Passwords, StraightToBefore: before.StraightTo, LeftOut: leftOut,
 	})
 }
 
 // mayLimitPasswords refuses what leaves nobody to administer whatever becomes of
-// every provider. Where there is nobody yet, the first one made can.
+// every provider. It counts those whom the guards keep, and so not whom a list
+// alone names. Where there is nobody yet, the first one made has to be one.
 func mayLimitPasswords(ctx context.Context, tx *sqlite.Tx, to Passwords) error {
 	if to == PasswordsOfEverybody {
 		return nil
@@ -100,9 +118,9 @@ func mayLimitPasswords(ctx context.Context, tx *sqlite.Tx, to Passwords) error {
 	if err != nil || !anybody {
 		return err
 	}
-	names, err := administratorsWithPassword(ctx, tx)
-	if err == nil && len(names) == 0 {
-		err = fault.Conflict("no administrator could sign in with a password: set one for an administrator first")
+	can, err := countAdministrators(ctx, tx, "")
+	if err == nil && can == 0 {
+		err = fault.Conflict("no administrator could sign in with a password: make one with a password first")
 	}
 	return err
 }

@@ -203,3 +203,40 @@ func TestSignInMode_LetsTheFirstAdministratorIn(t *testing.T) {
 	require.NoError(t, err)
 	_, _ = w.signIn(t, "root")
 }
+
+// The guards keep whom an administrator was made here: somebody whom the list
+// alone names could be removed, and with them the last who can.
+func TestSignInMode_CountsWhomTheGuardsKeepAndNotTheList(t *testing.T) {
+	w, yes := newWorld(t), true
+	w.person(t, "carol", identity.RoleMember)
+	ana := w.arrive(t, identity.External{Provider: "corp", ExternalID: "1", Username: "ana", Administrator: &yes})
+	w.list(t, "local:carol corp:ana")
+	requireKind(t, fault.Clash, w.trySetMode(t, ana, identity.SignInMode{Passwords: identity.PasswordsOfAdministrators}))
+	w.root(t)
+	w.passwordsOf(t, identity.PasswordsOfAdministrators)
+	require.NoError(t, w.RemovePerson(t.Context(), "root", "carol"))
+	requireKind(t, fault.Clash, w.RemovePerson(t.Context(), "root", "root"))
+	left, err := w.BreakGlass(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []string{"root"}, left)
+}
+
+// A mode that a seed has before anybody is there is nobody's way around the set-up.
+func TestSignInMode_WaitsForAFirstAdministratorWithAPassword(t *testing.T) {
+	w := newWorld(t)
+	w.passwordsOf(t, identity.PasswordsOfAdministrators)
+	link, err := w.SetupLink(t.Context())
+	require.NoError(t, err)
+	for _, create := range []bool{true, false} {
+		ext := identity.External{Provider: "corp", Issuer: "https://corp.example.org", ExternalID: "1", Username: "ana", Create: create}
+		_, _, err = w.SignInExternal(t.Context(), ext, home, func(*sqlite.Tx, string) error { return nil })
+		require.ErrorIs(t, err, identity.ErrNotSetUp)
+	}
+	_, err = w.CreatePerson(t.Context(), "local", identity.Person{Username: "bo", Role: identity.RoleMember}, secret.New(password))
+	requireKind(t, fault.Clash, err)
+	_, _, err = w.UseSetupLink(t.Context(), link, "root", secret.New(password), home)
+	require.NoError(t, err)
+	left, err := w.BreakGlass(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []string{"root"}, left)
+}

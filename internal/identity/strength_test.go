@@ -14,6 +14,7 @@ import (
 // by a password alone: who it is is fresh then, the second factor is not.
 func TestGate_ASecondFactorIsFreshOnlyWhereItWasProvedAnew(t *testing.T) {
 	w := newWorld(t)
+	w.setUp(t)
 	keep := func(*sqlite.Tx, string) error { return nil }
 	ext := identity.External{
 		Provider: "corp", Issuer: "https://corp.example", ExternalID: "1", Username: "ana", Create: true, Methods: []identity.Method{identity.MethodMFA},

@@ -295,6 +295,7 @@ func TestProviders_GoWithoutTheLastWayIn(t *testing.T) {
 // A plan says whom it leaves without a way in; whoever applies it means it.
 func TestProviders_SayInThePlanWhoIsLeftOut(t *testing.T) {
 	s := newServer(t)
+	s.person("root", identity.RoleAdministrator)
 	s.apply("{berth: 1, providers: {away: {issuer: 'https://id.example.com', client_id: berth}}}")
 	ext := identity.External{Provider: "away", Issuer: "https://id.example.com", ExternalID: "1001", Username: "cy", Create: true}
 	_, _, err := s.identity.SignInExternal(t.Context(), ext, identity.Origin{}, func(*sqlite.Tx, string) error { return nil })
@@ -334,6 +335,7 @@ func TestProviders_SayInThePlanWhoIsLeftOut(t *testing.T) {
 // when they were seen.
 func TestProviders_TakeNoTwoWaysAwayThatWereSeenAsOne(t *testing.T) {
 	s := newServer(t)
+	s.person("root", identity.RoleAdministrator)
 	s.apply("{berth: 1, providers: {one: {issuer: 'https://one.example.com', client_id: berth}, two: {issuer: 'https://two.example.com', client_id: berth}}}")
 	sign := func(provider, username string) identity.External {
 		return identity.External{Provider: provider, Issuer: "https://" + provider + ".example.com", ExternalID: "1001", Username: username, Create: true}

@@ -176,6 +176,8 @@ func (s *Service) admit(ctx context.Context, at *Arrival, a answer, ext identity
 	switch {
 	case errors.Is(err, identity.ErrUnknownIdentity):
 		return refused(ReasonUnknown, nil)
+	case errors.Is(err, identity.ErrNotSetUp):
+		return refused(ReasonNotSetUp, nil)
 	case errors.Is(err, identity.ErrDisabled):
 		return refused(ReasonDisabled, nil)
 	case errors.Is(err, identity.ErrLinkedElsewhere):

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -98,6 +99,9 @@ func newRig(t *testing.T, changes ...func(*signin.Config)) *rig {
 	r := &rig{t: t, db: db, events: event.New(event.Config{DB: db}), kept: &keeper{last: map[string]vault.Tokens{}}}
 	r.identity, err = identity.New(identity.Config{DB: db, Events: r.events, PasswordCost: bcrypt.MinCost, Clock: r.now})
 	require.NoError(t, err)
+	// Berth is set up: a provider makes nobody before.
+	_, err = r.identity.CreatePerson(t.Context(), "berth", identity.Person{Username: firstPerson, Disabled: true}, secret.New("correct horse battery"))
+	require.NoError(t, err)
 	r.vault, err = vault.New(vault.Config{DB: db, Events: r.events, Key: key})
 	require.NoError(t, err)
 	r.kept.Grants = r.grants()
@@ -119,6 +123,17 @@ func newRig(t *testing.T, changes ...func(*signin.Config)) *rig {
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	handler = mux
 	return r
+}
+
+// firstPerson is who is in every rig.
+const firstPerson = "first"
+
+// others lists who came to be besides.
+func (r *rig) others() []identity.Person {
+	r.t.Helper()
+	people, _, err := r.identity.People(r.t.Context(), "", 0)
+	require.NoError(r.t, err)
+	return slices.DeleteFunc(people, func(p identity.Person) bool { return p.Username == firstPerson })
 }
 
 // edge is the API's part.

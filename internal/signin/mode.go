@@ -12,7 +12,7 @@ import (
 // Mode is how people sign in, and what comes of it now.
 type Mode struct {
 	identity.SignInMode
-	Straight bool `json:"straight" doc:"Whether people are led there now: not while the provider is switched off, which shows the page"`
+	Straight bool `json:"straight" doc:"Whether people are led there now: not while the provider is switched off or there is nobody yet, which shows the page"`
 }
 
 // Mode says how people sign in.
@@ -29,7 +29,11 @@ func (s *Service) mode(ctx context.Context, tx *sqlite.Tx) (mode Mode, err error
 		return mode, err
 	}
 	p, err := findProvider(ctx, tx, mode.StraightTo)
-	mode.Straight = p.Enabled
+	if err != nil {
+		return mode, err
+	}
+	needed, err := s.identity.NeedsSetupIn(ctx, tx)
+	mode.Straight = p.Enabled && !needed
 	return mode, err
 }
 
@@ -78,7 +82,8 @@ func (s *Service) SetModeIn(ctx context.Context, tx *sqlite.Tx, actor identity.S
 }
 
 // StraightTo gives the provider to which people are led without the sign-in
-// page; "" for the page, also while the provider is switched off.
+// page; "" for the page, also while the provider is switched off,
+// or there is nobody yet.
 func (s *Service) StraightTo(ctx context.Context) (string, error) {
 	mode, err := s.Mode(ctx)
 	if err != nil || !mode.Straight {

@@ -80,8 +80,34 @@ func TestMode_LeadsStraightOnlyToAProviderThatIsOn(t *testing.T) {
 	require.NoError(t, r.edit("home", signin.ProviderEdit{Enabled: &on}))
 	require.Equal(t, "home", to())
 
+	seen := r.mode().Version
 	require.NoError(t, r.Remove(t.Context(), "root", "home", false))
 	require.Empty(t, to())
+	require.Equal(t, seen+1, r.mode().Version, "whoever saw the mode before has to look again")
+	changed := r.happened(identity.SignInModeChanged)
+	require.JSONEq(t, `{"passwords":"everybody","passwords_before":"everybody","straight_to_before":"home"}`, string(changed[len(changed)-1].Data))
 	r.provider("home", home)
 	require.Empty(t, to(), "another one of its name leads nobody straight")
+}
+
+// The set-up link is good until it made somebody: a mode of a seed leads nobody past it.
+func TestMode_LeadsNobodyToAProviderBeforeTheSetUp(t *testing.T) {
+	r, home := newRig(t), newIssuer(t)
+	r.provider("home", home)
+	require.NoError(t, r.identity.RemovePerson(t.Context(), "berth", firstPerson))
+	require.NoError(t, r.setMode(identity.PasswordsOfAdministrators, "home", false))
+	slug, err := r.StraightTo(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, slug)
+	b := r.browser("1001")
+	b.requireRefused(b.signIn("home"), signin.ReasonNotSetUp)
+	require.Empty(t, r.others())
+	needed, err := r.identity.NeedsSetup(t.Context())
+	require.NoError(t, err)
+	require.True(t, needed)
+
+	r.root()
+	slug, err = r.StraightTo(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "home", slug)
 }

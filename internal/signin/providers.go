@@ -244,6 +244,9 @@ func (s *Service) RemoveIn(ctx context.Context, tx *sqlite.Tx, actor, slug strin
 	if err := s.identity.WithdrawAddresses(ctx, tx, p.Slug); err != nil {
 		return err
 	}
+	if err := s.identity.LeadNoMoreTo(ctx, tx, actor, p.Slug); err != nil {
+		return err
+	}
 	if err := deleteProvider(ctx, tx, p.ID); err != nil {
 		return err
 	}

@@ -16,29 +16,30 @@ type Reason string
 
 // The reasons.
 const (
-	ReasonExpired   Reason = "expired"   // the way back was not begun in this browser, was used already, or took too long
-	ReasonOff       Reason = "off"       // the provider is switched off
-	ReasonChanged   Reason = "changed"   // the provider was changed meanwhile
-	ReasonAway      Reason = "away"      // the provider does not answer
-	ReasonCancelled Reason = "cancelled" // at the provider, by the person
-	ReasonDeclined  Reason = "declined"  // by the provider
-	ReasonMixUp     Reason = "mix_up"    // another issuer answers than was asked
-	ReasonInvalid   Reason = "invalid"   // the answer does not prove what it has to
-	ReasonDomain    Reason = "domain"    // the e-mail address is not of an allowed domain, or not verified
-	ReasonGroup     Reason = "group"     // in none of the allowed groups
-	ReasonUnknown   Reason = "unknown"   // Berth does not know them, and may not make them
-	ReasonDisabled  Reason = "disabled"  // Berth knows them, and their account is disabled
-	ReasonTaken     Reason = "taken"     // the identity to link is somebody else's
-	ReasonOther     Reason = "other"     // somebody else is signed in by now than who began
-	ReasonStale     Reason = "stale"     // the provider did not ask anew, as linking and proving again need
-	ReasonAnother   Reason = "another"   // who proved it is not who is signed in
-	ReasonWeaker    Reason = "weaker"    // the provider proves less than was asked for
+	ReasonExpired   Reason = "expired"    // the way back was not begun in this browser, was used already, or took too long
+	ReasonOff       Reason = "off"        // the provider is switched off
+	ReasonChanged   Reason = "changed"    // the provider was changed meanwhile
+	ReasonAway      Reason = "away"       // the provider does not answer
+	ReasonCancelled Reason = "cancelled"  // at the provider, by the person
+	ReasonDeclined  Reason = "declined"   // by the provider
+	ReasonMixUp     Reason = "mix_up"     // another issuer answers than was asked
+	ReasonInvalid   Reason = "invalid"    // the answer does not prove what it has to
+	ReasonDomain    Reason = "domain"     // the e-mail address is not of an allowed domain, or not verified
+	ReasonGroup     Reason = "group"      // in none of the allowed groups
+	ReasonUnknown   Reason = "unknown"    // Berth does not know them, and may not make them
+	ReasonNotSetUp  Reason = "not_set_up" // there is nobody yet: a provider makes no first administrator
+	ReasonDisabled  Reason = "disabled"   // Berth knows them, and their account is disabled
+	ReasonTaken     Reason = "taken"      // the identity to link is somebody else's
+	ReasonOther     Reason = "other"      // somebody else is signed in by now than who began
+	ReasonStale     Reason = "stale"      // the provider did not ask anew, as linking and proving again need
+	ReasonAnother   Reason = "another"    // who proved it is not who is signed in
+	ReasonWeaker    Reason = "weaker"     // the provider proves less than was asked for
 )
 
 // Reasons are all of them.
 var Reasons = []Reason{
 	ReasonExpired, ReasonOff, ReasonChanged, ReasonAway, ReasonCancelled, ReasonDeclined, ReasonMixUp, ReasonInvalid,
-	ReasonDomain, ReasonGroup, ReasonUnknown, ReasonDisabled, ReasonTaken, ReasonOther, ReasonStale, ReasonAnother, ReasonWeaker,
+	ReasonDomain, ReasonGroup, ReasonUnknown, ReasonNotSetUp, ReasonDisabled, ReasonTaken, ReasonOther, ReasonStale, ReasonAnother, ReasonWeaker,
 }
 
 func (r Reason) String() string { return string(r) }
@@ -68,6 +69,8 @@ func (r Reason) said() string {
 		return "only members of certain groups may come in"
 	case ReasonUnknown:
 		return "Berth does not know you: ask an administrator"
+	case ReasonNotSetUp:
+		return "Berth is not set up yet: its first administrator is made with the set-up link"
 	case ReasonDisabled:
 		return "your account is disabled"
 	case ReasonTaken:

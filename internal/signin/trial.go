@@ -122,6 +122,8 @@ func (s *Service) foresee(ctx context.Context, ext identity.External) (username 
 	switch {
 	case errors.Is(err, identity.ErrUnknownIdentity):
 		return "", false, refused(ReasonUnknown, nil)
+	case errors.Is(err, identity.ErrNotSetUp):
+		return "", false, refused(ReasonNotSetUp, nil)
 	case errors.Is(err, identity.ErrDisabled):
 		return username, false, refused(ReasonDisabled, nil)
 	}

@@ -21,6 +21,7 @@ const problems: Record<string, string> = {
 	domain: 'Only verified e-mail addresses of certain domains may come in.',
 	group: 'Only members of certain groups may come in.',
 	unknown: 'Berth does not know you yet. Ask an administrator to let you in, or sign in and link this provider to your account.',
+	not_set_up: 'Berth is not set up yet. Its first administrator is made with the link that Berth printed at its start.',
 	disabled: 'Your account is disabled. Ask an administrator.',
 	taken: 'This identity is somebody else’s already.',
 	other: 'Somebody else is signed in by now. Begin again.',

@@ -4532,7 +4532,7 @@ export interface components {
              * @enum {string}
              */
             passwords: "everybody" | "administrators";
-            /** @description Whether people are led there now: not while the provider is switched off, which shows the page */
+            /** @description Whether people are led there now: not while the provider is switched off or there is nobody yet, which shows the page */
             straight: boolean;
             /** @description The provider to which people are led without the sign-in page; empty for the page */
             straight_to: string;
@@ -4836,7 +4836,7 @@ export interface components {
             person?: string;
             provider: string;
             /** @enum {string} */
-            refused?: "expired" | "off" | "changed" | "away" | "cancelled" | "declined" | "mix_up" | "invalid" | "domain" | "group" | "unknown" | "disabled" | "taken" | "other" | "stale" | "another" | "weaker";
+            refused?: "expired" | "off" | "changed" | "away" | "cancelled" | "declined" | "mix_up" | "invalid" | "domain" | "group" | "unknown" | "not_set_up" | "disabled" | "taken" | "other" | "stale" | "another" | "weaker";
             second_factor: boolean;
             trouble?: string;
             username?: string;
