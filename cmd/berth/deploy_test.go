@@ -86,6 +86,7 @@ func TestDeploy_GoesTheWholeWayOnAnEngine(t *testing.T) {
 	require.Contains(t, h.must("stage", "metrics", "cli-whole-way", "prod"), " 1 ")
 	var stage deploy.StageStatus
 	require.NoError(t, json.Unmarshal([]byte(h.must("--json", "stage", "show", "cli-whole-way", "prod")), &stage))
+	require.Regexp(t, stage.Instances[0].ID+` +0 +ready .* 1 +0 `, h.must("stage", "metrics", "cli-whole-way", "prod", "--instances"))
 	require.Contains(t, h.must("instance", "show", stage.Instances[0].ID), "ready")
 	require.Contains(t, h.must("instance", "stats", stage.Instances[0].ID), "Memory:")
 	require.Contains(t, h.must("system"), "Engine:")

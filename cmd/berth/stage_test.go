@@ -73,6 +73,7 @@ func TestStage_ShowsItsMetrics(t *testing.T) {
 	h.must("stage", "create", "shop", "prod", "--hostname", "shop.localhost")
 	require.Regexp(t, `MINUTE +REQUESTS +ERRORS +P50 +P95 +P99`, h.must("stage", "metrics", "shop", "prod", "--minutes", "5"))
 	require.Contains(t, h.must("--json", "stage", "metrics", "shop", "prod"), "[")
+	require.Regexp(t, `INSTANCE +NUMBER +STATE +MINUTE +REQUESTS`, h.must("stage", "metrics", "shop", "prod", "--instances"))
 	weeks := h.local("", "stage", "metrics", "shop", "prod", "--minutes", "20160")
 	require.Zero(t, weeks.code)
 	require.Contains(t, weeks.err, "Each line is of 60 minutes")

@@ -44,6 +44,10 @@ func TestOutput_SpellsFigures(t *testing.T) {
 	require.Regexp(t, `12 +1 +1.25 ms +20 ms +1234 ms`, out.String())
 
 	out.Reset()
+	o.instanceMetrics([]api.InstanceMetrics{{Instance: "i1", Ordinal: 1, State: deploy.InstanceReady, Items: []gateway.Minute{{At: time.Now(), Requests: 12, P50: 1.25}}}})
+	require.Regexp(t, `i1 +1 +ready .* 12 +0 +1.25 ms`, out.String())
+
+	out.Reset()
 	used := []deploy.UsageMinute{{At: time.Now(), CPU: .25, CPUMax: 1.5, Memory: 3 << 20, MemoryLimit: 64 << 20}}
 	u := deploy.Usage{Reason: "the engine is deaf", Minutes: used, Instances: []deploy.InstanceUsage{{Instance: "i1", Ordinal: 1, State: deploy.InstanceReady, Minutes: used}}}
 	o.usage(u, false)

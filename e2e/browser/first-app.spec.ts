@@ -142,6 +142,25 @@ test('a first app: new project, new stage, live, again, failed, back', async ({ 
 		await expect(header.locator('[data-status=live]')).toBeVisible({ timeout: 60_000 });
 	});
 
+	await test.step('see which of its instances answered', async () => {
+		await page.goto(stagePage);
+		await expect(header.locator('[data-status=healthy]')).toBeVisible();
+		const app = await page.context().newPage();
+		await app.goto((await header.getByRole('link', { name: new RegExp(project) }).last().getAttribute('href'))!);
+		await expect(app.locator('body')).toContainText('1');
+		await app.close();
+		await page.reload();
+		const choice = page.getByRole('combobox', { name: 'Instance that answered' });
+		await expect(choice, 'the first one, and the one since the roll back').toBeVisible({ timeout: 40_000 });
+		const requests = async () => parseInt((await page.getByTestId('traffic').textContent())!, 10);
+		const all = await requests();
+		await choice.selectOption({ index: 1 });
+		await expect.poll(requests).toBeLessThan(all);
+		expect(await requests()).toBeGreaterThan(0);
+		await sound(page);
+		await picture(page, info, 'traffic-instance');
+	});
+
 	await test.step('see what its instances use, or why that is not told', async () => {
 		const { engine } = (await (await page.request.get('/api/system')).json()) as { engine: { lacks: string[] } };
 		await page.goto(stagePage);

@@ -184,6 +184,7 @@ var calls = []call{
 	{name: "change a stage unseen", as: member, method: "PUT", path: "/api/projects/shop/stages/prod", body: `{"version":9,"spec":` + goodSpec + `}`, status: 409},
 	{name: "remove a stage", as: member, method: "DELETE", path: "/api/projects/shop/stages/prod", status: 200, holds: []string{`"kept_volumes":[]`}},
 	{name: "a stage's minutes", as: member, method: "GET", path: "/api/projects/shop/stages/prod/metrics?minutes=5", status: 200, holds: []string{`"items":[`, `"step":1`}},
+	{name: "a stage's minutes of each instance", as: member, method: "GET", path: "/api/projects/shop/stages/prod/metrics?instances=true", status: 200, holds: []string{`"items":[`}},
 	{name: "a stage's minutes of two weeks", as: member, method: "GET", path: "/api/projects/shop/stages/prod/metrics?minutes=20160", status: 200, holds: []string{`"items":[`, `"step":60`}},
 	{name: "a stage's minutes of more than two weeks", as: member, method: "GET", path: "/api/projects/shop/stages/prod/metrics?minutes=20161", status: 422},
 	{name: "what a stage used in two weeks", as: member, method: "GET", path: "/api/projects/shop/stages/prod/usage?minutes=20160", status: 200, holds: []string{`"minutes":[]`, `"step":60`}},

@@ -92,6 +92,16 @@ func (s *Service) Instance(ctx context.Context, id string) (i Instance, err erro
 	return i, err
 }
 
+// InstancesNamed gives instances by their ids, those of the newest deployment
+// first; ids that nothing has are left out.
+func (s *Service) InstancesNamed(ctx context.Context, ids []string) (list []Instance, err error) {
+	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
+		list, err = instancesNamed(ctx, tx, ids)
+		return err
+	})
+	return list, err
+}
+
 // InstanceLogs gives what an instance wrote: what was kept of containers of it
 // that are gone, and what the engine has. With Follow it goes on until the
 // container ends, ctx ends, or the loop is left. fault.NotFound when nothing

@@ -282,7 +282,7 @@ func (s *Service) keepUsage(ctx context.Context, all bool) {
 			return nil
 		}
 		count, oldest, err := countUsage(ctx, tx)
-		if cut := cutOf(count, usageMost, oldest, now); cut.After(before) {
+		if cut := CutOf(count, usageMost, oldest, now); cut.After(before) {
 			before = cut
 		}
 		return err
@@ -305,9 +305,9 @@ func (s *Service) keepUsage(ctx context.Context, all bool) {
 	}
 }
 
-// cutOf gives the time before which minutes go so that about the most are left
+// CutOf gives the time before which minutes go so that about the most are left
 // of so many, as if they were spread evenly over the time since the oldest.
-func cutOf(count, most int64, oldest, now time.Time) time.Time {
+func CutOf(count, most int64, oldest, now time.Time) time.Time {
 	if count <= most {
 		return time.Time{}
 	}

@@ -89,6 +89,6 @@ func TestTogether_AddsUpInstancesAndTheirLimits(t *testing.T) {
 }
 
 func TestCutOf_LeavesAboutTheMost(t *testing.T) {
-	require.Zero(t, cutOf(100, 100, noon.Add(-time.Hour), noon))
-	require.Equal(t, noon.Add(-15*time.Minute), cutOf(400, 100, noon.Add(-time.Hour), noon))
+	require.Zero(t, CutOf(100, 100, noon.Add(-time.Hour), noon))
+	require.Equal(t, noon.Add(-15*time.Minute), CutOf(400, 100, noon.Add(-time.Hour), noon))
 }

@@ -13,14 +13,16 @@ type collector struct {
 	clients   *clients
 	questions *questions
 
-	requests, duration, inFlight, bytes, entered, busy *prometheus.Desc
-	connections, turnedAway, gaveWay, crowded, asked   *prometheus.Desc
+	requests, served, duration, inFlight, bytes, entered, busy *prometheus.Desc
+	connections, turnedAway, gaveWay, crowded, asked           *prometheus.Desc
 }
 
 // Collector gives, by project and stage, or route where no stage makes it: requests by class of status, the
 // histogram of their duration (of a stream: to its beginning), those in
 // flight, the bytes of bodies by direction, decisions on who may enter, and
-// requests refused for want of room on an instance; and of clients how many
+// requests refused for want of room on an instance; by instance of a stage:
+// requests by class of status, and no more, since each release has instances of
+// its own and a histogram's series of each would be many; and of clients how many
 // connections there are, were turned away, and were closed for others, and how
 // many requests were refused for want of room for clients; and the questions of
 // other proxies who may enter.
@@ -29,6 +31,7 @@ func (g *Gateway) Collector() prometheus.Collector {
 	return &collector{
 		table: g.table, clients: g.clients, questions: &g.questions,
 		requests:    prometheus.NewDesc("berth_gateway_requests_total", "Requests answered, by class of status.", append(stage, "code"), nil),
+		served:      prometheus.NewDesc("berth_instance_requests_total", "Requests answered by the instances there are, by class of status.", []string{"project", "stage", "instance", "code"}, nil),
 		duration:    prometheus.NewDesc("berth_gateway_request_duration_seconds", "Time from a request's arrival to the end of its answer; of a stream to its beginning.", stage, nil),
 		inFlight:    prometheus.NewDesc("berth_gateway_requests_in_flight", "Requests and streams being served.", stage, nil),
 		entered:     prometheus.NewDesc("berth_gateway_decisions_total", "Decisions on who may enter, by how they went.", append(stage, "decision"), nil),
@@ -44,7 +47,7 @@ func (g *Gateway) Collector() prometheus.Collector {
 
 // Describe names the figures.
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.requests, c.duration, c.inFlight, c.bytes, c.entered, c.busy, c.connections, c.turnedAway, c.crowded, c.gaveWay, c.asked} {
+	for _, d := range []*prometheus.Desc{c.requests, c.served, c.duration, c.inFlight, c.bytes, c.entered, c.busy, c.connections, c.turnedAway, c.crowded, c.gaveWay, c.asked} {
 		to <- d
 	}
 }
@@ -61,6 +64,13 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		for how := range c.questions.counts[d] {
 			if n := c.questions.counts[d][how].Load(); n > 0 {
 				to <- prometheus.MustNewConstMetric(c.asked, prometheus.CounterValue, float64(n), dialect(d).String(), outcome(how).String())
+			}
+		}
+	}
+	for _, m := range c.table.servedMeters() {
+		for class, n := range m.read().classes {
+			if n > 0 {
+				to <- prometheus.MustNewConstMetric(c.served, prometheus.CounterValue, float64(n), m.project, m.stage, m.instance, fmt.Sprintf("%dxx", class))
 			}
 		}
 	}

@@ -309,6 +309,7 @@ func (x *exchange) finish(ctx context.Context, err error) {
 	switch {
 	case x.claim.in != nil:
 		x.claim.in.tally.add(failed || x.status >= http.StatusInternalServerError, counted)
+		x.claim.in.count(x.status, counted, x.body.read.Load(), x.sent)
 	case errors.Is(err, errNoInstance), errors.Is(err, errBusy):
 		x.route.tally.add(true, counted)
 	}

@@ -17,6 +17,7 @@ type instance struct {
 	upstream   upstream
 	health     health
 	tally      *tally // its deployment's
+	meter      *meter // its own; nil of a fixed route's target
 
 	load atomic.Int64 // claims held; what the balancer looks at
 
@@ -38,8 +39,8 @@ type claim struct {
 	stream  bool
 }
 
-func newInstance(e deploy.Endpoint, deployment string, p deploy.Protocol, to upstream, t *tally) *instance {
-	return &instance{Endpoint: e, deployment: deployment, protocol: p, upstream: to, tally: t, claims: map[*claim]struct{}{}}
+func newInstance(e deploy.Endpoint, deployment string, p deploy.Protocol, to upstream, t *tally, m *meter) *instance {
+	return &instance{Endpoint: e, deployment: deployment, protocol: p, upstream: to, tally: t, meter: m, claims: map[*claim]struct{}{}}
 }
 
 var (

@@ -9,13 +9,15 @@ import (
 	"berth/internal/deploy"
 )
 
-// meter counts what passes through one route. Its counters only grow.
+// meter counts what passes through one route, or what one instance answers.
+// Its counters only grow.
 //
 // They are kept in shards that are padded to cache lines of their own, and
 // each request picks one at random, so that cores do not wait for each other.
 type meter struct {
 	stageID, project, stage string
 	name                    string // of a fixed route
+	instance                string // its id, where it is one's
 
 	turn    atomic.Uint32 // where the balancer begins
 	refused atomic.Int64  // for want of room on an instance

@@ -36,6 +36,7 @@ type Minute struct {
 // row is a minute as it is stored.
 type row struct {
 	stageID  string
+	instance string // its id, of one's minute
 	at       time.Time
 	requests int64
 	errors   int64
@@ -50,8 +51,8 @@ func (r row) minute() Minute {
 	}
 }
 
-func rowOf(stageID string, at time.Time, c counts) row {
-	return row{stageID: stageID, at: at, requests: c.requests(), errors: c.classes[5], in: c.in, out: c.out, latency: c.latency}
+func rowOf(of *meter, at time.Time, c counts) row {
+	return row{stageID: of.stageID, instance: of.instance, at: at, requests: c.requests(), errors: c.classes[5], in: c.in, out: c.out, latency: c.latency}
 }
 
 // minutes turns what the meters count into a row a minute.
@@ -110,29 +111,54 @@ func (m *minutes) roll(ctx context.Context) error {
 	defer m.mu.Unlock()
 	now := m.clock()
 	m.table.remember()
-	var rows []row
+	var (
+		rows, served []row
+		idle         []*meter
+	)
 	next := map[*meter]counts{}
 	for _, meter := range m.table.allMeters() {
 		count := meter.read()
 		next[meter] = count
-		if r := rowOf(meter.stageID, m.since, count.since(m.last[meter])); r.requests > 0 {
+		if r := m.running(meter, count); r.requests > 0 {
 			rows = append(rows, r)
 		} else if count.inFlight == 0 {
 			m.table.forgetMeter(meter)
 		}
 	}
+	for _, meter := range m.table.servedMeters() {
+		count := meter.read()
+		next[meter] = count
+		if r := m.running(meter, count); r.requests > 0 {
+			served = append(served, r)
+		} else {
+			idle = append(idle, meter)
+		}
+	}
+	m.table.forgetServed(idle)
 	if m.db != nil {
 		sweep := now.Sub(m.swept) >= time.Hour
+		var cut time.Time
+		if sweep {
+			var err error
+			if cut, err = m.servedCut(ctx, now); err != nil {
+				return fmt.Errorf("count minutes: %w", err)
+			}
+		}
 		err := m.db.Write(ctx, func(tx *sqlite.Tx) error {
 			for _, r := range rows {
 				if err := addMinute(ctx, tx, r); err != nil {
 					return err
 				}
 			}
+			for _, r := range served {
+				if err := addServed(ctx, tx, r); err != nil {
+					return err
+				}
+			}
 			if !sweep {
 				return nil
 			}
-			return removeMinutes(ctx, tx, now.Add(-minutesKept))
+			return errors.Join(removeMinutes(ctx, tx, now.Add(-minutesKept)), removeServed(ctx, tx, cut))
 		})
 		if err != nil {
 			return fmt.Errorf("store minutes: %w", err)
@@ -184,10 +210,16 @@ func (m *minutes) between(ctx context.Context, stageID string, from, to time.Tim
 	}
 	for _, meter := range m.table.allMeters() {
 		if meter.stageID == stageID {
-			sums.add(rowOf(stageID, at, meter.read().since(m.last[meter])))
+			sums.add(m.running(meter, meter.read()))
 		}
 	}
 	return sums, nil
+}
+
+// running gives what a meter has counted of the minute that is running. m.mu is
+// held.
+func (m *minutes) running(of *meter, now counts) row {
+	return rowOf(of, m.since.UTC(), now.since(m.last[of]))
 }
 
 // steps are sums of minutes, by the start of the step that they are in.

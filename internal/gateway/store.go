@@ -44,11 +44,11 @@ func addMinute(ctx context.Context, tx *sqlite.Tx, r row) error {
 // eachMinute hands over a route's minutes from from to before to, one by one.
 func eachMinute(ctx context.Context, tx *sqlite.Tx, stageID string, from, to time.Time, use func(row)) (err error) {
 	rows, err := tx.QueryContext(ctx, `
-		SELECT stage_id, minute, requests, errors, bytes_in, bytes_out, latency
+		SELECT stage_id, '', minute, requests, errors, bytes_in, bytes_out, latency
 		FROM route_minutes
 		WHERE stage_id = ?1 AND minute >= ?2 AND minute < ?3
 		UNION ALL
-		SELECT route_id, minute, requests, errors, bytes_in, bytes_out, latency
+		SELECT route_id, '', minute, requests, errors, bytes_in, bytes_out, latency
 		FROM fixed_route_minutes
 		WHERE route_id = ?1 AND minute >= ?2 AND minute < ?3`,
 		stageID, sqlite.Millis(from), sqlite.Millis(to))
@@ -71,7 +71,7 @@ func scanMinute(from interface{ Scan(...any) error }) (r row, err error) {
 		at      int64
 		latency string
 	)
-	if err := from.Scan(&r.stageID, &at, &r.requests, &r.errors, &r.in, &r.out, &latency); err != nil {
+	if err := from.Scan(&r.stageID, &r.instance, &at, &r.requests, &r.errors, &r.in, &r.out, &latency); err != nil {
 		return r, err
 	}
 	r.at = sqlite.Time(at)

@@ -53,6 +53,7 @@ type Table struct {
 	stages    map[string]*route
 	instances map[string][]*instance // by deployment, until they are drained
 	meters    map[string]*meter      // by stage
+	served    map[servedKey]*meter   // by instance, until it is gone and told of
 	tallies   map[string]*tally      // by deployment
 	unrouted  *meter                 // counts what no route was found for
 }
@@ -89,7 +90,7 @@ func NewTable(c TableConfig) *Table {
 	}
 	t := &Table{
 		clock: c.Clock, log: c.Log, edge: edge{own: c.Own, roots: c.Roots},
-		stages: map[string]*route{}, instances: map[string][]*instance{}, meters: map[string]*meter{},
+		stages: map[string]*route{}, instances: map[string][]*instance{}, meters: map[string]*meter{}, served: map[servedKey]*meter{},
 		tallies: map[string]*tally{}, unrouted: newMeter(deploy.Route{}),
 	}
 	t.current.Store(&snapshot{})
@@ -281,7 +282,7 @@ func (t *Table) instanceFor(old *route, r deploy.Route, e deploy.Endpoint) *inst
 			return in
 		}
 	}
-	in := newInstance(e, r.Deployment, r.Protocol, newUpstream(e, r.Protocol, &t.edge), t.tallyOf(r.Deployment))
+	in := newInstance(e, r.Deployment, r.Protocol, newUpstream(e, r.Protocol, &t.edge), t.tallyOf(r.Deployment), t.servedMeter(r, e.Instance))
 	t.forget(r.Deployment, (*instance).idle)
 	t.instances[r.Deployment] = append(t.instances[r.Deployment], in)
 	return in
@@ -304,7 +305,7 @@ func (t *Table) meterOf(r deploy.Route) *meter {
 	return m
 }
 
-// allMeters gives every meter.
+// allMeters gives every route's meter.
 func (t *Table) allMeters() []*meter {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { everyMinute, everyUsage, total } from '$lib/minutes';
+import { everyMinute, everyUsage, instanceChoices, total } from '$lib/minutes';
 
 const now = Date.parse('2026-03-01T12:00:30Z');
 const used = (at: string, cpu: number, memory_limit = 0) => ({ at, cpu, cpu_max: 2 * cpu, memory: 3 * 1024 ** 2, memory_limit });
@@ -37,4 +37,14 @@ test('a step has what is told of it, and those between have no requests', () => 
 	);
 	assert.deepEqual(total(points), { requests: 16, errors: 2 });
 	assert.equal(everyUsage([used('2026-03-01T12:00:00Z', 1)], 10080, now, 30).length, 7 * 48);
+});
+
+test('a chart is of all instances or of one, and of one that is gone it is said', () => {
+	assert.deepEqual(
+		instanceChoices([
+			{ instance: '0123456789', ordinal: 1, state: 'ready' },
+			{ instance: '0123456780', ordinal: 0, state: 'stopped' }
+		]).map((c) => c.label),
+		['All together', 'Instance 2 (456789)', 'Instance 1, stopped (456780)']
+	);
 });

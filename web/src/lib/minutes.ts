@@ -26,6 +26,14 @@ function every<T extends { at: string }, P>(items: T[], length: number, step: nu
 	return known.has(last) ? points : points.slice(0, -1);
 }
 
+const gone = (state: string) => state === 'stopped' || state === 'down';
+
+/** What a chart can be of: all instances together, or one of them. */
+export const instanceChoices = (instances: { instance: string; ordinal: number; state: string }[]) => [
+	{ value: '', label: 'All together' },
+	...instances.map((i) => ({ value: i.instance, label: `Instance ${i.ordinal + 1}${gone(i.state) ? `, ${i.state}` : ''} (${i.instance.slice(-6)})` }))
+];
+
 export interface Point {
 	/** Start of the step, Unix seconds. */
 	at: number;

@@ -3389,6 +3389,20 @@ export interface components {
             /** Format: date-time */
             updated_at: string;
         };
+        InstanceMetrics: {
+            deployment: string;
+            /** @description Its id */
+            instance: string;
+            /** @description Those in which it answered nothing are left out */
+            items: components["schemas"]["RouteMinute"][];
+            /**
+             * Format: int64
+             * @description From 0
+             */
+            ordinal: number;
+            /** @enum {string} */
+            state: "created" | "starting" | "ready" | "down" | "draining" | "stopped";
+        };
         InstanceStats: {
             /** Format: date-time */
             at: string;
@@ -4238,6 +4252,8 @@ export interface components {
             release: string;
         };
         RouteMetrics: {
+            /** @description Of a stage's, where it was asked for: what each instance answered, the newest first, also those that are gone. A request counts with the instance that had it last, and one that got to none with none */
+            instances?: components["schemas"]["InstanceMetrics"][];
             /** @description Without gaps, the oldest first; the last is under way */
             items: components["schemas"]["RouteMinute"][];
             /**
@@ -9115,6 +9131,8 @@ export interface operations {
             query?: {
                 /** @description How far back, up to 14 days */
                 minutes?: number;
+                /** @description Also of each instance */
+                instances?: boolean;
             };
             header?: never;
             path: {
