@@ -25,7 +25,23 @@ type createPersonInput struct {
 	}
 }
 
+// provesAgain asks who makes, or could become, an administrator by a session to
+// have just proved who they are: whoever takes over a session would be one of
+// them, and change by that account what takes a fresh proof.
+func (a *API) provesAgain(ctx context.Context) error {
+	s := callerOf(ctx).who()
+	if s.Via != identity.ViaSession {
+		return nil
+	}
+	return a.factors.Fresh(s)
+}
+
 func (a *API) createPerson(ctx context.Context, in *createPersonInput) (*output[identity.Person], error) {
+	if in.Body.Role == identity.RoleAdministrator {
+		if err := a.provesAgain(ctx); err != nil {
+			return nil, err
+		}
+	}
 	p, err := a.identity.CreatePerson(ctx, callerOf(ctx).actor(), identity.Person{
 		Username: in.Body.Username, DisplayName: in.Body.DisplayName, Email: in.Body.Email, Role: in.Body.Role,
 	}, in.Body.Password)
@@ -70,6 +86,11 @@ type updatePersonInput struct {
 }
 
 func (a *API) updatePerson(ctx context.Context, in *updatePersonInput) (*output[identity.Person], error) {
+	if role := in.Body.Role; role != nil && *role == identity.RoleAdministrator {
+		if err := a.provesAgain(ctx); err != nil {
+			return nil, err
+		}
+	}
 	p, err := a.identity.UpdatePerson(ctx, callerOf(ctx).actor(), in.Username, in.Body.Version, identity.PersonEdit{
 		DisplayName: in.Body.DisplayName, Email: in.Body.Email, ConfirmEmail: in.Body.ConfirmEmail, Role: in.Body.Role, Disabled: in.Body.Disabled,
 	})
@@ -91,6 +112,15 @@ type setPasswordInput struct {
 }
 
 func (a *API) setPassword(ctx context.Context, in *setPasswordInput) (*struct{}, error) {
+	p, err := a.identity.Person(ctx, in.Username)
+	if err != nil {
+		return nil, err
+	}
+	if p.Role == identity.RoleAdministrator || p.GivenRole == identity.RoleAdministrator {
+		if err := a.provesAgain(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return nil, a.identity.SetPassword(ctx, callerOf(ctx).actor(), in.Username, in.Body.Password)
 }
 

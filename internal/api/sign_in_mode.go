@@ -34,10 +34,8 @@ type signInModeInput struct {
 // session would have passwords taken again first.
 func (a *API) setSignInMode(ctx context.Context, in *signInModeInput) (*output[SignInMode], error) {
 	s, b := callerOf(ctx).who(), in.Body
-	if s.Via == identity.ViaSession {
-		if err := a.factors.Fresh(s); err != nil {
-			return nil, err
-		}
+	if err := a.provesAgain(ctx); err != nil {
+		return nil, err
 	}
 	mode, err := a.signin.SetMode(ctx, s, identity.SignInMode{Passwords: b.Passwords, StraightTo: b.StraightTo, Version: b.Version}, b.Force)
 	if err != nil {

@@ -123,3 +123,29 @@ func TestSignInMode_IsForAdministratorsWhoJustProvedWhoTheyAre(t *testing.T) {
 		r.Header.Set("Sec-Fetch-Site", "same-origin")
 	}).StatusCode)
 }
+
+// An administrator's account that whoever took over a session made, or has the
+// password of, would change the mode with a proof of its own.
+func TestAdministrators_AreMadeByWhoJustProvedWhoTheyAre(t *testing.T) {
+	s := newServer(t)
+	cookie := s.session(admin)
+	by := func(r *http.Request) { r.AddCookie(cookie); r.Header.Set("Sec-Fetch-Site", "same-origin") }
+	ask := func(method, path, body string) int { return s.do(nobody, method, path, body, by).StatusCode }
+	person := func(username, role string) string {
+		return `{"username":"` + username + `","role":"` + role + `","password":"` + password + `"}`
+	}
+	const chosen = `{"password":"another good password"}`
+	require.Equal(t, http.StatusCreated, ask("POST", "/api/people", person("root2", "administrator")))
+
+	require.NoError(t, s.db.Write(t.Context(), func(tx *sqlite.Tx) error {
+		_, err := tx.ExecContext(t.Context(), "UPDATE sessions SET authenticated_at = authenticated_at - 660000")
+		return err
+	}))
+	require.Equal(t, http.StatusForbidden, ask("POST", "/api/people", person("eve", "administrator")))
+	require.Equal(t, http.StatusForbidden, ask("PATCH", "/api/people/bo", `{"version":1,"role":"administrator"}`))
+	require.Equal(t, http.StatusForbidden, ask("POST", "/api/people/root2/password", chosen))
+	require.Equal(t, http.StatusCreated, ask("POST", "/api/people", person("mel", "member")))
+	require.Equal(t, http.StatusOK, ask("PATCH", "/api/people/mel", `{"version":1,"display_name":"Mel"}`))
+	require.Equal(t, http.StatusNoContent, ask("POST", "/api/people/mel/password", chosen))
+	require.Equal(t, http.StatusCreated, s.do(admin, "POST", "/api/people", person("eve", "administrator")).StatusCode, "an API token has no proof to give")
+}

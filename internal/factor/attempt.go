@@ -152,7 +152,7 @@ func (s *Service) SecondFactor(ctx context.Context, token secret.Text, method id
 func (s *Service) finish(ctx context.Context, one attempt, method identity.Method, from identity.Origin, guess identity.Guess, prove func(*sqlite.Tx) error) (out Outcome, err error) {
 	var p identity.Person
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		if p, err = s.people.Unchanged(ctx, tx, one.person, one.stamp); err != nil {
+		if p, err = s.still(ctx, tx, one); err != nil {
 			return err
 		}
 		if err := prove(tx); err != nil {
@@ -216,8 +216,26 @@ func (s *Service) attempt(ctx context.Context, tx *sqlite.Tx, token secret.Text)
 	if !s.now().Before(one.expiresAt) {
 		return attempt{}, identity.Person{}, errNoAttempt()
 	}
-	p, err := s.people.Unchanged(ctx, tx, one.person, one.stamp)
+	p, err := s.still(ctx, tx, one)
 	return one, p, err
+}
+
+// still reads whose an attempt is, while what it began with counts: a password
+// may be one that the sign-in mode does not take any more, which says nothing
+// of the second factor.
+func (s *Service) still(ctx context.Context, tx *sqlite.Tx, one attempt) (identity.Person, error) {
+	p, err := s.people.Unchanged(ctx, tx, one.person, one.stamp)
+	if err != nil || !slices.Contains(one.proof.Methods, identity.MethodPassword) {
+		return p, err
+	}
+	takes, err := s.people.TakesPassword(ctx, tx, p)
+	if err == nil && !takes {
+		err = errNoAttempt()
+	}
+	if err != nil {
+		return identity.Person{}, err
+	}
+	return p, nil
 }
 
 // waiting says what an attempt waits for.

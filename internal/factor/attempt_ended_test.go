@@ -63,3 +63,21 @@ func TestAttempt_EndsWithWhatEndsSessions(t *testing.T) {
 	_, err = w.SetUpTOTP(t.Context(), half.Attempt)
 	require.Equal(t, fault.Unauthenticated, fault.KindOf(err), "an administrator signed them out everywhere")
 }
+
+// A right code says nothing wrong of its owner where the mode ended the sign-in.
+func TestAttempt_EndsWithTheSignInModeAndIsNoFailedFactor(t *testing.T) {
+	w := newWorld(t)
+	w.person(t, "root", identity.RoleAdministrator)
+	w.person(t, "bo", identity.RoleMember)
+	codes, _ := w.app(t, w.begin(t, "bo").Subject)
+	half := w.begin(t, "bo")
+	require.False(t, half.Attempt.Empty())
+	require.NoError(t, w.db.Write(t.Context(), func(tx *sqlite.Tx) error {
+		_, err := w.people.UseSignInMode(t.Context(), tx, identity.Local(), identity.SignInMode{Passwords: identity.PasswordsOfAdministrators}, 0)
+		return err
+	}))
+	_, err := w.SecondFactor(t.Context(), half.Attempt, identity.MethodTOTP, codes.code(t), home)
+	require.ErrorContains(t, err, "begin again")
+	require.Equal(t, fault.Unauthenticated, fault.KindOf(err))
+	require.Empty(t, w.happened(t, identity.SignInFailed))
+}

@@ -40,20 +40,20 @@ func (s *Service) RemovePassword(ctx context.Context, subject identity.Subject, 
 // or else by a code, or by the password for want of a second factor. A code
 // counts with what is done, or not at all.
 func (s *Service) proved(ctx context.Context, subject identity.Subject, by Proof, from identity.Origin, act func(prove func(*sqlite.Tx) error) error) error {
-	asIs := func(*sqlite.Tx) error { return nil }
 	switch {
 	case subject.Via == identity.ViaSession:
 		if err := s.Fresh(subject); err != nil {
 			return err
 		}
-		return act(asIs)
+		return act(func(*sqlite.Tx) error { return nil })
 	case !subject.Person.HasPassword && !subject.Person.SecondFactor:
 		return fault.NotFound("you have no password")
 	case !subject.Person.SecondFactor:
-		if err := s.people.ConfirmPassword(ctx, subject, by.Password); err != nil {
+		stamp, err := s.people.ConfirmPassword(ctx, subject, by.Password)
+		if err != nil {
 			return err
 		}
-		return act(asIs)
+		return act(func(tx *sqlite.Tx) error { return s.people.StillConfirmed(ctx, tx, subject, stamp) })
 	case by.Code.Empty():
 		return fault.InvalidFields([]fault.Field{{Name: "code", Message: "is needed: an API token alone does not prove who you are"}})
 	}

@@ -67,7 +67,7 @@ func (s *Service) FinishWithTOTP(ctx context.Context, token secret.Text, code st
 
 func (s *Service) finishSetUp(ctx context.Context, one attempt, method identity.Method, from identity.Origin, keep func(*sqlite.Tx, identity.Person) error) (out Outcome, err error) {
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		p, err := s.people.Unchanged(ctx, tx, one.person, one.stamp)
+		p, err := s.still(ctx, tx, one)
 		if err != nil {
 			return err
 		}

@@ -73,10 +73,13 @@ func (s *Service) stepUpByPassword(ctx context.Context, subject identity.Subject
 	if subject.Person.SecondFactor {
 		return Outcome{}, fault.InvalidFields([]fault.Field{{Name: "method", Message: "is passkey, totp or recovery: a password proves less than you have"}})
 	}
-	if err := s.people.ConfirmPassword(ctx, subject, password); err != nil {
+	stamp, err := s.people.ConfirmPassword(ctx, subject, password)
+	if err != nil {
 		return Outcome{}, err
 	}
-	return s.strengthen(ctx, subject, identity.MethodPassword, func(*sqlite.Tx) error { return nil })
+	return s.strengthen(ctx, subject, identity.MethodPassword, func(tx *sqlite.Tx) error {
+		return s.people.StillConfirmed(ctx, tx, subject, stamp)
+	})
 }
 
 // AskStepUp asks for a passkey of the subject.

@@ -124,3 +124,10 @@ func TestNew_RefusesWhatCanNotWork(t *testing.T) {
 		require.Error(t, err)
 	}
 }
+
+// confirm is ConfirmPassword for who wants its refusal alone.
+func (w *world) confirm(tb testing.TB, subject identity.Subject, password string) error {
+	tb.Helper()
+	_, err := w.ConfirmPassword(tb.Context(), subject, secret.New(password))
+	return err
+}

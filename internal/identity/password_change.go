@@ -34,10 +34,24 @@ func (s *Service) ChangePassword(ctx context.Context, subject Subject, old, fres
 }
 
 // ConfirmPassword says whether it is the subject's password, within the limits
-// of its change.
-func (s *Service) ConfirmPassword(ctx context.Context, subject Subject, password secret.Text) error {
-	_, _, err := s.proveOwn(ctx, subject, "password", password)
-	return err
+// of its change. Comparing it takes a while: what is done by it asks
+// [Service.StillConfirmed] in its transaction.
+func (s *Service) ConfirmPassword(ctx context.Context, subject Subject, password secret.Text) (Stamp, error) {
+	_, hash, err := s.proveOwn(ctx, subject, "password", password)
+	return stampOf(hash), err
+}
+
+// StillConfirmed refuses, in tx, a password that was confirmed and by now is
+// another one, or one that the sign-in mode does not take.
+func (s *Service) StillConfirmed(ctx context.Context, tx *sqlite.Tx, subject Subject, stamp Stamp) error {
+	p, hash, err := personByID(ctx, tx, subject.Person.ID)
+	if err != nil {
+		return err
+	}
+	if stampOf(hash) != stamp {
+		return fault.Conflict("your password was changed meanwhile: give it again")
+	}
+	return s.mayHavePassword(ctx, tx, p)
 }
 
 // proveOwn is prove for somebody who is signed in; field is where they gave

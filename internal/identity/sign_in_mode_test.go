@@ -77,7 +77,7 @@ func TestSignInMode_TakesThePasswordsOfBreakGlassAdministratorsAlone(t *testing.
 	require.NoError(t, err, "an API token is no password")
 
 	// In a session it proves nothing either, and nobody comes to one.
-	require.ErrorContains(t, w.ConfirmPassword(t.Context(), bo, secret.New(password)), "only administrators sign in with a password here")
+	require.ErrorContains(t, w.confirm(t, bo, password), "only administrators sign in with a password here")
 	require.ErrorContains(t, w.ChangePassword(t.Context(), bo, secret.New(password), secret.New(chosen)), "only administrators")
 	require.ErrorContains(t, w.AddPassword(t.Context(), cy, secret.New(chosen), proved), "only administrators")
 
@@ -239,4 +239,23 @@ func TestSignInMode_WaitsForAFirstAdministratorWithAPassword(t *testing.T) {
 	left, err := w.BreakGlass(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, []string{"root"}, left)
+}
+
+// Comparing a password takes a while, in which it may stop to count.
+func TestStillConfirmed_RefusesAPasswordThatStoppedToCountMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	w.root(t)
+	w.person(t, "bo", identity.RoleMember)
+	_, bo := w.signIn(t, "bo")
+	still := func(stamp identity.Stamp) error {
+		return w.db.Read(t.Context(), func(tx *sqlite.Tx) error { return w.StillConfirmed(t.Context(), tx, bo, stamp) })
+	}
+	before, err := w.ConfirmPassword(t.Context(), bo, secret.New(password))
+	require.NoError(t, err)
+	require.NoError(t, still(before))
+	w.passwordsOf(t, identity.PasswordsOfAdministrators)
+	require.ErrorContains(t, still(before), "only administrators sign in with a password")
+	w.passwordsOf(t, identity.PasswordsOfEverybody)
+	require.NoError(t, w.ChangePassword(t.Context(), bo, secret.New(password), secret.New(chosen)))
+	require.ErrorContains(t, still(before), "was changed meanwhile")
 }

@@ -191,10 +191,10 @@ func TestLimits_LeaveWhoIsSignedInAlone(t *testing.T) {
 	_, ben := w.signIn(t, "ben")
 	for i := range 40 {
 		_ = w.try(t, "ana", "wrong password", fmt.Sprint("192.0.2.", i))
-		_ = w.ConfirmPassword(t.Context(), ben, secret.New("wrong password"))
+		_ = w.confirm(t, ben, "wrong password")
 	}
-	require.NoError(t, w.ConfirmPassword(t.Context(), ana, secret.New(password)), "neither who guesses at the door nor who does in another session is in her way")
-	requireKind(t, fault.TooOften, w.ConfirmPassword(t.Context(), ben, secret.New(password)))
+	require.NoError(t, w.confirm(t, ana, password), "neither who guesses at the door nor who does in another session is in her way")
+	requireKind(t, fault.TooOften, w.confirm(t, ben, password))
 }
 
 func TestLimits_AreTheSameForANameThatNobodyHas(t *testing.T) {

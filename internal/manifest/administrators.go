@@ -60,7 +60,8 @@ func (p *planner) administrators() {
 	}
 }
 
-// stranded notes the entries of the list whose provider is removed.
+// stranded notes what a provider that is removed leaves behind: the entries of
+// the list that it knows, and the way straight to it.
 func (p *planner) stranded() {
 	list := p.have.Administrators.Entries
 	if p.wanted.Administrators != nil && p.have.Administrators.From == "" {
@@ -69,6 +70,9 @@ func (p *planner) stranded() {
 	for _, c := range p.gone {
 		if c.Kind == KindProvider {
 			p.leavesOut(c.Name)
+		}
+		if c.Kind == KindProvider && p.wanted.SignIn == nil && p.have.SignIn.StraightTo == c.Name {
+			p.notes = append(p.notes, fmt.Sprintf("people are led straight to the provider %s: without it they see the sign-in page", c.Name))
 		}
 		for _, entry := range list {
 			if c.Kind == KindProvider && strings.HasPrefix(entry, c.Name+":") {

@@ -2,7 +2,10 @@ package manifest
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
+	"berth/internal/fault"
 	"berth/internal/identity"
 	"berth/internal/signin"
 )
@@ -32,6 +35,20 @@ func (p *planner) signIn() {
 		p.notes = append(p.notes, "with passwords of administrators alone, "+signin.InWords(p.have.LeftOutByMode))
 	}
 	p.change(true, c)
+}
+
+// astray refuses a document that leads people straight to a provider which its
+// own apply removes.
+func (p Plan) astray(wanted Wanted, from source) error {
+	if wanted.SignIn == nil || !p.removesProvider(wanted.SignIn.StraightTo) {
+		return nil
+	}
+	at := fault.InvalidFields([]fault.Field{{Name: "straight_to", Message: fmt.Sprintf("the provider %q is not in the file, and would be removed", wanted.SignIn.StraightTo)}})
+	return fault.InvalidFields(from.flaws([]string{"sign_in"}, "", at))
+}
+
+func (p Plan) removesProvider(slug string) bool {
+	return slices.ContainsFunc(p.Changes, func(c Change) bool { return c.Kind == KindProvider && c.Action == Remove && c.Name == slug })
 }
 
 // leftOutByMode reads who would have no way in left as a document would have

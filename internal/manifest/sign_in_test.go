@@ -127,3 +127,21 @@ func TestSignIn_IsRefusedWithItsPlace(t *testing.T) {
 		require.ErrorContains(t, err, says)
 	}
 }
+
+func TestSignIn_RemovesNoProviderThatItsOwnFileLeadsTo(t *testing.T) {
+	s := newServer(t)
+	s.person("root", identity.RoleAdministrator)
+	s.apply(straightToCorp)
+	r := s.request("berth: 1\nproviders: {}\nsign_in: {straight_to: corp}\n")
+	s.plan(string(r.Document))
+	r.Prune = true
+	_, err := s.Plan(t.Context(), r)
+	require.Equal(t, fault.BadInput, fault.KindOf(err))
+	require.ErrorContains(t, err, `sign_in.straight_to: line 3, column 24: the provider "corp" is not in the file, and would be removed`)
+
+	r = s.request("{berth: 1, providers: {}}")
+	r.Prune = true
+	plan, err := s.Plan(t.Context(), r)
+	require.NoError(t, err)
+	require.Equal(t, []string{"people are led straight to the provider corp: without it they see the sign-in page"}, plan.Notes)
+}

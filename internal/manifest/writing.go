@@ -28,6 +28,9 @@ func (s *Service) save(ctx context.Context, tx *sqlite.Tx, actor string, wanted 
 		return Plan{}, err
 	}
 	plan := NewPlan(wanted, have, r.Prune)
+	if err := plan.astray(wanted, from); err != nil {
+		return Plan{}, err
+	}
 	w := &writing{Service: s, tx: tx, actor: actor, by: r.By, meant: r.meant, wanted: wanted}
 	if r.Administrator {
 		w.allow = []deploy.Allowance{deploy.AllowBinds, deploy.AllowAccess}
