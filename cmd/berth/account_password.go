@@ -29,6 +29,9 @@ func (*accountPassword) Run(ctx context.Context, c *client, o *output, p *proces
 	if err := c.get(ctx, "/api/session", &me); err != nil {
 		return err
 	}
+	if me.Via != identity.ViaLocal && !me.TakesPassword && ofAdministratorsAlone(ctx, c) {
+		return fault.Conflict("only administrators sign in with a password here, as the sign-in mode says")
+	}
 	if !me.Person.HasPassword && me.Via != identity.ViaLocal {
 		return addPassword(ctx, c, o, p, me.Person)
 	}

@@ -133,11 +133,17 @@ func (cmd *loginCommand) withPassword(ctx context.Context, c *client, p *process
 // whosePasswords adds to a refusal of a password what everybody may know: that
 // not everybody's signs in.
 func whosePasswords(ctx context.Context, c *client, refused error) error {
-	var page api.SignInPage
-	if fault.KindOf(refused) != fault.Unauthenticated || c.get(ctx, "/api/sign-in", &page) != nil || page.Passwords == identity.PasswordsOfEverybody {
+	if fault.KindOf(refused) != fault.Unauthenticated || !ofAdministratorsAlone(ctx, c) {
 		return refused
 	}
 	return fault.SignIn("%s; only administrators sign in with a password here: make an API token at %s, and give it with --with-token", fault.Message(refused), c.base)
+}
+
+// ofAdministratorsAlone says whether administrators alone sign in with a password,
+// as far as the server says so.
+func ofAdministratorsAlone(ctx context.Context, c *client) bool {
+	var page api.SignInPage
+	return c.get(ctx, "/api/sign-in", &page) == nil && page.Passwords == identity.PasswordsOfAdministrators
 }
 
 // scope is the one that was asked for, or else the widest that there is for who

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"berth/internal/api"
 	"berth/internal/fault"
 	"berth/internal/identity"
 )
@@ -66,14 +67,17 @@ func (cmd *peopleAdd) Run(ctx context.Context, c *client, o *output, p *process)
 	if err != nil {
 		return err
 	}
-	var made identity.Person
+	var made api.PersonDetail
 	body := map[string]string{
 		"username": cmd.Username, "display_name": cmd.Name, "email": cmd.Email, "role": cmd.Role, "password": password.Reveal(),
 	}
 	if err := c.call(ctx, http.MethodPost, "/api/people", body, &made); err != nil {
 		return err
 	}
-	return o.result(made, func() { o.printf("Added %s (%s).\n", made.Username, made.Role) })
+	return o.result(made, func() {
+		o.printf("Added %s (%s).\n", made.Username, made.Role)
+		o.passwordRefused(made)
+	})
 }
 
 type peopleEdit struct {
@@ -119,9 +123,21 @@ func (cmd *peoplePassword) Run(ctx context.Context, c *client, o *output, p *pro
 	if err := c.call(ctx, http.MethodPost, pathf("/api/people/%s/password", cmd.Username), body, nil); err != nil {
 		return err
 	}
+	var person api.PersonDetail
+	if err := c.get(ctx, pathf("/api/people/%s", cmd.Username), &person); err != nil {
+		return err
+	}
 	return o.result(map[string]string{"username": cmd.Username}, func() {
 		o.printf("%s has a new password; their sessions have ended.\n", cmd.Username)
+		o.passwordRefused(person)
 	})
+}
+
+// passwordRefused tells whoever gave somebody a password that it is of no use now.
+func (o *output) passwordRefused(p api.PersonDetail) {
+	if p.PasswordRefused {
+		o.note("Their password signs in only where passwords are for everybody, see \"berth access sign-in\".")
+	}
 }
 
 type peopleSessions struct {

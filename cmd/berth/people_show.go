@@ -45,8 +45,8 @@ func (cmd *peopleShow) Run(ctx context.Context, c *client, o *output) error {
 			[2]string{"Added", ago(p.CreatedAt, time.Now())})
 		switch {
 		case p.WayIn:
-		case p.HasPassword:
-			o.note("They have no way in: their password signs in only where passwords are for everybody, see \"berth access sign-in\".")
+		case p.PasswordRefused:
+			o.note("They have no way in: a password of theirs signs in only where passwords are for everybody, see \"berth access sign-in\".")
 		default:
 			o.note("They have no way in: set a password with \"berth people password %s\".", p.Username)
 		}

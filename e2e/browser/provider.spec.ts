@@ -302,7 +302,7 @@ test('an administrator says how people sign in', async ({ dashboard: page, brows
 
 		await test.step('a person’s page says so, and theirs that they need none', async () => {
 			await page.goto(`/people/${typed}`);
-			await expect(page.getByText('their password signs in only where passwords are for everybody')).toBeVisible();
+			await expect(page.getByText('a password of theirs signs in only where passwords are for everybody')).toBeVisible();
 			await guest.goto('/account');
 			await signInThere(guest, who);
 			await expect(guest.getByTestId('no-passwords')).toContainText('Only administrators sign in with a password here.');

@@ -36,7 +36,7 @@ func (a *API) provesAgain(ctx context.Context) error {
 	return a.factors.Fresh(s)
 }
 
-func (a *API) createPerson(ctx context.Context, in *createPersonInput) (*output[identity.Person], error) {
+func (a *API) createPerson(ctx context.Context, in *createPersonInput) (*output[PersonDetail], error) {
 	if in.Body.Role == identity.RoleAdministrator {
 		if err := a.provesAgain(ctx); err != nil {
 			return nil, err
@@ -48,7 +48,7 @@ func (a *API) createPerson(ctx context.Context, in *createPersonInput) (*output[
 	if err != nil {
 		return nil, err
 	}
-	return answer(p), nil
+	return a.detailOf(ctx, p)
 }
 
 type personInput struct {
@@ -59,6 +59,9 @@ type personInput struct {
 type PersonDetail struct {
 	identity.Person
 	WayIn bool `json:"way_in" doc:"Whether they can sign in, were they not disabled: with a password that the sign-in mode takes, by a passkey, or at a provider that is switched on"`
+
+	// PasswordRefused is for whoever would set them one to hand over.
+	PasswordRefused bool `json:"password_refused,omitempty" doc:"Whether the sign-in mode takes no password of theirs"`
 }
 
 func (a *API) getPerson(ctx context.Context, in *personInput) (*output[PersonDetail], error) {
@@ -66,11 +69,19 @@ func (a *API) getPerson(ctx context.Context, in *personInput) (*output[PersonDet
 	if err != nil {
 		return nil, err
 	}
+	return a.detailOf(ctx, p)
+}
+
+func (a *API) detailOf(ctx context.Context, p identity.Person) (*output[PersonDetail], error) {
 	can, err := a.identity.CanSignIn(ctx, p.ID)
 	if err != nil {
 		return nil, err
 	}
-	return answer(PersonDetail{Person: p, WayIn: can}), nil
+	takes, err := a.identity.MayHavePassword(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return answer(PersonDetail{Person: p, WayIn: can, PasswordRefused: !takes}), nil
 }
 
 type updatePersonInput struct {

@@ -116,6 +116,12 @@ func TestSignInMode_IsForAdministratorsWhoJustProvedWhoTheyAre(t *testing.T) {
 	s.do(nobody, "GET", "/api/session/step-up", "", func(r *http.Request) { r.AddCookie(bo) }).decode(t, &ways)
 	require.Empty(t, ways.Methods)
 	require.False(t, ways.WayIn, "who signs out would be locked out")
+	for role, refused := range map[identity.Role]bool{identity.RoleMember: true, identity.RoleAdministrator: false} {
+		var made api.PersonDetail
+		s.do(admin, "POST", "/api/people", `{"username":"new-`+string(role)+`","role":"`+string(role)+`","password":"`+password+`"}`).decode(t, &made)
+		require.Equal(t, refused, made.PasswordRefused, role)
+		require.Equal(t, !refused, made.WayIn, role)
+	}
 	s.do(admin, "GET", "/api/session/step-up", "").decode(t, &ways)
 	require.True(t, ways.WayIn)
 	require.Equal(t, http.StatusConflict, s.do(nobody, "POST", "/api/session/step-up", `{"method":"password","password":"`+password+`"}`, func(r *http.Request) {
@@ -149,4 +155,26 @@ func TestAdministrators_AreMadeByWhoJustProvedWhoTheyAre(t *testing.T) {
 	require.Equal(t, http.StatusOK, ask("PATCH", "/api/people/mel", `{"version":1,"display_name":"Mel"}`))
 	require.Equal(t, http.StatusNoContent, ask("POST", "/api/people/mel/password", chosen))
 	require.Equal(t, http.StatusCreated, s.do(admin, "POST", "/api/people", person("eve", "administrator")).StatusCode, "an API token has no proof to give")
+}
+
+func TestRegistry_TakesNoPasswordThatTheModeDoesNot(t *testing.T) {
+	s := newServer(t)
+	statuses := func(name, given string) (list [3]int) {
+		basic := func(r *http.Request) { r.SetBasicAuth(name, given) }
+		form := url.Values{"grant_type": {"password"}, "username": {name}, "password": {given}}.Encode()
+		list[0] = s.do(nobody, "GET", "/v2/", "", basic).StatusCode
+		list[1] = s.do(nobody, "GET", "/v2/token", "", basic).StatusCode
+		list[2] = s.do(nobody, "POST", "/v2/token", form, func(r *http.Request) { r.Header.Set("Content-Type", "application/x-www-form-urlencoded") }).StatusCode
+		return list
+	}
+	asToken, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL, nil)
+	require.NoError(t, err)
+	s.as(memberAdmin)(asToken)
+	token := asToken.Header
+	in, out := [3]int{200, 200, 200}, [3]int{401, 401, 401}
+	require.Equal(t, in, statuses("bo", password))
+	require.Equal(t, http.StatusOK, s.do(admin, "PUT", "/api/sign-in-mode", `{"passwords":"administrators","version":0,"force":true}`).StatusCode)
+	require.Equal(t, out, statuses("bo", password), "a password that was right a moment ago too")
+	require.Equal(t, in, statuses("bo", strings.TrimPrefix(token.Get("Authorization"), "Bearer ")), "an API token in its place")
+	require.Equal(t, in, statuses(admin, password))
 }

@@ -166,6 +166,21 @@ func TestSignInMode_CountsNoPasswordThatItDoesNotTakeAsAWayIn(t *testing.T) {
 	require.Zero(t, leftOut(identity.PasswordsOfAdministrators).People, "a passkey is another way")
 }
 
+func TestUnlink_NamesNoPasswordToSetWhereTheModeTakesNone(t *testing.T) {
+	w := newWorld(t)
+	w.root(t)
+	bo := w.arrive(t, identity.External{Provider: "corp", ExternalID: "1", Username: "bo"})
+	list, err := w.Identities(t.Context(), bo.Person.ID)
+	require.NoError(t, err)
+	err = w.Unlink(t.Context(), bo, bo.Person.ID, list[0].ID)
+	requireKind(t, fault.Clash, err)
+	require.ErrorContains(t, err, "set a password, add a passkey")
+	w.passwordsOf(t, identity.PasswordsOfAdministrators)
+	err = w.Unlink(t.Context(), bo, bo.Person.ID, list[0].ID)
+	requireKind(t, fault.Clash, err)
+	require.ErrorContains(t, err, "you have no other way in: add a passkey")
+}
+
 func TestSignInMode_LeavesAnAdministratorWithAPassword(t *testing.T) {
 	w, yes := newWorld(t), true
 	only := identity.SignInMode{Passwords: identity.PasswordsOfAdministrators}

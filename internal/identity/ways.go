@@ -160,13 +160,25 @@ func (s *Service) staysIn(ctx context.Context, tx *sqlite.Tx, actor Subject, p P
 		return err
 	}
 	if actor.Person.ID == p.ID {
-		return fault.Conflict("you have no other way in: set a password, add a passkey or link another identity first")
+		return s.noOtherWay(ctx, tx, p)
 	}
 	first, err := s.WayToAdd(ctx, tx)
 	if err != nil {
 		return err
 	}
 	return fault.Conflict("%s has no other way in: %s", p.Username, first)
+}
+
+// noOtherWay tells somebody what to add first.
+func (s *Service) noOtherWay(ctx context.Context, tx *sqlite.Tx, p Person) error {
+	takes, err := s.TakesPassword(ctx, tx, p)
+	switch {
+	case err != nil:
+		return err
+	case !takes:
+		return fault.Conflict("you have no other way in: add a passkey or link another identity first")
+	}
+	return fault.Conflict("you have no other way in: set a password, add a passkey or link another identity first")
 }
 
 // BreakGlass lists the administrators who can sign in with a password,

@@ -3919,6 +3919,8 @@ export interface components {
             given_role: "administrator" | "member" | "user";
             has_password: boolean;
             id: string;
+            /** @description Whether the sign-in mode takes no password of theirs */
+            password_refused?: boolean;
             /** @enum {string} */
             role: "administrator" | "member" | "user";
             second_factor: boolean;
@@ -7950,7 +7952,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Person"];
+                    "application/json": components["schemas"]["PersonDetail"];
                 };
             };
             /** @description Error */
