@@ -1,5 +1,5 @@
 import type { Browser } from '@playwright/test';
-import { expect, picture, sound, test, unique } from './berth.ts';
+import { admin, expect, picture, sound, test, unique } from './berth.ts';
 import { client, signInThere, startProvider } from './provider.ts';
 
 const port = Number(process.env.BERTH_TEST_PROVIDER_PORT);
@@ -249,6 +249,8 @@ test('an administrator says how people sign in', async ({ dashboard: page, brows
 	const guest = await (await browser.newContext({ baseURL: base, viewport, reducedMotion: 'reduce' })).newPage();
 	await guest.addInitScript((t) => localStorage.setItem('mode-watcher-mode', t), theme);
 	const card = page.getByTestId('sign-in-mode');
+	const left = await (await browser.newContext({ baseURL: base, viewport, reducedMotion: 'reduce' })).newPage();
+	expect((await left.request.post('/api/session', { data: { username: typed, password } })).ok()).toBe(true);
 
 	try {
 		await test.step('people are led straight to a provider', async () => {
@@ -296,13 +298,42 @@ test('an administrator says how people sign in', async ({ dashboard: page, brows
 			await expect(guest.getByRole('alert')).toContainText('the username or the password is wrong');
 			await sound(guest);
 			await picture(guest, info, 'sign-in-local');
-			await guest.getByLabel('Username').fill('admin');
 			await expect(guest.getByRole('link', { name: 'Sign in with Harbour' })).toBeVisible();
+		});
+
+		await test.step('an administrator does, whatever becomes of the provider', async () => {
+			await guest.getByLabel('Username').fill(admin.username);
+			await guest.getByLabel('Password').fill(admin.password);
+			await guest.getByRole('button', { name: 'Sign in', exact: true }).click();
+			await guest.getByRole('button', { name: 'Not now' }).click();
+			await guest.getByRole('button', { name: 'Your account' }).last().click();
+			await guest.getByRole('menuitem', { name: 'Sign out' }).click();
+			await expect(guest).toHaveURL(`${base}/sign-in?state=signed_out`);
+		});
+
+		await test.step('who has a session left alone is told not to sign out', async () => {
+			await left.goto('/sign-in?step_up=sign_in&to=/');
+			await expect(left.getByText('Do not sign out: nothing would let you in again')).toBeVisible();
+			await sound(left);
+			await picture(left, info, 'step-up-no-way-in');
+			await left.goto('/account/factors');
+			await expect(left.getByText('Your password does not count now')).toBeVisible();
 		});
 
 		await test.step('a person’s page says so, and theirs that they need none', async () => {
 			await page.goto(`/people/${typed}`);
 			await expect(page.getByText('a password of theirs signs in only where passwords are for everybody')).toBeVisible();
+			await page.getByRole('button', { name: 'Set password…' }).click();
+			await expect(page.getByRole('alertdialog').or(page.getByRole('dialog'))).toContainText('It signs them in only where passwords are for everybody');
+			await sound(page);
+			await picture(page, info, 'set-password-refused');
+			await page.keyboard.press('Escape');
+			await page.goto('/people');
+			await page.getByRole('button', { name: 'Add person' }).first().click();
+			await expect(page.getByRole('dialog')).toContainText('They have no way in');
+			await sound(page);
+			await picture(page, info, 'add-person-refused');
+			await page.keyboard.press('Escape');
 			await guest.goto('/account');
 			await signInThere(guest, who);
 			await expect(guest.getByTestId('no-passwords')).toContainText('Only administrators sign in with a password here.');
@@ -324,6 +355,7 @@ test('an administrator says how people sign in', async ({ dashboard: page, brows
 		const now = (await (await page.request.get('/api/sign-in-mode')).json()) as { version: number };
 		await page.request.put('/api/sign-in-mode', { data: { passwords: 'everybody', version: now.version } });
 		await page.request.delete(`/api/providers/${slug}?force=true`);
+		await left.context().close();
 		await guest.context().close();
 		provider.close();
 	}
