@@ -225,7 +225,7 @@ func TestSignInMode_CountsWhomTheGuardsKeepAndNotTheList(t *testing.T) {
 	w, yes := newWorld(t), true
 	w.person(t, "carol", identity.RoleMember)
 	ana := w.arrive(t, identity.External{Provider: "corp", ExternalID: "1", Username: "ana", Administrator: &yes})
-	w.list(t, "local:carol corp:ana")
+	w.list(t, "local:carol, corp:id:1")
 	requireKind(t, fault.Clash, w.trySetMode(t, ana, identity.SignInMode{Passwords: identity.PasswordsOfAdministrators}))
 	w.root(t)
 	w.passwordsOf(t, identity.PasswordsOfAdministrators)
