@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"berth/internal/fault"
+	"berth/internal/network"
 	"berth/internal/secret"
 	"berth/internal/sqlite"
 )
@@ -63,6 +64,9 @@ const (
 	longestDeviceToken = 366 * 24 * time.Hour
 
 	maxMachine = 64 // characters of a machine's name
+
+	// machineInName is how many of them a token's name has room for.
+	machineInName = 50
 )
 
 // AskByDevice begins: the answer's halves go to the command line.
@@ -78,9 +82,10 @@ func (s *Service) AskByDevice(ask DeviceAsk, from Origin) (DeviceCodes, error) {
 			Machine: ask.Machine, Address: from.Host(), UserAgent: shortened(from.UserAgent, 256), Scope: ask.Scope,
 			Lives: int64(ask.Lives / time.Second), AskedAt: now, ExpiresAt: now.Add(deviceLives),
 		},
-		network: from.Network(), interval: deviceInterval,
+		key: digestOf(codes.Device), person: s.personCode(codes.Person),
+		network: from.Network(), site: network.Site(from.Host()), interval: deviceInterval,
 	}
-	if !s.devices.add(digestOf(codes.Device), s.personCode(codes.Person), one, now) {
+	if !s.devices.add(one, now) {
 		return DeviceCodes{}, fault.Often("too many command lines wait to be signed in: try again in some minutes").After(time.Minute)
 	}
 	return codes, nil
@@ -168,7 +173,8 @@ func (s *Service) DenyDevice(ctx context.Context, subject Subject, code secret.T
 }
 
 // decideDevice takes the code, which counts once, writes down what was decided,
-// and lets the device know of it then: nil denies.
+// and lets the device know of it then: nil denies. What can not be written down
+// is not decided: the code counts still.
 func (s *Service) decideDevice(ctx context.Context, key digest, subject Subject, a *approval) error {
 	one, ok := s.devices.take(key, s.now())
 	if !ok {
@@ -181,10 +187,11 @@ func (s *Service) decideDevice(ctx context.Context, key digest, subject Subject,
 	}
 	err := s.db.Write(ctx, func(tx *sqlite.Tx) error { return s.record(ctx, tx, kind, subject.Person.Username, said) })
 	if err != nil {
-		a = nil
+		s.devices.giveBack(one)
+		return err
 	}
 	s.devices.decide(one, a)
-	return err
+	return nil
 }
 
 // aboutApproval is the data of token.approved and token.denied.
@@ -198,7 +205,8 @@ type aboutApproval struct {
 }
 
 // RedeemDevice gives the token to the command line that was approved, once, and
-// says otherwise how it stands, by one of the ErrDevice….
+// says otherwise how it stands, by one of the ErrDevice…. Where the token could
+// not be made, it may come again.
 func (s *Service) RedeemDevice(ctx context.Context, code secret.Text) (secret.Text, Token, Person, error) {
 	one, err := s.devices.redeem(digestOf(code), s.now())
 	if err != nil {
@@ -206,14 +214,24 @@ func (s *Service) RedeemDevice(ctx context.Context, code secret.Text) (secret.Te
 	}
 	a, now := one.approved, s.now()
 	made := newToken{
-		name: "berth login on " + one.Machine + ", " + now.Format("2006-01-02 15:04:05.000"), scope: a.scope, expires: now.Add(a.lives),
+		name: deviceTokenName(one.Machine, now), scope: a.scope, expires: now.Add(a.lives),
 		machine: one.Machine, address: one.Address,
 	}
 	text, token, err := s.makeToken(ctx, a.subject, made)
-	if kind := fault.KindOf(err); kind == fault.Unauthenticated || kind == fault.Missing || kind == fault.Denied {
+	kind := fault.KindOf(err)
+	denied := err != nil && (kind == fault.Unauthenticated || kind == fault.Missing || kind == fault.Denied)
+	s.devices.redeemed(one, err == nil || denied)
+	if denied {
 		return secret.Text{}, Token{}, Person{}, ErrDeviceDenied // who approved is signed in no more
 	}
 	return text, token, a.subject.Person, err
+}
+
+// deviceTokenName tells a token's owner later where it went.
+func deviceTokenName(machine string, now time.Time) string {
+	short := []rune(machine)
+	short = short[:min(len(short), machineInName)]
+	return "berth login on " + string(short) + ", " + now.Format("2006-01-02 15:04:05.000")
 }
 
 // guessDevice counts a try at a code, and gives what is kept of it. Only who is

@@ -1,12 +1,14 @@
 package identity_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/bcrypt"
 
 	"berth/internal/fault"
 	"berth/internal/identity"
@@ -199,23 +201,134 @@ func TestDevice_CodesAreHardToGuess(t *testing.T) {
 	require.Less(t, guessed, 31)
 }
 
+// askAt asks from an address, and gives the codes, or how it was refused.
+func (w *world) askAt(address string) (identity.DeviceCodes, error) {
+	return w.AskByDevice(laptop, identity.Origin{Address: address})
+}
+
 func TestDevice_WaitingOnesAreBounded(t *testing.T) {
 	w := newWorld(t)
 	at := func(address string) error {
-		_, err := w.AskByDevice(laptop, identity.Origin{Address: address})
+		_, err := w.askAt(address)
 		return err
 	}
 	for i := range 20 {
 		require.NoError(t, at(fmt.Sprintf("2001:db8::%x", i+1)))
+		require.NoError(t, at("192.0.2.1"))
 	}
 	requireKind(t, fault.TooOften, at("2001:db8::ffff"))
-	for i := range 49 {
-		for range 20 {
-			require.NoError(t, at(fmt.Sprintf("192.0.2.%d", i)))
+	requireKind(t, fault.TooOften, at("192.0.2.1"))
+	for i := range 40 {
+		require.NoError(t, at(fmt.Sprintf("2001:db8:0:%x::1", i+1)))
+	}
+	requireKind(t, fault.TooOften, at("2001:db8:0:ffff::1")) // other networks of one site are no way around
+	require.NoError(t, at("2001:db8:1::1"))
+	w.wait(10 * time.Minute)
+	for range 20 {
+		require.NoError(t, at("2001:db8::1"))
+	}
+}
+
+func TestDevice_OneThatNobodyComesForMakesRoomInItsNetwork(t *testing.T) {
+	w := newWorld(t)
+	left, err := w.askAt("192.0.2.1")
+	require.NoError(t, err)
+	w.wait(time.Second)
+	stopped, err := w.askAt("192.0.2.1")
+	require.NoError(t, err)
+	require.ErrorIs(t, w.redeems(t, stopped), identity.ErrDevicePending)
+	w.wait(time.Minute)
+	var come []identity.DeviceCodes
+	for range 18 {
+		codes, err := w.askAt("192.0.2.1")
+		require.NoError(t, err)
+		come = append(come, codes)
+	}
+	for _, gone := range []identity.DeviceCodes{left, stopped} {
+		_, err := w.askAt("192.0.2.1")
+		require.NoError(t, err)
+		require.ErrorIs(t, w.redeems(t, gone), identity.ErrDeviceExpired)
+	}
+	_, err = w.askAt("192.0.2.1")
+	requireKind(t, fault.TooOften, err)
+	for _, codes := range come {
+		require.ErrorIs(t, w.redeems(t, codes), identity.ErrDevicePending, "who comes keeps theirs")
+	}
+}
+
+func TestDevice_WhoFillsItUpLocksNobodyOut(t *testing.T) {
+	w := newWorld(t)
+	w.person(t, "ana", identity.RoleMember)
+	_, ana := w.signIn(t, "ana")
+	approved, err := w.askAt("2001:db8::1")
+	require.NoError(t, err)
+	require.NoError(t, w.ApproveDevice(t.Context(), ana, approved.Person, identity.ScopeRead, time.Hour))
+	alone, err := w.askAt("192.0.2.255")
+	require.NoError(t, err)
+	w.wait(time.Second)
+	oldest, err := w.askAt("2001:db8::2")
+	require.NoError(t, err)
+	w.wait(time.Second)
+	for i := range 49 { // 30 of the site that has most, 20 of each other one
+		for j := range 20 {
+			address := fmt.Sprintf("192.0.2.%d", i)
+			if i == 0 || i == 1 && j < 8 {
+				address = fmt.Sprintf("2001:db8:0:%x::1", 1+i)
+			}
+			_, err := w.askAt(address)
+			require.NoError(t, err)
 		}
 	}
-	requireKind(t, fault.TooOften, at("203.0.113.1"))
-	w.wait(10 * time.Minute)
-	require.NoError(t, at("203.0.113.1"))
-	require.NoError(t, at("2001:db8::ffff"))
+	for i := range 17 {
+		_, err := w.askAt(fmt.Sprintf("198.51.100.%d", i))
+		require.NoError(t, err)
+	}
+	require.ErrorIs(t, w.redeems(t, oldest), identity.ErrDevicePending, "it is full, not more")
+	_, err = w.askAt("203.0.113.1")
+	require.NoError(t, err)
+	require.ErrorIs(t, w.redeems(t, oldest), identity.ErrDeviceExpired, "of the site that has most")
+	require.ErrorIs(t, w.redeems(t, alone), identity.ErrDevicePending)
+	require.NoError(t, w.redeems(t, approved), "what was decided stays")
+}
+
+func TestDevice_NameOfItsTokenHasRoomForTheLongestMachine(t *testing.T) {
+	w := newWorld(t)
+	w.person(t, "ana", identity.RoleMember)
+	_, ana := w.signIn(t, "ana")
+	long := laptop
+	long.Machine = strings.Repeat("é", 64)
+	codes := w.asks(t, long)
+	require.NoError(t, w.ApproveDevice(t.Context(), ana, codes.Person, identity.ScopeRead, time.Hour))
+	_, made, _, err := w.RedeemDevice(t.Context(), codes.Device)
+	require.NoError(t, err)
+	require.Contains(t, made.Name, "berth login on "+strings.Repeat("é", 50)+", 2")
+}
+
+func TestDevice_IsLostByNothingThatPasses(t *testing.T) {
+	w := newWorld(t)
+	w.person(t, "ana", identity.RoleMember)
+	_, ana := w.signIn(t, "ana")
+	codes := w.asks(t, laptop)
+	broken, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, w.DenyDevice(broken, ana, codes.Person), context.Canceled)
+	require.ErrorIs(t, w.redeems(t, codes), identity.ErrDevicePending, "what is not written down is not decided")
+	require.NoError(t, w.ApproveDevice(t.Context(), ana, codes.Person, identity.ScopeRead, time.Hour))
+	_, _, _, err := w.RedeemDevice(broken, codes.Device)
+	require.ErrorIs(t, err, context.Canceled)
+	require.NoError(t, w.redeems(t, codes))
+	require.ErrorIs(t, w.redeems(t, codes), identity.ErrDeviceExpired)
+}
+
+func TestDevice_GetsNothingOfASessionThatIsIdleForTooLong(t *testing.T) {
+	w := newWorld(t)
+	w.person(t, "ana", identity.RoleMember)
+	idle, err := identity.New(identity.Config{DB: w.db, Events: w.events, Clock: w.clock, PasswordCost: bcrypt.MinCost, SessionIdle: 5 * time.Minute})
+	require.NoError(t, err)
+	w.Service = idle
+	_, ana := w.signIn(t, "ana")
+	codes := w.asks(t, laptop)
+	require.NoError(t, w.ApproveDevice(t.Context(), ana, codes.Person, identity.ScopeRead, time.Hour))
+	w.wait(5 * time.Minute)
+	require.ErrorIs(t, w.redeems(t, codes), identity.ErrDeviceDenied)
 }

@@ -88,11 +88,7 @@ func (s *Service) loadSession(ctx context.Context, key digest, find sessionFinde
 			return err
 		}
 		entry.expires = one.ExpiresAt
-		last := one.LastSeenAt
-		if unwritten := s.seen.session(one.ID); unwritten.After(last) {
-			last = unwritten
-		}
-		entry.seen.Store(last.UnixMilli())
+		entry.seen.Store(s.lastSeen(one).UnixMilli())
 		return nil
 	})
 	return entry, err
@@ -110,21 +106,32 @@ func (s *Service) SignOut(ctx context.Context, subject Subject) error {
 
 // Sessions lists a person's sessions, the newest first.
 func (s *Service) Sessions(ctx context.Context, personID string) (list []Session, err error) {
-	now := s.now()
 	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
 		list, err = selectSessions(ctx, tx, personID)
 		return err
 	})
 	live := make([]Session, 0, len(list))
 	for _, one := range list {
-		if unwritten := s.seen.session(one.ID); unwritten.After(one.LastSeenAt) {
-			one.LastSeenAt = unwritten
-		}
-		if now.Before(one.ExpiresAt) && now.Sub(one.LastSeenAt) < s.idle {
+		one.LastSeenAt = s.lastSeen(one)
+		if s.living(one) {
 			live = append(live, one)
 		}
 	}
 	return live, err
+}
+
+// lastSeen is when a session was last seen, also where that is not written yet.
+func (s *Service) lastSeen(one Session) time.Time {
+	if unwritten := s.seen.session(one.ID); unwritten.After(one.LastSeenAt) {
+		return unwritten
+	}
+	return one.LastSeenAt
+}
+
+// living says whether a session is neither over nor idle for too long.
+func (s *Service) living(one Session) bool {
+	now := s.now()
+	return now.Before(one.ExpiresAt) && now.Sub(s.lastSeen(one)) < s.idle
 }
 
 // EndSession ends one session of a person: the actor's own, or, for an

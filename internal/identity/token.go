@@ -196,11 +196,18 @@ func errManyTokens(have int) error {
 // approvedStill refuses a token that was approved in a session which has ended
 // since, or by somebody who was disabled or has another role.
 func (s *Service) approvedStill(ctx context.Context, tx *sqlite.Tx, subject Subject) error {
-	ends, alive, err := aliveIn(ctx, tx, subject)
-	if err == nil && (!alive || !s.now().Before(ends)) {
+	p, _, err := personByID(ctx, tx, subject.Person.ID)
+	if err != nil {
+		return err
+	}
+	one, err := sessionByID(ctx, tx, p.ID, subject.SessionID)
+	if err != nil {
+		return err
+	}
+	if p.Disabled || p.Role != subject.Person.Role || !s.living(one) {
 		return errNoSession()
 	}
-	return err
+	return nil
 }
 
 // outlivesNone refuses a token that would live on after the one it is made
