@@ -64,7 +64,8 @@ type minutes struct {
 	mu    sync.Mutex
 	since time.Time // the minute that is running
 	last  map[*meter]counts
-	swept time.Time
+
+	swept time.Time // of whoever rolls, who is one at a time
 }
 
 func newMinutes(db *sqlite.DB, table *Table, clock func() time.Time) *minutes {
@@ -105,8 +106,14 @@ func (m *minutes) left() time.Duration {
 	return now.Truncate(time.Minute).Add(time.Minute).Sub(now)
 }
 
-// roll stores what was counted since the last time, and begins a minute.
+// roll stores what was counted since the last time, begins a minute, and once
+// an hour removes what is kept no longer. What can not be removed does not keep
+// the minute from being stored.
 func (m *minutes) roll(ctx context.Context) error {
+	return errors.Join(m.store(ctx), m.sweep(ctx))
+}
+
+func (m *minutes) store(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.clock()
@@ -136,14 +143,6 @@ func (m *minutes) roll(ctx context.Context) error {
 	}
 	m.table.forgetServed(idle)
 	if m.db != nil {
-		sweep := now.Sub(m.swept) >= time.Hour
-		var cut time.Time
-		if sweep {
-			var err error
-			if cut, err = m.servedCut(ctx, now); err != nil {
-				return fmt.Errorf("count minutes: %w", err)
-			}
-		}
 		err := m.db.Write(ctx, func(tx *sqlite.Tx) error {
 			for _, r := range rows {
 				if err := addMinute(ctx, tx, r); err != nil {
@@ -155,19 +154,28 @@ func (m *minutes) roll(ctx context.Context) error {
 					return err
 				}
 			}
-			if !sweep {
-				return nil
-			}
-			return errors.Join(removeMinutes(ctx, tx, now.Add(-minutesKept)), removeServed(ctx, tx, cut))
+			return nil
 		})
 		if err != nil {
 			return fmt.Errorf("store minutes: %w", err)
 		}
-		if sweep {
-			m.swept = now
-		}
 	}
 	m.last, m.since = next, now.Truncate(time.Minute)
+	return nil
+}
+
+// sweep removes what is kept no longer, when it has not for an hour. m.mu is
+// not held: of many minutes it takes a while.
+func (m *minutes) sweep(ctx context.Context) error {
+	now := m.clock()
+	if m.db == nil || now.Sub(m.swept) < time.Hour {
+		return nil
+	}
+	err := m.db.Write(ctx, func(tx *sqlite.Tx) error { return removeMinutes(ctx, tx, now.Add(-minutesKept)) })
+	if err := errors.Join(err, m.sweepServed(ctx, now)); err != nil {
+		return fmt.Errorf("remove old minutes: %w", err)
+	}
+	m.swept = now
 	return nil
 }
 
@@ -193,27 +201,59 @@ func (g *Gateway) Series(ctx context.Context, stageID string, from, to time.Time
 
 // between sums up the minutes from from to before to by step.
 func (m *minutes) between(ctx context.Context, stageID string, from, to time.Time, step time.Duration) (steps, error) {
-	m.mu.Lock() // so that no minute is both running and stored
-	defer m.mu.Unlock()
 	sums := steps{step, map[time.Time]*row{}}
-	if m.db != nil {
-		err := m.db.Read(ctx, func(tx *sqlite.Tx) error {
-			return eachMinute(ctx, tx, stageID, from, to, sums.add)
-		})
-		if err != nil {
-			return sums, fmt.Errorf("read minutes: %w", err)
-		}
-	}
-	at := m.since.UTC()
-	if at.Before(from) || !at.Before(to) {
-		return sums, nil
-	}
-	for _, meter := range m.table.allMeters() {
-		if meter.stageID == stageID {
-			sums.add(m.running(meter, meter.read()))
-		}
+	running := func() { m.eachRunning(m.table.allMeters(), stageID, from, to, sums.add) }
+	err := m.asOfNow(ctx, running, func(tx *sqlite.Tx) error {
+		return eachMinute(ctx, tx, stageID, from, to, sums.add)
+	})
+	if err != nil {
+		return sums, fmt.Errorf("read minutes: %w", err)
 	}
 	return sums, nil
+}
+
+// asOfNow has running read the minute that is running, with m.mu held, and
+// then stored the database as it was at that moment, without: no minute is both
+// running and stored, and none waits for a long read to be stored.
+func (m *minutes) asOfNow(ctx context.Context, running func(), stored func(*sqlite.Tx) error) error {
+	if m.db == nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		running()
+		return nil
+	}
+	return m.db.Read(ctx, func(tx *sqlite.Tx) error {
+		if err := m.fix(ctx, tx, running); err != nil {
+			return err
+		}
+		return stored(tx)
+	})
+}
+
+// fix has tx see the database as it is now from here on, as SQLite promises of
+// a transaction once it has read, and running what is not in there yet.
+func (m *minutes) fix(ctx context.Context, tx *sqlite.Tx, running func()) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var some bool
+	if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM route_minutes)").Scan(&some); err != nil {
+		return err
+	}
+	running()
+	return nil
+}
+
+// eachRunning hands over the minute that is running of those meters that are
+// the stage's, where it is from from to before to. m.mu is held.
+func (m *minutes) eachRunning(meters []*meter, stageID string, from, to time.Time, use func(row)) {
+	if at := m.since.UTC(); at.Before(from) || !at.Before(to) {
+		return
+	}
+	for _, meter := range meters {
+		if meter.stageID == stageID {
+			use(m.running(meter, meter.read()))
+		}
+	}
 }
 
 // running gives what a meter has counted of the minute that is running. m.mu is

@@ -104,10 +104,9 @@ func (g *Gateway) Served(ctx context.Context, stageID string, from, to time.Time
 	return list, nil
 }
 
-// servedBetween sums up the minutes of each instance from from to before to.
+// servedBetween sums up the minutes of each instance from from to before to: of
+// those that have some stored only of as many as are told of.
 func (m *minutes) servedBetween(ctx context.Context, stageID string, from, to time.Time, step time.Duration) (map[string]steps, error) {
-	m.mu.Lock() // as between
-	defer m.mu.Unlock()
 	of := map[string]steps{}
 	add := func(r row) {
 		if r.requests == 0 {
@@ -118,18 +117,13 @@ func (m *minutes) servedBetween(ctx context.Context, stageID string, from, to ti
 		}
 		of[r.instance].add(r)
 	}
-	if at := m.since.UTC(); !at.Before(from) && at.Before(to) {
-		for _, meter := range m.table.servedMeters() {
-			if meter.stageID == stageID {
-				add(m.running(meter, meter.read()))
-			}
+	running := func() { m.eachRunning(m.table.servedMeters(), stageID, from, to, add) }
+	err := m.asOfNow(ctx, running, func(tx *sqlite.Tx) error {
+		newest, err := newestServed(ctx, tx, stageID, from, to)
+		if err != nil {
+			return err
 		}
-	}
-	if m.db == nil {
-		return of, nil
-	}
-	err := m.db.Read(ctx, func(tx *sqlite.Tx) error {
-		return eachServed(ctx, tx, stageID, "", from, to, add)
+		return eachServed(ctx, tx, stageID, newest, from, to, add)
 	})
 	return of, err
 }
@@ -137,7 +131,7 @@ func (m *minutes) servedBetween(ctx context.Context, stageID string, from, to ti
 // addServed adds r to what is stored of its instance's minute. Of a stage that
 // was removed meanwhile nothing is kept.
 func addServed(ctx context.Context, tx *sqlite.Tx, r row) error {
-	if err := eachServed(ctx, tx, r.stageID, r.instance, r.at, r.at.Add(time.Millisecond), func(before row) { r.add(before) }); err != nil {
+	if err := eachServed(ctx, tx, r.stageID, []string{r.instance}, r.at, r.at.Add(time.Millisecond), func(before row) { r.add(before) }); err != nil {
 		return err
 	}
 	latency, err := json.Marshal(r.latency)
@@ -153,14 +147,42 @@ func addServed(ctx context.Context, tx *sqlite.Tx, r row) error {
 	return err
 }
 
-// eachServed hands over the minutes of a stage's instance, or of all where
-// none is named, from from to before to, one by one.
-func eachServed(ctx context.Context, tx *sqlite.Tx, stageID, instance string, from, to time.Time, use func(row)) (err error) {
+// newestServed gives the newest of a stage's instances that have minutes from
+// from to before to.
+func newestServed(ctx context.Context, tx *sqlite.Tx, stageID string, from, to time.Time) (ids []string, err error) {
+	rows, err := tx.QueryContext(ctx, `
+		SELECT DISTINCT instance_id
+		FROM instance_route_minutes
+		WHERE stage_id = ? AND minute >= ? AND minute < ?
+		ORDER BY instance_id DESC
+		LIMIT ?`,
+		stageID, sqlite.Millis(from), sqlite.Millis(to), servedInstances)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}
+
+// eachServed hands over the minutes of a stage's instances from from to before
+// to, one by one.
+func eachServed(ctx context.Context, tx *sqlite.Tx, stageID string, instances []string, from, to time.Time, use func(row)) (err error) {
+	ids, err := json.Marshal(instances)
+	if err != nil {
+		return err
+	}
 	rows, err := tx.QueryContext(ctx, `
 		SELECT stage_id, instance_id, minute, requests, errors, bytes_in, bytes_out, latency
 		FROM instance_route_minutes
-		WHERE stage_id = ?1 AND minute >= ?2 AND minute < ?3 AND (?4 = '' OR instance_id = ?4)`,
-		stageID, sqlite.Millis(from), sqlite.Millis(to), instance)
+		WHERE stage_id = ? AND minute >= ? AND minute < ? AND instance_id IN (SELECT value FROM json_each(?))`,
+		stageID, sqlite.Millis(from), sqlite.Millis(to), string(ids))
 	if err != nil {
 		return err
 	}
@@ -189,6 +211,15 @@ func (m *minutes) servedCut(ctx context.Context, now time.Time) (before time.Tim
 		before = cut
 	}
 	return before, err
+}
+
+// sweepServed removes what is kept no longer of instances.
+func (m *minutes) sweepServed(ctx context.Context, now time.Time) error {
+	before, err := m.servedCut(ctx, now)
+	if err != nil {
+		return err
+	}
+	return m.db.Write(ctx, func(tx *sqlite.Tx) error { return removeServed(ctx, tx, before) })
 }
 
 // removeServed removes what is older than before, stage by stage.

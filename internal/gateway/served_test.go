@@ -165,6 +165,69 @@ func TestServed_TellsOfNoMoreInstancesThanSixtyFour(t *testing.T) {
 	require.Equal(t, "i06", list[63].Instance)
 }
 
+// Beyond those that are told of nothing is read: an hour of a stage that fails
+// again and again has thousands.
+func TestServed_ReadsNoMoreThanItTellsOf(t *testing.T) {
+	s := newServedRig(t)
+	require.NoError(t, s.db.Write(t.Context(), func(tx *sqlite.Tx) error {
+		for n := range 70 {
+			for at := range 2 {
+				r := row{stageID: "stage-shop.test", instance: fmt.Sprintf("i%02d", n), at: s.clock().Truncate(time.Minute).Add(-time.Duration(at) * time.Minute), requests: 1}
+				if err := addServed(t.Context(), tx, r); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}))
+	of, err := s.gateway.minutes.servedBetween(t.Context(), "stage-shop.test", s.clock().Add(-time.Hour), s.clock(), time.Minute)
+	require.NoError(t, err)
+	require.Len(t, of, 64)
+	require.NotContains(t, of, "i05")
+	require.Len(t, of["i06"].sums, 2)
+}
+
+func TestMinutes_EndWhileALongReadGoesOnAndCountOnceInIt(t *testing.T) {
+	s := newServedRig(t)
+	s.route(routeTo("shop.test", "d1", addressOf(app(t, func(http.ResponseWriter, *http.Request) {}))))
+	s.get("http://shop.test/")
+	s.counted(1)
+	from, to := s.clock().Add(-time.Hour), s.clock().Add(time.Hour)
+	m := s.gateway.minutes
+	var running, stored int64
+	err := m.asOfNow(t.Context(), func() {
+		m.eachRunning(s.table.servedMeters(), "stage-shop.test", from, to, func(r row) { running += r.requests })
+	}, func(tx *sqlite.Tx) error {
+		require.True(t, m.mu.TryLock(), "the minute would wait for the read to be stored")
+		m.mu.Unlock()
+		s.later(time.Minute)
+		return eachServed(t.Context(), tx, "stage-shop.test", []string{"d1-a"}, from, to, func(r row) { stored += r.requests })
+	})
+	require.NoError(t, err)
+	require.EqualValues(t, 1, running)
+	require.Zero(t, stored, "counted as running, and stored since")
+	requests, _ := s.served()
+	require.EqualValues(t, 1, requests["d1-a"])
+}
+
+func TestMinutes_AreStoredWhereOldOnesCanNotBeCounted(t *testing.T) {
+	s := newServedRig(t)
+	s.route(routeTo("shop.test", "d1"))
+	s.table.meters["stage-shop.test"].begin().end(http.StatusServiceUnavailable, time.Millisecond, 0, 0)
+	require.NoError(t, s.db.Write(t.Context(), func(tx *sqlite.Tx) error {
+		_, err := tx.ExecContext(t.Context(), "ALTER TABLE instance_route_minutes RENAME TO away")
+		return err
+	}))
+	s.now.Add(int64(time.Minute))
+	require.ErrorContains(t, s.gateway.minutes.roll(t.Context()), "remove old minutes")
+
+	var rows int
+	require.NoError(t, s.db.Read(t.Context(), func(tx *sqlite.Tx) error {
+		return tx.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM route_minutes").Scan(&rows)
+	}))
+	require.Equal(t, 1, rows)
+}
+
 func TestServed_CostsARequestNoMemory(t *testing.T) {
 	table := NewTable(TableConfig{})
 	require.NoError(t, table.Switch(t.Context(), routeTo("shop.test", "d1", "127.0.0.1:1")))
