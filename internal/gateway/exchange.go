@@ -146,6 +146,7 @@ func (x *exchange) hold(ctx context.Context, tried []*instance) (*instance, erro
 			return nil, errNoInstance
 		}
 		x.claim.stage = rt.StageID
+		had := x.claim.in
 		switch err := in.claim(&x.claim, x.g.most); {
 		case err == nil && x.g.table.current.Load() == table:
 			return in, nil
@@ -153,6 +154,7 @@ func (x *exchange) hold(ctx context.Context, tried []*instance) (*instance, erro
 			// Whoever put another table there may have asked those with a claim
 			// before this one was made: nobody would ask this one.
 			in.release(&x.claim)
+			x.claim.in = had // this one sees nothing of it
 			continue
 		case errors.Is(err, errBusy):
 			x.route.meter.refused.Add(1)

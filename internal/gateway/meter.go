@@ -18,6 +18,7 @@ type meter struct {
 	stageID, project, stage string
 	name                    string // of a fixed route
 	instance                string // its id, where it is one's
+	gone                    bool   // the instance was, at the end of the last minute without a request
 
 	turn    atomic.Uint32 // where the balancer begins
 	refused atomic.Int64  // for want of room on an instance

@@ -33,7 +33,8 @@ type Served struct {
 type servedKey struct{ stageID, instance string }
 
 // servedMeter gives an instance's meter; nil of a route that no stage makes,
-// whose one target has the route's. t.mu is held.
+// whose one target has the route's. The names on it stay right: a stage that
+// is made again, by another name, has other instances. t.mu is held.
 func (t *Table) servedMeter(r deploy.Route, instance string) *meter {
 	if r.Fixed != nil {
 		return nil
@@ -55,7 +56,8 @@ func (t *Table) servedMeters() []*meter {
 	return slices.Collect(maps.Values(t.served))
 }
 
-// forgetServed drops those of meters whose instances are gone.
+// forgetServed drops those of meters whose instances were gone the last time,
+// too: a request that ended as its instance went may be counted a little later.
 func (t *Table) forgetServed(meters []*meter) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -66,9 +68,10 @@ func (t *Table) forgetServed(meters []*meter) {
 		}
 	}
 	for _, m := range meters {
-		if !there[m] {
+		if m.gone && !there[m] {
 			delete(t.served, servedKey{m.stageID, m.instance})
 		}
+		m.gone = !there[m]
 	}
 }
 

@@ -125,6 +125,8 @@ func TestServed_ForgetsWhatIsGoneAndKeepsItsMinutes(t *testing.T) {
 	s.later(time.Minute)
 	require.Len(t, s.table.servedMeters(), 20, "their last figures can be read")
 	s.later(time.Minute)
+	require.Len(t, s.table.servedMeters(), 20, "a last request may be counted yet")
+	s.later(time.Minute)
 	meters := s.table.servedMeters()
 	require.Len(t, meters, 1)
 	require.Equal(t, "d19-a", meters[0].instance)
@@ -226,6 +228,47 @@ func TestMinutes_AreStoredWhereOldOnesCanNotBeCounted(t *testing.T) {
 		return tx.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM route_minutes").Scan(&rows)
 	}))
 	require.Equal(t, 1, rows)
+}
+
+// A request is counted after its claim has ended: the instance may be drained,
+// and a minute end, in between.
+func TestServed_KeepsWhatIsCountedAsItsInstanceGoes(t *testing.T) {
+	s := newServedRig(t)
+	s.route(routeTo("shop.test", "d1", "127.0.0.1:1"))
+	in := s.table.stages["stage-shop.test"].instances[0]
+	s.later(time.Minute)
+	s.later(time.Minute)
+	s.route(routeTo("shop.test", "d2", "127.0.0.1:2"))
+	_, err := s.table.Drain(t.Context(), "d1", time.Second, time.Second)
+	require.NoError(t, err)
+	s.later(time.Minute)
+	in.count(http.StatusOK, time.Millisecond, 0, 0)
+	s.later(time.Minute)
+	requests, _ := s.served()
+	require.Equal(t, map[string]int64{"d1-a": 1}, requests)
+	s.later(time.Minute)
+	require.Len(t, s.table.servedMeters(), 1)
+}
+
+// Between the look at the table and the claim the route goes elsewhere with
+// its instance, which is let go of without having seen the request.
+func TestServed_CountsNothingWithAnInstanceThatWasLetGoOf(t *testing.T) {
+	var table *Table
+	route := routeTo("x.test", "d1", "127.0.0.1:1")
+	table = NewTable(TableConfig{Clock: func() time.Time { // asked in between
+		moved := route
+		moved.Hostname = "elsewhere.test"
+		require.NoError(t, table.Switch(t.Context(), moved))
+		return time.Now()
+	}})
+	require.NoError(t, table.Switch(t.Context(), route))
+	now := table.stages["stage-x.test"]
+	x := client(quietGateway(t, table), 0)
+	x.gate = now.gate
+	_, err := x.hold(t.Context(), nil)
+	require.ErrorIs(t, err, errNoRoute)
+	require.Equal(t, now.instances, table.stages["stage-x.test"].instances, "it goes on at the other address")
+	require.Nil(t, x.claim.in)
 }
 
 func TestServed_CostsARequestNoMemory(t *testing.T) {
