@@ -60,6 +60,19 @@ func TestLinks_LeadSomewhere(t *testing.T) {
 	require.Empty(t, dead)
 }
 
+func TestDecisions_HaveANumberEach(t *testing.T) {
+	pages, err := filepath.Glob("docs/decisions/*.md")
+	require.NoError(t, err)
+	require.NotEmpty(t, pages)
+	of := map[string]string{}
+	for _, page := range pages {
+		number, _, _ := strings.Cut(filepath.Base(page), "-")
+		require.Empty(t, of[number], "%s has the number, too", page)
+		of[number] = page
+		require.True(t, strings.HasPrefix(prose(t, page), "# "+number+": "), "%s begins with another number", page)
+	}
+}
+
 // prose gives a page without its code blocks.
 func prose(t *testing.T, page string) string {
 	t.Helper()
