@@ -318,6 +318,8 @@ test('an administrator says how people sign in', async ({ dashboard: page, brows
 			await picture(left, info, 'step-up-no-way-in');
 			await left.goto('/account/factors');
 			await expect(left.getByText('Your password does not count now')).toBeVisible();
+			await left.goto('/account');
+			await expect(left.getByTestId('no-passwords')).toContainText('Do not sign out: nothing would let you in again');
 		});
 
 		await test.step('a person’s page says so, and theirs that they need none', async () => {
@@ -331,6 +333,7 @@ test('an administrator says how people sign in', async ({ dashboard: page, brows
 			await page.goto('/people');
 			await page.getByRole('button', { name: 'Add person' }).first().click();
 			await expect(page.getByRole('dialog')).toContainText('They have no way in');
+			await expect(page.getByRole('dialog')).not.toContainText('Hand it over now');
 			await sound(page);
 			await picture(page, info, 'add-person-refused');
 			await page.keyboard.press('Escape');
