@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"net/http"
@@ -86,7 +87,19 @@ func connectRemote(raw string, token secret.Text) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &client{base: base, token: token, http: &http.Client{Transport: newTransport(nil)}}, nil
+	return &client{base: base, token: token, http: &http.Client{Transport: newTransport(nil), CheckRedirect: staysThere}}, nil
+}
+
+// staysThere refuses to be led to another server, or to this one in the clear:
+// a password, a token or a device's code would be sent along.
+func staysThere(r *http.Request, before []*http.Request) error {
+	if u, first := r.URL, before[0].URL; u.Scheme != first.Scheme || u.Host != first.Host {
+		return fmt.Errorf("it leads on to %s, which nobody asked for", &url.URL{Scheme: u.Scheme, Host: u.Host})
+	}
+	if len(before) >= 10 {
+		return errors.New("it leads on without an end")
+	}
+	return nil
 }
 
 // connectLocal talks to the server on this machine as its administrator.

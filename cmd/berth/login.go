@@ -44,8 +44,7 @@ func (cmd *loginCommand) Run(ctx context.Context, o *output, p *process) error {
 	if err != nil {
 		return err
 	}
-	kept, err := readCredentials(p)
-	if err != nil {
+	if _, err := readCredentials(p); err != nil { // before a token is made for nothing
 		return err
 	}
 	var a account
@@ -62,13 +61,38 @@ func (cmd *loginCommand) Run(ctx context.Context, o *output, p *process) error {
 	if err != nil {
 		return err
 	}
-	kept.Servers[c.base.String()], kept.Current = a, c.base.String()
-	if err := kept.write(); err != nil {
-		return err
+	if err := keepAccount(p, c, a); err != nil {
+		return giveUp(ctx, c, a, err)
 	}
 	said := map[string]string{"url": c.base.String(), "username": a.Username}
-	return o.result(said, func() { o.printf("Signed in to %s as %s.\n", c.base, a.Username) })
+	return o.result(said, func() { o.printf("Signed in to %s as %s.\n", c.base, oneLine(a.Username)) })
 }
+
+// keepAccount reads what is kept anew: signing in may have taken minutes, in
+// which another command changed it.
+func keepAccount(p *process, c *client, a account) error {
+	kept, err := readCredentials(p)
+	if err != nil {
+		return err
+	}
+	kept.Servers[c.base.String()], kept.Current = a, c.base.String()
+	return kept.write()
+}
+
+// giveUp removes a token that was made and can not be kept.
+func giveUp(ctx context.Context, c *client, a account, why error) error {
+	if a.TokenID == "" {
+		return why
+	}
+	c.token = a.Token
+	if err := c.call(ctx, http.MethodDelete, pathf("/api/account/tokens/%s", a.TokenID), nil, nil); err != nil {
+		return fmt.Errorf("%w; the token that was made could not be removed: do so at %s", why, c.tokensPage())
+	}
+	return why
+}
+
+// tokensPage is where a person finds their tokens.
+func (c *client) tokensPage() string { return c.base.JoinPath("account/tokens").String() }
 
 func (cmd *loginCommand) withToken(ctx context.Context, c *client, p *process) (account, error) {
 	token, err := p.askSecret("API token")

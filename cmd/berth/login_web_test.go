@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/cookiejar"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"berth/internal/secret"
 )
 
 // written is what a command wrote so far.
@@ -99,4 +102,28 @@ func TestLogin_ByTheWebEndsWhenItIsDenied(t *testing.T) {
 	for _, wrong := range [][]string{{"--with-token"}, {"-u", "ana"}, {"--expires", "1s"}, {"--expires", "9000h"}} {
 		require.Equal(t, exitInput, h.run("", append([]string{"login", h.url, "--web"}, wrong...)...).code, wrong)
 	}
+}
+
+func TestLogin_KeepsWhatAnotherCommandKeptMeanwhile(t *testing.T) {
+	h := newHouse(t)
+	post := h.browser("admin", adminPassword)
+	s := h.byWeb(func(code string) {
+		beside := credentials{Servers: map[string]account{"https://other.example": {Username: "ana", Token: secret.New("berth_x")}}, path: filepath.Join(h.home, ".config", "berth", "credentials")}
+		require.NoError(t, beside.write())
+		require.Equal(t, http.StatusNoContent, post("/api/device/approve", `{"code":"`+code+`","scope":"read","lives":3600}`))
+	})
+	require.Zero(t, s.code, s.err)
+	kept, err := readCredentials(&process{environ: []string{"HOME=" + h.home}})
+	require.NoError(t, err)
+	require.Equal(t, "ana", kept.of("https://other.example").Username)
+	require.Equal(t, "admin", kept.of(h.url).Username)
+}
+
+func TestLogin_RemovesATokenThatItCanNotKeep(t *testing.T) {
+	h := newHouse(t)
+	s := runCommand(t.Context(), adminPassword+"\n", nil, "login", h.url, "-u", "admin")
+	require.NotZero(t, s.code)
+	require.Contains(t, s.err, "HOME is empty")
+	require.Zero(t, h.run(adminPassword+"\n", "login", h.url, "-u", "admin").code)
+	require.Equal(t, 1, strings.Count(h.run("", "token", "list").out, "berth login on"), "only that which was kept")
 }

@@ -91,19 +91,21 @@ func (o *output) problem(err error) {
 		return
 	}
 	if !isFault {
-		fmt.Fprintln(o.err, "berth:", err)
+		for line := range strings.SplitSeq("berth: "+err.Error(), "\n") {
+			fmt.Fprintln(o.err, oneLine(line))
+		}
 		return
 	}
 	// The message of a fault with fields is theirs, in one line.
 	switch len(f.Fields) {
 	case 0:
-		fmt.Fprintln(o.err, "berth:", f.Message)
+		fmt.Fprintln(o.err, "berth:", oneLine(f.Message))
 	case 1:
-		fmt.Fprintf(o.err, "berth: %s: %s\n", f.Fields[0].Name, f.Fields[0].Message)
+		fmt.Fprintf(o.err, "berth: %s: %s\n", oneLine(f.Fields[0].Name), oneLine(f.Fields[0].Message))
 	default:
 		fmt.Fprintf(o.err, "berth: %d fields are wrong:\n", len(f.Fields))
 		for _, field := range f.Fields {
-			fmt.Fprintf(o.err, "  %s: %s\n", field.Name, field.Message)
+			fmt.Fprintf(o.err, "  %s: %s\n", oneLine(field.Name), oneLine(field.Message))
 		}
 	}
 }

@@ -77,7 +77,7 @@ func (a *API) askByDevice(ctx context.Context, in *deviceCodeInput) (*deviceCode
 	}
 	codes, err := a.identity.AskByDevice(ask, callerOf(ctx).origin)
 	if fault.KindOf(err) == fault.BadInput {
-		return refused(OAuthError{"invalid_request", fault.Message(err)})
+		return refused(OAuthError{cmp.Or(scopeError(err), "invalid_request"), fault.Message(err)})
 	}
 	if err != nil {
 		return nil, err
@@ -88,16 +88,37 @@ func (a *API) askByDevice(ctx context.Context, in *deviceCodeInput) (*deviceCode
 	}}, nil
 }
 
+// scopeError is for a scope that there is not.
+func scopeError(err error) string {
+	f, _ := errors.AsType[*fault.Error](err)
+	if f != nil && len(f.Fields) == 1 && f.Fields[0].Name == "scope" {
+		return "invalid_scope"
+	}
+	return ""
+}
+
 // readDeviceForm reads what the command line sent.
 func readDeviceForm(raw []byte) (url.Values, OAuthError) {
 	form, err := url.ParseQuery(string(raw))
 	switch {
 	case err != nil || len(raw) > deviceMost:
 		return nil, OAuthError{"invalid_request", "the body is no form"}
+	case repeats(form):
+		return nil, OAuthError{"invalid_request", "something is given twice"}
 	case form.Get("client_id") != DeviceClient:
 		return nil, OAuthError{"invalid_client", "client_id is " + DeviceClient}
 	}
 	return form, OAuthError{}
+}
+
+// repeats says whether a form has a parameter twice: RFC 6749 section 3.2.
+func repeats(form url.Values) bool {
+	for _, given := range form {
+		if len(given) > 1 {
+			return true
+		}
+	}
+	return false
 }
 
 type deviceTokenInput struct {
@@ -131,12 +152,18 @@ func (a *API) redeemDevice(ctx context.Context, in *deviceTokenInput) (*deviceTo
 	if wrong.Error != "" {
 		return refused(wrong)
 	}
-	if asked.Get("grant_type") != GrantDevice {
+	switch grant := asked.Get("grant_type"); {
+	case grant == "" || asked.Get("device_code") == "":
+		return refused(OAuthError{"invalid_request", "give grant_type and device_code"})
+	case grant != GrantDevice:
 		return refused(OAuthError{"unsupported_grant_type", "grant_type is " + GrantDevice})
 	}
 	text, token, person, err := a.identity.RedeemDevice(ctx, secret.New(asked.Get("device_code")))
 	if code := deviceError(err); code != "" {
 		return refused(OAuthError{code, err.Error()})
+	}
+	if kind := fault.KindOf(err); err != nil && (kind == fault.Clash || kind == fault.BadInput) {
+		return refused(OAuthError{"invalid_grant", fault.Message(err)})
 	}
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 
 	"berth/internal/api"
 	"berth/internal/event"
+	"berth/internal/identity"
 )
 
 // byForm posts a form as a command line does, and reads the answer.
@@ -96,11 +97,13 @@ func TestDevice_IsDeniedAndRefused(t *testing.T) {
 	}{
 		"another client":   {"/api/device/code", map[string]string{"client_id": "eve"}, "invalid_client"},
 		"no machine":       {"/api/device/code", map[string]string{"machine": ""}, "invalid_request"},
-		"no such scope":    {"/api/device/code", map[string]string{"scope": "all"}, "invalid_request"},
+		"no such scope":    {"/api/device/code", map[string]string{"scope": "all"}, "invalid_scope"},
 		"no number":        {"/api/device/code", map[string]string{"lives": "long"}, "invalid_request"},
 		"too long":         {"/api/device/code", map[string]string{"machine": strings.Repeat("a", 5000)}, "invalid_request"},
 		"another grant":    {"/api/device/token", map[string]string{"grant_type": "password"}, "unsupported_grant_type"},
-		"no code":          {"/api/device/token", map[string]string{"device_code": ""}, "expired_token"},
+		"no code":          {"/api/device/token", map[string]string{"device_code": ""}, "invalid_request"},
+		"unknown code":     {"/api/device/token", map[string]string{"device_code": "x"}, "expired_token"},
+		"no grant":         {"/api/device/token", map[string]string{"grant_type": ""}, "invalid_request"},
 		"client by itself": {"/api/device/token", map[string]string{"client_id": ""}, "invalid_client"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -116,6 +119,31 @@ func TestDevice_IsDeniedAndRefused(t *testing.T) {
 			require.Equal(t, wrong.code, refused.Error)
 		})
 	}
+}
+
+func TestDevice_TakesNoParameterTwice(t *testing.T) {
+	s := newServer(t)
+	for path, form := range map[string]url.Values{"/api/device/code": codeForm(), "/api/device/token": tokenForm("x")} {
+		form.Add("client_id", "berth")
+		var refused api.OAuthError
+		require.Equal(t, http.StatusBadRequest, s.byForm(path, form, &refused).StatusCode)
+		require.Equal(t, "invalid_request", refused.Error)
+	}
+}
+
+func TestDevice_IsToldWhyItsTokenCouldNotBeMade(t *testing.T) {
+	s := newServer(t)
+	var asked api.DeviceCode
+	s.byForm("/api/device/code", codeForm(), &asked)
+	approved := s.do(member, "POST", "/api/device/approve", `{"code":"`+asked.UserCode+`","scope":"read","lives":600}`)
+	require.Equal(t, http.StatusNoContent, approved.StatusCode, approved.body)
+	for range 100 {
+		s.token(member, identity.ScopeRead)
+	}
+	var refused api.OAuthError
+	s.byForm("/api/device/token", tokenForm(asked.DeviceCode), &refused)
+	require.Equal(t, "invalid_grant", refused.Error)
+	require.Contains(t, refused.Description, "100 API tokens")
 }
 
 func TestDevice_ManyOfOneNetworkAreTurnedAway(t *testing.T) {
