@@ -81,10 +81,13 @@ test('a command line without a password is signed in by a code', async ({ page, 
 	await page.getByRole('button', { name: 'Go on' }).click();
 	await expect(page.getByTestId('asking')).toContainText(asks.code);
 	await expect(page.getByTestId('asking')).toContainText(os.hostname());
+	await expect(page.getByTestId('asking')).toContainText('where you are, too');
 	await expect(page.getByText('Approve only what you began yourself')).toBeVisible();
+	await expect(page.getByLabel('It may')).toHaveValue('admin');
 	await expect(page.getByLabel('It ends after')).toHaveValue('172800');
 	await page.getByLabel('It may').selectOption('deploy');
 	await page.getByLabel('It ends after').selectOption({ label: 'One day' });
+	await expect(page.getByText('they would act as you for one day, with the scope “Deploy”')).toBeVisible();
 	await sound(page);
 	await picture(page, info, 'device-asks');
 	await page.getByRole('button', { name: 'Approve' }).click();

@@ -19,6 +19,26 @@ export function livesFor(asked: DeviceAsking): { value: string; label: string }[
 	return [...shorter.map((s) => ({ value: `${s.seconds}`, label: s.label })), { value: `${asked.lives}`, label: whole }];
 }
 
+/** How long "berth login" asks for by itself. */
+const usual = 90 * day;
+
+/**
+ * What is chosen at first: what it asks for, but no longer than usual, and the least where it asks from elsewhere. Who asks is
+ * a stranger until somebody has looked.
+ */
+export function firstChoice(asked: DeviceAsking): { scope: Token['scope']; lives: string } {
+	const lives = livesFor(asked);
+	if (!asked.same_network) return { scope: 'read', lives: lives[0]!.value };
+	return { scope: asked.scope, lives: lives.filter((l) => Number(l.value) <= usual).at(-1)!.value };
+}
+
+/** What a command line could do that is let in: "act as you for 90 days, with the scope “Admin”". */
+export function couldDo(asked: DeviceAsking, scope: Token['scope'], lives: string, user: boolean): string {
+	const span = livesFor(asked).find((l) => l.value === lives)?.label.toLowerCase();
+	if (user) return `open your apps as you for ${span}`;
+	return `act as you for ${span}, with the scope “${scopes.find((s) => s.value === scope)?.label}”`;
+}
+
 /** A code as the command line shows it, however it was typed: "WDJB-MJHT". */
 export const codeInWords = (typed: string) =>
 	typed
