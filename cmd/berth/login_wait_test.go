@@ -162,7 +162,7 @@ func TestOpenBrowser_OpensTheServersPageThatOutlivesTheCommand(t *testing.T) {
 	}
 	dir := t.TempDir()
 	script := "#!/bin/sh\nset -- \"$1\" $(cat /proc/$$/stat)\necho \"$1 $2 $7\" > " + dir + "/new && mv " + dir + "/new " + dir + "/opened\n"
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "xdg-open"), []byte(script), 0o700)) //nolint:gosec // it is run
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "xdg-open"), []byte(script), 0o700))
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	c := &client{base: &url.URL{Scheme: "https", Host: "berth.example.com"}}
 	ctx, cancel := context.WithCancel(t.Context())
