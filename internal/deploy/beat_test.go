@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,6 +22,13 @@ func quick(replicas int, startDeadline time.Duration) func(*deploy.StageSpec) {
 		s.Replicas = replicas
 		s.Probe.Timeout, s.Probe.StartDeadline = deploy.Duration(500*time.Millisecond), deploy.Duration(startDeadline)
 	}
+}
+
+func TestRun_EndsWithoutAnErrorWhenToldToStopBeforeItBegan(t *testing.T) {
+	b := newWorld(t).start(options{idle: true})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, b.Run(ctx))
 }
 
 func TestRun_RoutesWithoutAnInstanceThatStopsAnsweringUntilItAnswers(t *testing.T) {

@@ -243,6 +243,9 @@ func (s *Service) Announce(ctx context.Context) error {
 // called once.
 func (s *Service) Run(ctx context.Context) error {
 	if err := s.Announce(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop before it began
+		}
 		return err
 	}
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
