@@ -175,7 +175,8 @@ func TestFixed_SpeaksHTTP2OnlyToWhatDoes(t *testing.T) {
 			res, _ := r.get("http://nas.test/")
 			require.Equal(t, http.StatusBadGateway, res.StatusCode)
 			require.Less(t, time.Since(started), dialTimeout)
-			require.Contains(t, r.log.String(), map[string]string{"http": "HTTP/1.1 header", "https": errNoHTTP2.Error()}[name])
+			// What the library says of plain HTTP hangs on whether it has read the answer yet.
+			require.Regexp(t, map[string]string{"http": "HTTP/1.1 header|conn could not be established", "https": errNoHTTP2.Error()}[name], r.log.String())
 			require.Zero(t, seen.Load())
 		})
 	}
