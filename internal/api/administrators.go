@@ -146,6 +146,9 @@ func (a *API) setAdministrators(ctx context.Context, in *setAdministratorsInput)
 	if err := fault.InvalidFields(wrong); err != nil {
 		return nil, err
 	}
+	if err := a.provesAgain(ctx); err != nil {
+		return nil, err
+	}
 	if err := a.storeAdministrators(ctx, list, in.Body.Version); err != nil {
 		return nil, err
 	}

@@ -25,9 +25,10 @@ type createPersonInput struct {
 	}
 }
 
-// provesAgain asks who makes, or could become, an administrator by a session to
-// have just proved who they are: whoever takes over a session would be one of
-// them, and change by that account what takes a fresh proof.
+// provesAgain asks who makes or names an administrator, sets the password of
+// one, or reads a secret, by a session to have just proved who they are: whoever
+// takes over a session would stay one of them, and change by another account
+// what takes a fresh proof.
 func (a *API) provesAgain(ctx context.Context) error {
 	s := callerOf(ctx).who()
 	if s.Via != identity.ViaSession {

@@ -50,13 +50,17 @@ type SlotPath struct {
 	Name    string `path:"name" maxLength:"128"`
 }
 
-// maySetSlot keeps the list of those who administer to them.
-func maySetSlot(ctx context.Context, in SlotPath) error {
+// maySetSlot keeps the list of those who administer to them, and has them
+// prove again who they are.
+func (a *API) maySetSlot(ctx context.Context, in SlotPath) error {
 	if !vault.IsAdmins(in.Context, in.Name) {
 		return nil
 	}
 	subject := callerOf(ctx).who()
-	return identity.Decide(&subject, identity.ActionAdminister, identity.On{})
+	if err := identity.Decide(&subject, identity.ActionAdminister, identity.On{}); err != nil {
+		return err
+	}
+	return a.provesAgain(ctx)
 }
 
 type setSecretInput struct {
@@ -71,7 +75,7 @@ func (a *API) setSecret(ctx context.Context, in *setSecretInput) (*output[vault.
 	if err := notOfBerth(in.Context); err != nil {
 		return nil, err
 	}
-	if err := maySetSlot(ctx, in.SlotPath); err != nil {
+	if err := a.maySetSlot(ctx, in.SlotPath); err != nil {
 		return nil, err
 	}
 	slot, err := a.vault.Replace(ctx, callerOf(ctx).actor(), in.Context, in.Name, in.Body.Version, in.Body.Value)
@@ -93,10 +97,8 @@ func (a *API) showSecret(ctx context.Context, in *SlotPath) (*output[ShownSecret
 	if err := notOfBerth(in.Context); err != nil {
 		return nil, err
 	}
-	if s := callerOf(ctx).who(); s.Via == identity.ViaSession {
-		if err := a.factors.Fresh(s); err != nil {
-			return nil, err
-		}
+	if err := a.provesAgain(ctx); err != nil {
+		return nil, err
 	}
 	slot, value, err := a.vault.Show(ctx, callerOf(ctx).actor(), in.Context, in.Name)
 	if err != nil {
@@ -109,7 +111,7 @@ func (a *API) removeSecret(ctx context.Context, in *SlotPath) (*struct{}, error)
 	if err := notOfBerth(in.Context); err != nil {
 		return nil, err
 	}
-	if err := maySetSlot(ctx, *in); err != nil {
+	if err := a.maySetSlot(ctx, *in); err != nil {
 		return nil, err
 	}
 	return nil, a.vault.Remove(ctx, callerOf(ctx).actor(), in.Context, in.Name)

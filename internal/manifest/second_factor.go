@@ -37,15 +37,15 @@ func (w *writing) secondFactor(ctx context.Context, c Change) error {
 	return err
 }
 
-// proved refuses a plan that changes who must have a second factor, or how
-// people sign in, by a session whose owner did not just prove who they are:
-// whoever takes over a session would take the rule away first.
+// proved refuses a plan that changes who must have a second factor, how people
+// sign in, or who administers, by a session whose owner did not just prove who
+// they are: whoever takes over a session would take the rule away first.
 func (s *Service) proved(plan Plan, by identity.Subject) error {
 	if by.Via != identity.ViaSession {
 		return nil
 	}
 	for _, c := range plan.Changes {
-		if c.Kind == KindSecondFactor || c.Kind == KindSignIn {
+		if c.Kind == KindSecondFactor || c.Kind == KindSignIn || c.Kind == KindAdministrators {
 			return s.prover.Fresh(by)
 		}
 	}

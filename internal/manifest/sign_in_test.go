@@ -109,6 +109,10 @@ func TestSignIn_TakesAFreshProofAsTheAPIDoes(t *testing.T) {
 	}
 	_, err := s.Apply(t.Context(), "root", r)
 	require.Equal(t, fault.NotProved, fault.KindOf(err), err)
+	list := s.request("{berth: 1, administrators: [local:root]}")
+	list.By = r.By
+	_, err = s.Apply(t.Context(), "root", list)
+	require.Equal(t, fault.NotProved, fault.KindOf(err), "and so does the list of administrators", err)
 	r.By.AuthenticatedAt = time.Now()
 	_, err = s.Apply(t.Context(), "root", r)
 	require.NoError(t, err)
