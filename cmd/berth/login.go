@@ -211,11 +211,16 @@ var codeOfApp = regexp.MustCompile(`^\s*\d{3} ?\d{3}\s*$`)
 
 // tokenName tells its owner later where it came from.
 func tokenName(now time.Time) string {
+	return fmt.Sprintf("berth login on %.30s, %s", machineName(), now.UTC().Format("2006-01-02 15:04:05.000"))
+}
+
+// machineName is what this machine calls itself.
+func machineName() string {
 	host, err := os.Hostname()
 	if err != nil {
-		host = "an unnamed machine"
+		return "an unnamed machine"
 	}
-	return fmt.Sprintf("berth login on %.30s, %s", host, now.UTC().Format("2006-01-02 15:04:05.000"))
+	return host
 }
 
 type logoutCommand struct {

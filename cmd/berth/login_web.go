@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"os/exec"
 	"regexp"
 	"runtime"
@@ -69,12 +68,8 @@ var personsCode = regexp.MustCompile(`^[A-Z]{4}-[A-Z]{4}$`)
 
 // askByDevice asks for a code.
 func askByDevice(ctx context.Context, c *client, scope string, lives time.Duration) (deviceAsked, error) {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "an unnamed machine"
-	}
 	form := url.Values{
-		"client_id": {api.DeviceClient}, "scope": {scope}, "machine": {fmt.Sprintf("%.64s", host)}, "lives": {strconv.FormatInt(int64(lives/time.Second), 10)},
+		"client_id": {api.DeviceClient}, "scope": {scope}, "machine": {fmt.Sprintf("%.64s", machineName())}, "lives": {strconv.FormatInt(int64(lives/time.Second), 10)},
 	}
 	var answer api.DeviceCode
 	if err := c.postForm(ctx, "/api/device/code", form, &answer); err != nil {

@@ -176,7 +176,7 @@ func newestServed(ctx context.Context, tx *sqlite.Tx, stageID string, from, to t
 
 // eachServed hands over the minutes of a stage's instances from from to before
 // to, one by one.
-func eachServed(ctx context.Context, tx *sqlite.Tx, stageID string, instances []string, from, to time.Time, use func(row)) (err error) {
+func eachServed(ctx context.Context, tx *sqlite.Tx, stageID string, instances []string, from, to time.Time, use func(row)) error {
 	ids, err := json.Marshal(instances)
 	if err != nil {
 		return err
@@ -189,15 +189,7 @@ func eachServed(ctx context.Context, tx *sqlite.Tx, stageID string, instances []
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		r, err := scanMinute(rows)
-		if err != nil {
-			return err
-		}
-		use(r)
-	}
-	return rows.Err()
+	return eachRow(rows, use)
 }
 
 // servedCut gives the time before which the minutes of instances go: they are

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,7 +43,7 @@ func addMinute(ctx context.Context, tx *sqlite.Tx, r row) error {
 }
 
 // eachMinute hands over a route's minutes from from to before to, one by one.
-func eachMinute(ctx context.Context, tx *sqlite.Tx, stageID string, from, to time.Time, use func(row)) (err error) {
+func eachMinute(ctx context.Context, tx *sqlite.Tx, stageID string, from, to time.Time, use func(row)) error {
 	rows, err := tx.QueryContext(ctx, `
 		SELECT stage_id, '', minute, requests, errors, bytes_in, bytes_out, latency
 		FROM route_minutes
@@ -55,6 +56,11 @@ func eachMinute(ctx context.Context, tx *sqlite.Tx, stageID string, from, to tim
 	if err != nil {
 		return err
 	}
+	return eachRow(rows, use)
+}
+
+// eachRow hands over what was asked for, one by one, and closes it.
+func eachRow(rows *sql.Rows, use func(row)) (err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		r, err := scanMinute(rows)
