@@ -73,8 +73,7 @@ func TestAttempt_EndsWithTheSignInModeAndIsNoFailedFactor(t *testing.T) {
 	half := w.begin(t, "bo")
 	require.False(t, half.Attempt.Empty())
 	require.NoError(t, w.db.Write(t.Context(), func(tx *sqlite.Tx) error {
-		_, err := w.people.UseSignInMode(t.Context(), tx, identity.Local(), identity.SignInMode{Passwords: identity.PasswordsOfAdministrators}, 0)
-		return err
+		return w.people.UseSignInMode(t.Context(), tx, identity.Local(), identity.SignInMode{Passwords: identity.PasswordsOfAdministrators}, 0)
 	}))
 	_, err := w.SecondFactor(t.Context(), half.Attempt, identity.MethodTOTP, codes.code(t), home)
 	require.ErrorContains(t, err, "begin again")

@@ -62,22 +62,22 @@ func (s *Service) MayHavePassword(ctx context.Context, p Person) (may bool, err 
 // was seen; leftOut is how many have no way in left by it, for the event.
 // Sessions stay, of whomever. It is refused where no administrator is left to
 // sign in with a password.
-func (s *Service) UseSignInMode(ctx context.Context, tx *sqlite.Tx, actor Subject, want SignInMode, leftOut int) (SignInMode, error) {
+func (s *Service) UseSignInMode(ctx context.Context, tx *sqlite.Tx, actor Subject, want SignInMode, leftOut int) error {
 	if err := Decide(&actor, ActionAdminister, On{}); err != nil {
-		return SignInMode{}, err
+		return err
 	}
 	if want.Passwords != PasswordsOfEverybody && want.Passwords != PasswordsOfAdministrators {
-		return SignInMode{}, fault.InvalidFields([]fault.Field{{Name: "passwords", Message: "is everybody or administrators"}})
+		return fault.InvalidFields([]fault.Field{{Name: "passwords", Message: "is everybody or administrators"}})
 	}
 	before, err := selectSignInMode(ctx, tx)
 	switch {
 	case err != nil:
-		return SignInMode{}, err
+		return err
 	case before.Version != want.Version:
-		return SignInMode{}, fault.Conflict("the sign-in mode was changed meanwhile; look at it again")
+		return fault.Conflict("the sign-in mode was changed meanwhile; look at it again")
 	}
 	if err := mayLimitPasswords(ctx, tx, want.Passwords); err != nil {
-		return SignInMode{}, err
+		return err
 	}
 	return s.storeSignInMode(ctx, tx, actor.Person.Username, before, want, leftOut)
 }
@@ -91,17 +91,16 @@ func (s *Service) LeadNoMoreTo(ctx context.Context, tx *sqlite.Tx, actor, provid
 	}
 	want := before
 	want.StraightTo = ""
-	_, err = s.storeSignInMode(ctx, tx, actor, before, want, 0)
-	return err
+	return s.storeSignInMode(ctx, tx, actor, before, want, 0)
 }
 
-func (s *Service) storeSignInMode(ctx context.Context, tx *sqlite.Tx, actor string, before, want SignInMode, leftOut int) (SignInMode, error) {
+func (s *Service) storeSignInMode(ctx context.Context, tx *sqlite.Tx, actor string, before, want SignInMode, leftOut int) error {
 	want.Version, want.UpdatedAt = before.Version+1, s.now()
 	if err := updateSignInMode(ctx, tx, want); err != nil {
-		return SignInMode{}, err
+		return err
 	}
 	tx.OnCommit(s.proofs.clear)
-	return want, s.record(ctx, tx, SignInModeChanged, actor, aboutSignInMode{
+	return s.record(ctx, tx, SignInModeChanged, actor, aboutSignInMode{
 		Passwords: want.Passwords, StraightTo: want.StraightTo,
 		PasswordsBefore: before.Passwords, StraightToBefore: before.StraightTo, LeftOut: leftOut,
 	})

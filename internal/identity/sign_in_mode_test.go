@@ -24,8 +24,7 @@ func (w *world) passwordsOf(tb testing.TB, whose identity.Passwords) {
 func (w *world) trySetMode(tb testing.TB, actor identity.Subject, want identity.SignInMode) error {
 	tb.Helper()
 	return w.db.Write(tb.Context(), func(tx *sqlite.Tx) error {
-		_, err := w.UseSignInMode(tb.Context(), tx, actor, want, 0)
-		return err
+		return w.UseSignInMode(tb.Context(), tx, actor, want, 0)
 	})
 }
 

@@ -75,15 +75,15 @@ func (s *Service) SetModeIn(ctx context.Context, tx *sqlite.Tx, actor identity.S
 	if left.People > 0 && !force {
 		return Mode{}, fault.Conflict("%s: have them add a passkey or link an identity first, or say that it is meant (force)", InWords(left))
 	}
-	if _, err := s.identity.UseSignInMode(ctx, tx, actor, want, left.People); err != nil {
+	if err := s.identity.UseSignInMode(ctx, tx, actor, want, left.People); err != nil {
 		return Mode{}, err
 	}
 	return s.mode(ctx, tx)
 }
 
 // StraightTo gives the provider to which people are led without the sign-in
-// page; "" for the page, also while the provider is switched off,
-// or there is nobody yet.
+// page; "" for the page, also while the provider is switched off, or there is
+// nobody yet.
 func (s *Service) StraightTo(ctx context.Context) (string, error) {
 	mode, err := s.Mode(ctx)
 	if err != nil || !mode.Straight {
