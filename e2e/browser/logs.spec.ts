@@ -100,3 +100,41 @@ test('a log of 50,000 lines is read, searched and downloaded', async ({ dashboar
 		await stage.remove();
 	}
 });
+
+test('who reads back in a log is left there while more is written', async ({ dashboard: page }, info) => {
+	const project = unique(info, 'trickle');
+	const stage = await makeStage(page, project);
+	await stage.live('1');
+	let going = true;
+	let trickle = Promise.resolve();
+	try {
+		await write(`${project}.localhost`, 300);
+		await page.goto(stage.path);
+		await press(page.getByRole('link', { name: 'Logs', exact: true }));
+		const log = page.getByRole('log');
+		await expect(log).toContainText('line 300 of');
+		trickle = (async () => {
+			while (going) {
+				await write(`${project}.localhost`, 1);
+				await page.waitForTimeout(40);
+			}
+		})();
+		const count = async () => parseInt(await page.getByTestId('log-count').innerText(), 10);
+		const before = await count();
+		await expect.poll(count).toBeGreaterThan(before + 5);
+		await scrollBack(page, log);
+		await expect(page.getByRole('button', { name: 'Follow' })).toBeVisible();
+		const read = await log.locator('.whitespace-pre').first().innerText();
+		const seen = await count();
+		await expect.poll(count, { timeout: 20_000 }).toBeGreaterThan(seen + 40);
+		await expect(page.getByRole('button', { name: 'Follow' })).toBeVisible();
+		await expect(log.locator('.whitespace-pre').first()).toHaveText(read);
+		await press(page.getByRole('button', { name: 'Follow' }));
+		await expect(log).toContainText('line 1 of');
+		await expect(page.getByRole('button', { name: 'Follow' })).toHaveCount(0);
+	} finally {
+		going = false;
+		await trickle;
+		await stage.remove();
+	}
+});
