@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
 	"time"
 
 	"berth/internal/deploy"
@@ -111,21 +113,50 @@ func (cmd *rollbackCommand) Run(ctx context.Context, c *client, o *output) error
 	return cmd.report(ctx, c, o, d)
 }
 
-// previous finds the newest release whose image is still here and which is
-// older than the live one.
+// previous finds the release that served before the live one.
 func (cmd *rollbackCommand) previous(ctx context.Context, c *client) (string, error) {
-	list, err := all[deploy.Release](ctx, c, cmd.path()+"/releases", 200)
+	releases, err := all[deploy.Release](ctx, c, cmd.path()+"/releases", 0)
 	if err != nil {
 		return "", err
 	}
-	seenLive := false
-	for _, r := range list {
-		if seenLive && r.Available {
-			return r.ID, nil
-		}
-		seenLive = seenLive || r.Live
+	here := map[string]bool{}
+	for _, r := range releases {
+		here[r.ID] = r.Available
+	}
+	query := url.Values{"project": {cmd.Project}, "stage": {cmd.Stage}}
+	deployments, err := all[deploy.Deployment](ctx, c, "/api/deployments?"+query.Encode(), 0)
+	if err != nil {
+		return "", err
+	}
+	if before := servedBefore(deployments, here); before != "" {
+		return before, nil
 	}
 	return "", fault.NotFound("%s has no earlier release whose image is still here", cmd.stageName)
+}
+
+// servedBefore gives the release that served a stage before the live one and
+// whose image is here; deployments are the stage's, the newest first. One that
+// was taken back does not count, and a roll back stands where that was which it
+// went back to: the next one goes on from there.
+func servedBefore(deployments []deploy.Deployment, here map[string]bool) string {
+	at := slices.IndexFunc(deployments, func(d deploy.Deployment) bool { return d.State == deploy.Live })
+	if at < 0 {
+		return ""
+	}
+	live := deployments[at].Release
+	for deployments[at].Kind == deploy.KindRollback {
+		to := slices.IndexFunc(deployments[at+1:], func(d deploy.Deployment) bool { return d.Release == live && d.State == deploy.Replaced })
+		if to < 0 {
+			break
+		}
+		at += 1 + to
+	}
+	for _, d := range deployments[at+1:] {
+		if d.State == deploy.Replaced && d.Release != live && here[d.Release] {
+			return d.Release
+		}
+	}
+	return ""
 }
 
 type cancelCommand struct {
