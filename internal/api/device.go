@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -111,10 +112,11 @@ func readDeviceForm(raw []byte) (url.Values, OAuthError) {
 	return form, OAuthError{}
 }
 
-// repeats says whether a form has a parameter twice: RFC 6749 section 3.2.
-func repeats(form url.Values) bool {
-	for _, given := range form {
-		if len(given) > 1 {
+// repeats says whether a form has a parameter twice, but for those that may be:
+// RFC 6749 section 3.2.
+func repeats(form url.Values, may ...string) bool {
+	for name, given := range form {
+		if len(given) > 1 && !slices.Contains(may, name) {
 			return true
 		}
 	}

@@ -58,6 +58,8 @@ func (a *API) exchangeToken(ctx context.Context, in *exchangeInput) (*exchangeOu
 	switch {
 	case err != nil || len(in.RawBody) > exchangeMost:
 		return a.notExchanged("invalid_request", "the body is no form"), nil //nolint:nilerr // the answer says it
+	case repeats(asked, "resource", "audience"): // which may be: RFC 8693 section 2.1
+		return a.notExchanged("invalid_request", "something is given twice"), nil
 	case asked.Get("grant_type") != grantExchange:
 		return a.notExchanged("unsupported_grant_type", "grant_type is "+grantExchange), nil
 	case asked.Get("subject_token_type") != typeJWT:

@@ -123,6 +123,7 @@ func TestExchange_GivesAnAppTheTokenOfWhoCame(t *testing.T) {
 		"no such right":         {exchangeForm(s.shown(t, cleo, identity.Policy{Rules: policy.Rules, Audience: "the shop"})), "unauthorized_client"},
 		"no assertion":          {exchangeForm("e30.e30.e30"), "invalid_request"},
 		"another grant":         {url.Values{"grant_type": {"authorization_code"}}, "unsupported_grant_type"},
+		"two assertions":        {url.Values{"grant_type": exchangeForm("")["grant_type"], "subject_token_type": exchangeForm("")["subject_token_type"], "subject_token": {assertion, "e30.e30.e30"}}, "invalid_request"},
 		"another kind of token": {url.Values{"grant_type": exchangeForm("")["grant_type"], "subject_token": {assertion}}, "invalid_request"},
 	} {
 		answer, said := s.exchange(t, c.form)
@@ -131,6 +132,12 @@ func TestExchange_GivesAnAppTheTokenOfWhoCame(t *testing.T) {
 		require.NotEmpty(t, said.Description, name)
 		require.Empty(t, said.AccessToken, name)
 	}
+
+	// What RFC 8693 lets be given more than once may be.
+	several := exchangeForm(s.shown(t, cleo, policy))
+	several["resource"] = []string{"https://a.example", "https://b.example"}
+	answer, _ := s.exchange(t, several)
+	require.Equal(t, http.StatusOK, answer.StatusCode)
 
 	// A person without an identity there, such as who signed in by a password.
 	_, local, err := s.identity.SignIn(t.Context(), member, secret.New(password), identity.Origin{Address: "192.0.2.1"})
