@@ -8,7 +8,7 @@ import (
 )
 
 type secondFactorRule struct {
-	Of string `arg:"" optional:"" enum:",nobody,administrators,everybody" default:"" help:"nobody, administrators or everybody; shows who must have one when absent."`
+	Of string `arg:"" optional:"" enum:",nobody,administrators,members,everybody" default:"" help:"nobody, administrators, members (and administrators) or everybody; shows who must have one when absent."`
 }
 
 // Help says what happens.

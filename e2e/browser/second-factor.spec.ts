@@ -16,8 +16,8 @@ test('a second factor is required of others from now on', async ({ browser, view
 	const [ana, bo, cy] = [await person(), await person(), await person()];
 	const rule = ana.page.getByTestId('second-factor-rule');
 	const choose = async (of: string) => {
-		await rule.getByRole('radio', { name: of }).click();
-		await expect(rule.getByRole('radio', { name: of })).toBeChecked();
+		await rule.getByRole('radio', { name: of, exact: true }).click();
+		await expect(rule.getByRole('radio', { name: of, exact: true })).toBeChecked();
 		await expect(rule.getByRole('alert')).toHaveCount(0);
 	};
 	const signedIn = async (who: typeof ana) => (await who.page.request.get('/api/session')).status();

@@ -16,7 +16,7 @@ func (a *API) getSecondFactorRule(ctx context.Context, _ *struct{}) (*output[ide
 
 type secondFactorRuleInput struct {
 	Body struct {
-		RequiredOf identity.Requirement `json:"required_of" enum:"nobody,administrators,everybody"`
+		RequiredOf identity.Requirement `json:"required_of" enum:"nobody,administrators,members,everybody"`
 		Version    int64                `json:"version" minimum:"0" doc:"The version that was seen; 409 when it has moved"`
 	}
 }

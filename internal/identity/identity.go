@@ -114,9 +114,7 @@ func New(c Config) (*Service, error) {
 	if c.SessionIdle < 0 || c.SessionLifetime < 0 {
 		return nil, errors.New("identity: a session's limits must be above zero")
 	}
-	switch c.SecondFactor {
-	case "", RequireOfNobody, RequireOfAdministrators, RequireOfEverybody:
-	default:
+	if _, known := strictness[c.SecondFactor]; !known && c.SecondFactor != "" {
 		return nil, fmt.Errorf("identity: a second factor can't be required of %q", c.SecondFactor)
 	}
 	if c.Clock == nil {

@@ -15,14 +15,17 @@ const FactorRequired event.Kind = "factor.required"
 // SecondFactorRule is who must have a second factor, and who says so: the
 // stricter of the settings and what was chosen counts.
 type SecondFactorRule struct {
-	RequiredOf Requirement `json:"required_of" enum:"nobody,administrators,everybody" doc:"What was chosen"`
-	Settings   Requirement `json:"settings" enum:"nobody,administrators,everybody" doc:"What BERTH_SECOND_FACTOR demands at least"`
-	InForce    Requirement `json:"in_force" enum:"nobody,administrators,everybody" doc:"The stricter of the two"`
+	RequiredOf Requirement `json:"required_of" enum:"nobody,administrators,members,everybody" doc:"What was chosen: members are members and administrators"`
+	Settings   Requirement `json:"settings" enum:"nobody,administrators,members,everybody" doc:"What BERTH_SECOND_FACTOR demands at least"`
+	InForce    Requirement `json:"in_force" enum:"nobody,administrators,members,everybody" doc:"The stricter of the two"`
 	Version    int64       `json:"version"`
 	UpdatedAt  time.Time   `json:"updated_at,omitzero"`
 }
 
-var strictness = map[Requirement]int{RequireOfNobody: 0, RequireOfAdministrators: 1, RequireOfEverybody: 2}
+var strictness = map[Requirement]int{RequireOfNobody: 0, RequireOfAdministrators: 1, RequireOfMembers: 2, RequireOfEverybody: 3}
+
+// AtLeast says whether r is as strict as another one.
+func (r Requirement) AtLeast(other Requirement) bool { return strictness[r] >= strictness[other] }
 
 func stricter(a, b Requirement) Requirement {
 	if strictness[b] > strictness[a] {
@@ -76,7 +79,7 @@ func (s *Service) RequireSecondFactorIn(ctx context.Context, tx *sqlite.Tx, acto
 		return rule, err
 	}
 	if _, known := strictness[of]; !known {
-		return rule, fault.InvalidFields([]fault.Field{{Name: "required_of", Message: "is nobody, administrators or everybody"}})
+		return rule, fault.InvalidFields([]fault.Field{{Name: "required_of", Message: "is nobody, administrators, members or everybody"}})
 	}
 	before, err := selectRequirement(ctx, tx)
 	switch {

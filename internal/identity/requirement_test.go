@@ -69,3 +69,31 @@ func TestRequirement_EndsSessionsThatAreTooLittleAndStays(t *testing.T) {
 	require.Equal(t, identity.RequireOfEverybody, rule.Settings)
 	require.True(t, s.RequiresSecondFactor(identity.RoleMember))
 }
+
+func TestRequirement_OfMembersIsOfAdministratorsTooAndNotOfUsers(t *testing.T) {
+	w := newWorld(t)
+	w.person(t, "root", identity.RoleAdministrator)
+	sessions := map[identity.Role]secret.Text{}
+	for _, role := range []identity.Role{identity.RoleUser, identity.RoleMember, identity.RoleAdministrator} {
+		w.person(t, "a-"+role.String(), role)
+		sessions[role], _ = w.signIn(t, "a-"+role.String())
+	}
+	_, err := w.RequireSecondFactor(t.Context(), identity.Local(), identity.RequireOfMembers, 0)
+	require.NoError(t, err)
+	for role, token := range sessions {
+		_, err := w.BySession(t.Context(), token)
+		require.Equal(t, role != identity.RoleUser, err != nil, role)
+		require.Equal(t, role != identity.RoleUser, w.RequiresSecondFactor(role), role)
+	}
+	require.True(t, identity.RequireOfMembers.AtLeast(identity.RequireOfAdministrators))
+	require.False(t, identity.RequireOfMembers.AtLeast(identity.RequireOfEverybody))
+
+	// Who runs apps from now on has to have one, from now on.
+	una, err := w.Person(t.Context(), "a-user")
+	require.NoError(t, err)
+	member := identity.RoleMember
+	_, err = w.UpdatePerson(t.Context(), "root", "a-user", una.Version, identity.PersonEdit{Role: &member})
+	require.NoError(t, err)
+	_, err = w.BySession(t.Context(), sessions[identity.RoleUser])
+	requireKind(t, fault.Unauthenticated, err)
+}

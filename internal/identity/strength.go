@@ -18,6 +18,7 @@ type Requirement string
 const (
 	RequireOfNobody         Requirement = "nobody"
 	RequireOfAdministrators Requirement = "administrators"
+	RequireOfMembers        Requirement = "members" // and of administrators
 	RequireOfEverybody      Requirement = "everybody"
 )
 
@@ -27,6 +28,8 @@ func (r Requirement) of(role Role) bool {
 	switch r {
 	case RequireOfEverybody:
 		return true
+	case RequireOfMembers:
+		return role == RoleMember || role == RoleAdministrator
 	case RequireOfAdministrators:
 		return role == RoleAdministrator
 	case RequireOfNobody:

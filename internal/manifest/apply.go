@@ -127,6 +127,27 @@ func (s *Service) Apply(ctx context.Context, actor string, r Request) (result Re
 	return result, nil
 }
 
+// Prover says whether somebody proved just now who they are; a fault of kind
+// NotProved asks for it.
+type Prover interface {
+	Fresh(subject identity.Subject) error
+}
+
+// proved refuses a plan that changes who must have a second factor, how people
+// sign in, or who administers, by a session whose owner did not just prove who
+// they are: whoever takes over a session would take the rule away first.
+func (s *Service) proved(plan Plan, by identity.Subject) error {
+	if by.Via != identity.ViaSession {
+		return nil
+	}
+	for _, c := range plan.Changes {
+		if c.Kind == KindSecondFactor || c.Kind == KindSignIn || c.Kind == KindAdministrators {
+			return s.prover.Fresh(by)
+		}
+	}
+	return nil
+}
+
 // later says whether a change is made after the transaction.
 func (c Change) later() bool {
 	return c.Action == Remove && (c.Kind == KindProject || c.Kind == KindStage)

@@ -120,8 +120,8 @@ func TestSecondFactor_IsNeverLessThanTheSettingsDemand(t *testing.T) {
 func TestSecondFactor_IsRefusedWithItsPlace(t *testing.T) {
 	s := newServer(t)
 	for document, says := range map[string]string{
-		"berth: 1\nsecond_factor: {required_of: all}\n": "second_factor.required_of: line 2, column 30: is nobody, administrators or everybody",
-		"berth: 1\nsecond_factor: {}\n":                 "second_factor.required_of: line 2, column 16: is nobody, administrators or everybody",
+		"berth: 1\nsecond_factor: {required_of: all}\n": "second_factor.required_of: line 2, column 30: is nobody, administrators, members or everybody",
+		"berth: 1\nsecond_factor: {}\n":                 "second_factor.required_of: line 2, column 16: is nobody, administrators, members or everybody",
 		"berth: 1\nsecond_factor: everybody\n":          "second_factor: line 2, column 16: here stand names with values",
 	} {
 		_, err := s.Plan(t.Context(), s.request(document))

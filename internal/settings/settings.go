@@ -44,7 +44,8 @@ type Settings struct {
 	// own role says so.
 	Admins       []Admin
 	AdminContact string // whom those are told to ask who may not
-	// SecondFactor is who must have one: nobody, administrators or everybody.
+	// SecondFactor is who must have one: nobody, administrators, members (and
+	// administrators) or everybody.
 	SecondFactor    string
 	SessionIdle     time.Duration
 	SessionLifetime time.Duration

@@ -115,9 +115,9 @@ var variables = []variable{
 	},
 	{
 		name: "SECOND_FACTOR", help: "who must have a second factor, a passkey or codes from an app, to sign in with",
-		takes: "nobody, administrators or everybody", fallback: always("nobody"),
+		takes: "nobody, administrators, members (and administrators) or everybody", fallback: always("nobody"),
 		set: func(s *Settings, v, _ string) error {
-			return oneOf(v, map[string]string{"nobody": "nobody", "administrators": "administrators", "everybody": "everybody"}, &s.SecondFactor)
+			return oneOf(v, map[string]string{"nobody": "nobody", "administrators": "administrators", "members": "members", "everybody": "everybody"}, &s.SecondFactor)
 		},
 	},
 	{
