@@ -143,6 +143,7 @@ func (h *house) checks() []selftest.Check {
 		h.cookiesOfApps(), h.fixation(), h.stolenTicket(), h.halfSignIn(), h.methodOverride(),
 		h.enumeration(), h.lockOutEvasion(), h.lockOutOfOthers(), h.staleClaims(), h.inheritance(),
 		h.stateReplay(), h.codeInjection(), h.mixUp(), h.tokenSubstitution(), h.forgedLogout(),
+		h.passwordsAroundTheMode(), h.straightSomewhere(), h.deviceCodes(), h.deviceGuesses(),
 	}
 	if os.Getenv("BERTH_PERIMETER_REPORT") != "" {
 		list = append(list, h.enumerationByTime())

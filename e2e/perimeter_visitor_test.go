@@ -97,6 +97,11 @@ func (v *visitor) send(method, address string, body any, lines ...string) (*repl
 		name, value, _ := strings.Cut(line, ": ")
 		request.Header.Add(name, value)
 	}
+	return v.sent(request)
+}
+
+// sent sends a request as it is.
+func (v *visitor) sent(request *http.Request) (*reply, error) {
 	response, err := v.client.Do(request)
 	if err != nil {
 		return nil, err
