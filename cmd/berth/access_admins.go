@@ -43,31 +43,39 @@ func (*adminsShow) Run(ctx context.Context, c *client, o *output) error {
 
 const adminsPath = "/api/administrators"
 
+// adminsForce is of what takes people off the list.
+type adminsForce struct {
+	Force bool `help:"Also where people have no way in left by it, without being asked: their passwords sign in administrators alone."`
+}
+
 type adminsSet struct {
 	Entries []string `arg:"" help:"Such as github:alice. Repeatable."`
+	adminsForce
 }
 
 // Run replaces the list.
-func (cmd *adminsSet) Run(ctx context.Context, c *client, o *output) error {
-	return changeAdmins(ctx, c, o, func([]string) ([]string, error) { return cmd.Entries, nil })
+func (cmd *adminsSet) Run(ctx context.Context, c *client, o *output, p *process) error {
+	return cmd.change(ctx, c, o, p, func([]string) ([]string, error) { return cmd.Entries, nil })
 }
 
 type adminsAdd struct {
 	Entries []string `arg:"" help:"Such as github:alice. Repeatable."`
+	adminsForce
 }
 
 // Run puts somebody on the list.
-func (cmd *adminsAdd) Run(ctx context.Context, c *client, o *output) error {
-	return changeAdmins(ctx, c, o, func(have []string) ([]string, error) { return append(have, cmd.Entries...), nil })
+func (cmd *adminsAdd) Run(ctx context.Context, c *client, o *output, p *process) error {
+	return cmd.change(ctx, c, o, p, func(have []string) ([]string, error) { return append(have, cmd.Entries...), nil })
 }
 
 type adminsRemove struct {
 	Entries []string `arg:"" help:"As they are listed. Repeatable."`
+	adminsForce
 }
 
 // Run takes somebody off the list.
-func (cmd *adminsRemove) Run(ctx context.Context, c *client, o *output) error {
-	return changeAdmins(ctx, c, o, func(have []string) ([]string, error) {
+func (cmd *adminsRemove) Run(ctx context.Context, c *client, o *output, p *process) error {
+	return cmd.change(ctx, c, o, p, func(have []string) ([]string, error) {
 		for _, one := range cmd.Entries {
 			if !slices.Contains(have, one) {
 				return nil, fault.NotFound("%s is not on the list", one)
@@ -83,6 +91,7 @@ func (cmd *adminsRemove) Run(ctx context.Context, c *client, o *output) error {
 
 type adminsClear struct {
 	Yes bool `short:"y" help:"Do not ask."`
+	adminsForce
 }
 
 // Run removes the list.
@@ -90,11 +99,11 @@ func (cmd *adminsClear) Run(ctx context.Context, c *client, o *output, p *proces
 	if err := p.confirm(cmd.Yes, "The list of administrators will be removed: whoever has the role administrates then."); err != nil {
 		return err
 	}
-	return changeAdmins(ctx, c, o, func([]string) ([]string, error) { return []string{}, nil })
+	return cmd.change(ctx, c, o, p, func([]string) ([]string, error) { return []string{}, nil })
 }
 
-// changeAdmins replaces the list that there is, when nobody else has meanwhile.
-func changeAdmins(ctx context.Context, c *client, o *output, change func(have []string) ([]string, error)) error {
+// change replaces the list that there is, when nobody else has meanwhile.
+func (f adminsForce) change(ctx context.Context, c *client, o *output, p *process, change func(have []string) ([]string, error)) error {
 	var now api.Administrators
 	if err := c.get(ctx, adminsPath, &now); err != nil {
 		return err
@@ -107,7 +116,11 @@ func changeAdmins(ctx context.Context, c *client, o *output, change func(have []
 	if err != nil {
 		return err
 	}
-	if err := c.call(ctx, http.MethodPut, adminsPath, map[string]any{"entries": entries, "version": now.Version}, &now); err != nil {
+	version := now.Version
+	err = p.meant(f.Force, func(force bool) error {
+		return c.call(ctx, http.MethodPut, adminsPath, map[string]any{"entries": entries, "version": version, "force": force}, &now)
+	})
+	if err != nil {
 		return err
 	}
 	return o.result(now, func() { o.administrators(now) })

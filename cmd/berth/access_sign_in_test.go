@@ -25,7 +25,7 @@ func TestAccessSignIn_IsShownAndSet(t *testing.T) {
 	left := h.local("", "access", "sign-in", "--passwords", "administrators")
 	require.Equal(t, exitInput, left.code)
 	require.Contains(t, left.err, "bo has no way in left then.")
-	require.Contains(t, h.local("", "access", "sign-in", "--passwords", "administrators", "--yes").err, "say that it is meant (force)")
+	require.Contains(t, h.local("", "access", "sign-in", "--passwords", "administrators", "--yes").err, "--force says that it is meant")
 	require.Contains(t, h.must("access", "sign-in", "--passwords", "administrators", "--force"), "Administrators with an account of Berth's own sign in with a password.")
 	require.Contains(t, h.run("a password for bo", "login", h.url, "-u", "bo").err, "only administrators sign in with a password here: make an API token at "+h.url)
 	require.Contains(t, h.local("", "people", "show", "bo").err, "a password of theirs signs in only where passwords are for everybody")
@@ -34,6 +34,21 @@ func TestAccessSignIn_IsShownAndSet(t *testing.T) {
 	require.NotContains(t, h.must("access", "sign-in"), "corp")
 	require.NotZero(t, h.local("", "access", "sign-in", "--page", "--straight-to", "corp").code)
 	require.NotZero(t, h.local("", "access", "sign-in", "--straight-to", "nowhere").code)
+}
+
+func TestPeopleEdit_TakesNoRoleUnseenThatIsAWayIn(t *testing.T) {
+	h := newHouse(t)
+	require.Zero(t, h.local("a password for carol", "people", "add", "carol", "--role", "administrator").code)
+	h.must("access", "sign-in", "--passwords", "administrators", "--force")
+	for _, args := range [][]string{{"people", "edit", "carol", "--role", "member"}, {"access", "admins", "set", "local:admin"}} {
+		refused := h.local("", args...)
+		require.Equal(t, exitClash, refused.code, args)
+		require.Contains(t, refused.err, "carol would have no way in left: have them add a passkey or link another identity first; --force says that it is meant")
+		require.Contains(t, h.must("access", "admins"), "carol")
+		h.must(append(args, "--force")...)
+		require.NotContains(t, h.must("access", "admins"), "carol")
+		h.must("people", "edit", "carol", "--role", "administrator")
+	}
 }
 
 func TestPasswords_AreSaidToBeRefusedWhereTheyAreGivenOrAskedFor(t *testing.T) {

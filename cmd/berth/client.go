@@ -117,12 +117,13 @@ func (c *client) refusal(response *http.Response) error {
 	var problem struct {
 		Title, Detail, Code string
 		Errors              []struct{ Location, Message string }
+		Unmeant             bool
 	}
 	raw, _ := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	if json.Unmarshal(raw, &problem) != nil || problem.Code == "" {
 		return &fault.Error{Kind: kindOfStatus(response.StatusCode), Message: fmt.Sprintf("%s answered %s", c.where(), response.Status)}
 	}
-	f := &fault.Error{Kind: fault.Internal, Message: problem.Detail}
+	f := &fault.Error{Kind: fault.Internal, Message: problem.Detail, Unmeant: problem.Unmeant}
 	for k := fault.Internal; k <= fault.NotProved; k++ {
 		if k.String() == problem.Code {
 			f.Kind = k

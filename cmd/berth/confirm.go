@@ -34,6 +34,19 @@ func (p *process) confirm(yes bool, what string) error {
 	return nil
 }
 
+// meant does what the server may want said to be meant. Whoever sits at the
+// terminal is asked then, and it is done with force.
+func (p *process) meant(force bool, do func(force bool) error) error {
+	err := do(force)
+	if _, asked := p.terminal(); !asked || !fault.IsUnmeant(err) {
+		return err
+	}
+	if err := p.confirm(false, fault.Message(err)+"."); err != nil {
+		return err
+	}
+	return do(true)
+}
+
 // terminal gives stdin when a person sits at it.
 func (p *process) terminal() (*os.File, bool) {
 	f, ok := p.stdin.(*os.File)

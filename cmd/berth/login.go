@@ -160,7 +160,7 @@ func whosePasswords(ctx context.Context, c *client, refused error) error {
 	if fault.KindOf(refused) != fault.Unauthenticated || !ofAdministratorsAlone(ctx, c) {
 		return refused
 	}
-	return fault.SignIn("%s; only administrators sign in with a password here: make an API token at %s, and give it with --with-token", fault.Message(refused), c.base)
+	return fault.SignIn("%s; only administrators sign in with a password here: make an API token at %s, and give it with --with-token, or sign in by the browser with --web", fault.Message(refused), c.base)
 }
 
 // ofAdministratorsAlone says whether administrators alone sign in with a password,

@@ -99,7 +99,11 @@ func (o *output) problem(err error) {
 	// The message of a fault with fields is theirs, in one line.
 	switch len(f.Fields) {
 	case 0:
-		fmt.Fprintln(o.err, "berth:", oneLine(f.Message))
+		said := oneLine(f.Message)
+		if f.Unmeant {
+			said += "; --force says that it is meant"
+		}
+		fmt.Fprintln(o.err, "berth:", said)
 	case 1:
 		fmt.Fprintf(o.err, "berth: %s: %s\n", oneLine(f.Fields[0].Name), oneLine(f.Fields[0].Message))
 	default:

@@ -87,10 +87,11 @@ type peopleEdit struct {
 	ConfirmEmail bool           `help:"Have the address that they have count as given here, whatever their provider says of it."`
 	Role         *identity.Role `help:"user (enters apps), member (runs them, too) or administrator."`
 	Disabled     *bool          `negatable:"" help:"Whether they are kept from signing in."`
+	Force        bool           `help:"Also where they have no way in left by another role, without being asked."`
 }
 
 // Run changes what is named and keeps the rest.
-func (cmd *peopleEdit) Run(ctx context.Context, c *client, o *output) error {
+func (cmd *peopleEdit) Run(ctx context.Context, c *client, o *output, p *process) error {
 	if cmd.Name == nil && cmd.Email == nil && !cmd.ConfirmEmail && cmd.Role == nil && cmd.Disabled == nil {
 		return fault.Invalid("nothing to change: give --name, --email, --confirm-email, --role or --disabled")
 	}
@@ -99,11 +100,14 @@ func (cmd *peopleEdit) Run(ctx context.Context, c *client, o *output) error {
 	if err := c.get(ctx, path, &person); err != nil {
 		return err
 	}
-	body := struct {
-		Version int64 `json:"version"`
-		identity.PersonEdit
-	}{person.Version, identity.PersonEdit{DisplayName: cmd.Name, Email: cmd.Email, ConfirmEmail: cmd.ConfirmEmail, Role: cmd.Role, Disabled: cmd.Disabled}}
-	if err := c.call(ctx, http.MethodPatch, path, body, &person); err != nil {
+	version := person.Version
+	err := p.meant(cmd.Force, func(force bool) error {
+		return c.call(ctx, http.MethodPatch, path, struct {
+			Version int64 `json:"version"`
+			identity.PersonEdit
+		}{version, identity.PersonEdit{DisplayName: cmd.Name, Email: cmd.Email, ConfirmEmail: cmd.ConfirmEmail, Role: cmd.Role, Disabled: cmd.Disabled, Force: force}}, &person)
+	})
+	if err != nil {
 		return err
 	}
 	return o.result(person, func() { o.printf("Changed %s.\n", person.Username) })

@@ -225,7 +225,7 @@ type providerEdit struct {
 	OwnGroupPrefix bool  `help:"Go back to the provider's own name and a colon before groups."`
 	Secret         bool  `help:"Ask for another client secret, or read it from stdin."`
 	On             *bool `negatable:"" help:"Switch it on, or with --no-on off, which ends the sessions that came by it."`
-	Force          bool  `help:"Also where people have no way in left by it."`
+	Force          bool  `help:"Also where people have no way in left by it, without being asked."`
 }
 
 // Run changes what is named and keeps the rest.
@@ -256,12 +256,33 @@ func (cmd *providerEdit) Run(ctx context.Context, c *client, o *output, p *proce
 		}
 		body["client_secret"] = given.Reveal()
 	}
-	body["version"], body["force"] = was.Version, cmd.Force
-	var now api.ProviderDetail
-	if err := c.call(ctx, http.MethodPatch, path, body, &now); err != nil {
+	body["version"] = was.Version
+	straight, err := c.leadsStraightTo(ctx, cmd.Provider)
+	if err != nil {
 		return err
 	}
-	return o.result(now, func() { o.printf("Changed provider %s.\n", now.Slug) })
+	var now api.ProviderDetail
+	err = p.meant(cmd.Force, func(force bool) error {
+		body["force"] = force
+		return c.call(ctx, http.MethodPatch, path, body, &now)
+	})
+	if err != nil {
+		return err
+	}
+	return o.result(now, func() {
+		o.printf("Changed provider %s.\n", now.Slug)
+		if straight && !now.Enabled {
+			o.note("People are led straight to it: while it is off they see the sign-in page.")
+		}
+	})
+}
+
+// leadsStraightTo says whether people are led to a provider without the sign-in
+// page, or would be, were it on.
+func (c *client) leadsStraightTo(ctx context.Context, provider string) (bool, error) {
+	var mode api.SignInMode
+	err := c.get(ctx, "/api/sign-in-mode", &mode)
+	return mode.StraightTo == provider, err
 }
 
 type providerCheck struct {
@@ -322,7 +343,14 @@ func (cmd *providerRemove) Run(ctx context.Context, c *client, o *output, p *pro
 	if err := c.get(ctx, path+"/left-out", &left); err != nil {
 		return err
 	}
+	straight, err := c.leadsStraightTo(ctx, cmd.Provider)
+	if err != nil {
+		return err
+	}
 	what := "Provider " + cmd.Provider + " will be removed, and everybody who came in by it signed out."
+	if straight {
+		what += " People are led straight to it, and will see the sign-in page."
+	}
 	if left.People > 0 {
 		what += " " + leftOutWords(left)
 	}

@@ -87,7 +87,9 @@ test('a second factor is not required by whom it would lock out', async ({ dashb
 	await page.goto('/system/sign-in');
 	const rule = page.getByTestId('second-factor-rule');
 	await expect(rule.getByRole('radio', { name: 'Nobody' })).toBeChecked();
-	await rule.getByRole('radio', { name: 'Administrators' }).click();
+	await rule.getByRole('radio', { name: 'Administrators', exact: true }).click();
+	await expect(rule.getByRole('alert')).toContainText('add a second factor of your own first');
+	await rule.getByRole('radio', { name: 'Members and administrators' }).click();
 	await expect(rule.getByRole('alert')).toContainText('add a second factor of your own first');
 	await expect(rule.getByRole('radio', { name: 'Nobody' })).toBeChecked();
 	await sound(page);

@@ -39,11 +39,12 @@ test('a passkey, an app and recovery codes sign somebody in', async ({ dashboard
 		);
 		await sound(page);
 		await picture(page, info, 'sessions');
-		// The browser offers it by itself, too, in the field for the username.
+		// The browser offers it by itself, too, in the field for the username; also
+		// on the way to where a command line is signed in.
 		await leave(theirs);
 		await touch(
-			() => page.goto('/sign-in'),
-			() => expect(home).toBeVisible()
+			() => page.goto('/device'),
+			() => expect(page.getByRole('heading', { name: 'Sign in a command line' })).toBeVisible()
 		);
 	});
 

@@ -1,5 +1,6 @@
 import type { Browser } from '@playwright/test';
 import { admin, expect, picture, sound, test, unique } from './berth.ts';
+import { code, leave } from './factors.ts';
 import { client, signInThere, startProvider } from './provider.ts';
 
 const port = Number(process.env.BERTH_TEST_PROVIDER_PORT);
@@ -240,17 +241,25 @@ for (const pushed of [false, true]) {
 test('an administrator says how people sign in', async ({ dashboard: page, browser, viewport, theme }, info) => {
 	test.skip(!port, 'no port that the browser can reach');
 	const slug = unique(info, 'straight').slice(0, 31);
-	const [who, typed] = [unique(info, 'sia'), unique(info, 'typ')];
+	const [who, typed, chief, halfway] = [unique(info, 'sia'), unique(info, 'typ'), unique(info, 'chi'), unique(info, 'hal')];
 	const password = 'a long enough password';
 	const provider = await startProvider(port, `${base}/auth/${slug}/callback`, `${base}/auth/${slug}/backchannel-logout`, false);
 	const made = { slug, preset: 'oidc', label: 'Harbour', issuer: provider.issuer, client_id: client.id, client_secret: client.secret, create: true, scopes: ['openid', 'profile'], sign_out: true };
 	expect((await page.request.post('/api/providers', { data: made })).status()).toBe(201);
-	expect((await page.request.post('/api/people', { data: { username: typed, role: 'member', password } })).status()).toBe(201);
+	for (const [username, role] of [[typed, 'member'], [chief, 'administrator'], [halfway, 'member']]) {
+		expect((await page.request.post('/api/people', { data: { username, role, password } })).status()).toBe(201);
+	}
 	const guest = await (await browser.newContext({ baseURL: base, viewport, reducedMotion: 'reduce' })).newPage();
 	await guest.addInitScript((t) => localStorage.setItem('mode-watcher-mode', t), theme);
 	const card = page.getByTestId('sign-in-mode');
 	const left = await (await browser.newContext({ baseURL: base, viewport, reducedMotion: 'reduce' })).newPage();
 	expect((await left.request.post('/api/session', { data: { username: typed, password } })).ok()).toBe(true);
+	const half = await (await browser.newContext({ baseURL: base, viewport, reducedMotion: 'reduce' })).newPage();
+	await half.addInitScript((t) => localStorage.setItem('mode-watcher-mode', t), theme);
+	expect((await half.request.post('/api/session', { data: { username: halfway, password } })).ok()).toBe(true);
+	const { secret } = (await (await half.request.post('/api/account/totp')).json()) as { secret: string };
+	expect((await half.request.post('/api/account/totp/confirm', { data: { code: code(secret) } })).ok()).toBe(true);
+	await leave(half.context());
 
 	try {
 		await test.step('people are led straight to a provider', async () => {
@@ -260,9 +269,12 @@ test('an administrator says how people sign in', async ({ dashboard: page, brows
 			await sound(page);
 			await card.scrollIntoViewIfNeeded();
 			await picture(page, info, 'sign-in-mode');
-			await guest.goto('/account/identities');
+			await guest.goto('/device');
 			await signInThere(guest, who);
-			await expect(guest.getByTestId('identities'), 'without the sign-in page').toContainText('Harbour');
+			await expect(guest.getByRole('heading', { name: 'Sign in a command line' }), 'without the sign-in page').toBeVisible();
+			await expect(guest).toHaveURL(`${base}/device`);
+			await guest.goto('/account/identities');
+			await expect(guest.getByTestId('identities')).toContainText('Harbour');
 			await expect(guest).toHaveURL(`${base}/account/identities`);
 		});
 
@@ -277,6 +289,11 @@ test('an administrator says how people sign in', async ({ dashboard: page, brows
 		});
 
 		await test.step('only administrators sign in with a password', async () => {
+			await half.goto('/sign-in?local=1');
+			await half.getByLabel('Username').fill(halfway);
+			await half.getByLabel('Password').fill(password);
+			await half.getByRole('button', { name: 'Sign in', exact: true }).click();
+			await expect(half.getByRole('heading', { name: 'One more step' })).toBeVisible();
 			await card.getByRole('radio', { name: 'Administrators alone' }).click();
 			const dialog = page.getByRole('alertdialog');
 			await expect(dialog.getByTestId('left-out').or(dialog.getByText('has no way in left then')).first()).toBeVisible();
@@ -310,6 +327,43 @@ test('an administrator says how people sign in', async ({ dashboard: page, brows
 			await guest.getByRole('button', { name: 'Your account' }).last().click();
 			await guest.getByRole('menuitem', { name: 'Sign out' }).click();
 			await expect(guest).toHaveURL(`${base}/sign-in?state=signed_out`);
+		});
+
+		await test.step('a sign-in that waits for its second factor comes to nothing', async () => {
+			await half.getByLabel('Code of your app').fill(code(secret, 1));
+			await half.getByRole('button', { name: 'Go on' }).click();
+			await expect(half.getByRole('alert')).toBeVisible();
+			expect((await half.request.get('/api/session')).status()).toBe(401);
+			await sound(half);
+			await picture(half, info, 'sign-in-half-ended');
+		});
+
+		await test.step('a role that is somebody’s way in is not taken unseen', async () => {
+			await page.goto(`/people/${chief}`);
+			await page.getByRole('combobox', { name: 'Role' }).selectOption('member');
+			await expect(page.getByRole('alertdialog')).toContainText(`${chief} has no way in left then`);
+			await sound(page);
+			await picture(page, info, 'role-no-way-in');
+			await page.getByRole('button', { name: 'Cancel' }).click();
+			await expect(page.getByRole('combobox', { name: 'Role' })).toHaveValue('administrator');
+
+			await page.goto('/system/sign-in');
+			await page.getByRole('button', { name: 'Make a list' }).click();
+			const dialog = page.getByRole('dialog', { name: 'Who administers' });
+			await dialog.getByLabel('List').fill('local:admin');
+			await dialog.getByRole('button', { name: 'Save' }).click();
+			await expect(dialog.getByRole('alert')).toContainText(`${chief} would have no way in left`);
+			await sound(page);
+			await picture(page, info, 'admins-no-way-in');
+			await dialog.getByLabel('It is meant').check();
+			await dialog.getByRole('button', { name: 'Save' }).click();
+			await expect(dialog).toHaveCount(0);
+			await expect(page.getByTestId('admin-people')).not.toContainText(chief);
+			await page.request.put('/api/administrators', { data: { entries: [] } });
+			await page.goto(`/people/${chief}`);
+			await page.getByRole('combobox', { name: 'Role' }).selectOption('member');
+			await page.getByRole('button', { name: 'Do it anyway' }).click();
+			await expect(page.getByText('no way in', { exact: true })).toBeVisible();
 		});
 
 		await test.step('who has a session left alone is told not to sign out', async () => {
@@ -347,8 +401,19 @@ test('an administrator says how people sign in', async ({ dashboard: page, brows
 		});
 
 		await test.step('while the provider is off, everybody sees the page', async () => {
-			await page.request.patch(`/api/providers/${slug}`, { data: { version: 1, enabled: false, force: true } });
 			await page.goto('/system/sign-in');
+			const row = page.getByTestId('provider-list').getByRole('listitem').filter({ hasText: slug });
+			await row.getByRole('button', { name: /^Remove/ }).click();
+			await expect(page.getByRole('alertdialog')).toContainText('People are led straight to it now: they see the sign-in page from then on.');
+			await page.getByRole('button', { name: 'Cancel' }).click();
+			await row.getByRole('button', { name: 'Change Harbour' }).click();
+			const dialog = page.getByRole('dialog', { name: 'Provider Harbour' });
+			await dialog.getByLabel('Switched on').uncheck();
+			await expect(dialog).toContainText('People are led straight to it now: they see the sign-in page while it is off.');
+			await sound(page);
+			await picture(page, info, 'provider-straight-off');
+			await dialog.getByRole('button', { name: 'Save anyway' }).click();
+			await expect(dialog).toHaveCount(0);
 			await expect(card).toContainText('Harbour is switched off, so people see the sign-in page.');
 			await sound(page);
 			await guest.goto('/account');
@@ -359,8 +424,9 @@ test('an administrator says how people sign in', async ({ dashboard: page, brows
 		const now = (await (await page.request.get('/api/sign-in-mode')).json()) as { version: number };
 		await page.request.put('/api/sign-in-mode', { data: { passwords: 'everybody', version: now.version } });
 		await page.request.delete(`/api/providers/${slug}?force=true`);
-		await left.context().close();
-		await guest.context().close();
+		await page.request.put('/api/administrators', { data: { entries: [] } });
+		for (const username of [typed, chief, halfway]) await page.request.delete(`/api/people/${username}`);
+		for (const one of [left, half, guest]) await one.context().close();
 		provider.close();
 	}
 });

@@ -128,20 +128,21 @@ type setAdministratorsInput struct {
 	Body struct {
 		Entries []string `json:"entries" maxItems:"200" doc:"provider:name, provider:address@example.org or provider:#id, with local for accounts of Berth's own; none leaves it to everybody's own role" example:"[\"local:carol\",\"github:alice\"]"`
 		Version *int64   `json:"version,omitempty" minimum:"0" doc:"The version that was seen; 409 when it has moved. Without it, whatever is there is replaced."`
+		Force   bool     `json:"force,omitempty" doc:"Also where people have no way in left by it, whose passwords sign in administrators alone; 409 without it"`
 	}
 }
 
 // setAdministrators keeps the list as the secret berth/ADMINS.
 func (a *API) setAdministrators(ctx context.Context, in *setAdministratorsInput) (*output[Administrators], error) {
 	var wrong []fault.Field
-	list := make([]string, 0, len(in.Body.Entries))
+	list := make([]settings.Admin, 0, len(in.Body.Entries))
 	for _, text := range in.Body.Entries {
 		one, err := settings.ParseAdmin(strings.TrimSpace(text))
 		if err != nil {
 			wrong = append(wrong, fault.Field{Name: "entries", Message: "has " + strconv.Quote(text) + ", which " + err.Error()})
 			continue
 		}
-		list = append(list, one.String())
+		list = append(list, one)
 	}
 	if err := fault.InvalidFields(wrong); err != nil {
 		return nil, err
@@ -149,16 +150,29 @@ func (a *API) setAdministrators(ctx context.Context, in *setAdministratorsInput)
 	if err := a.provesAgain(ctx); err != nil {
 		return nil, err
 	}
+	if a.adminsFrom().Settings == "" {
+		left, err := a.identity.LeftOutByList(ctx, list)
+		if err == nil {
+			err = left.Meant(in.Body.Force, identity.OtherWayFirst)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 	if err := a.storeAdministrators(ctx, list, in.Body.Version); err != nil {
 		return nil, err
 	}
 	return a.getAdministrators(ctx, nil)
 }
 
-func (a *API) storeAdministrators(ctx context.Context, list []string, seen *int64) error {
+func (a *API) storeAdministrators(ctx context.Context, list []settings.Admin, seen *int64) error {
 	actor := callerOf(ctx).actor()
 	if len(list) > 0 {
-		_, err := a.vault.Replace(ctx, actor, vault.AdminsContext, vault.AdminsName, seen, secret.New(strings.Join(list, "\n")))
+		spelled := make([]string, len(list))
+		for i, one := range list {
+			spelled[i] = one.String()
+		}
+		_, err := a.vault.Replace(ctx, actor, vault.AdminsContext, vault.AdminsName, seen, secret.New(strings.Join(spelled, "\n")))
 		return renamed(err, "value", "entries")
 	}
 	if seen != nil {

@@ -94,6 +94,7 @@ type updatePersonInput struct {
 		ConfirmEmail bool           `json:"confirm_email,omitempty" doc:"The address that there is counts as given here, whatever their provider says of it"`
 		Role         *identity.Role `json:"role,omitempty"`
 		Disabled     *bool          `json:"disabled,omitempty"`
+		Force        bool           `json:"force,omitempty" doc:"Also where they have no way in left by another role; 409 without it"`
 	}
 }
 
@@ -104,7 +105,7 @@ func (a *API) updatePerson(ctx context.Context, in *updatePersonInput) (*output[
 		}
 	}
 	p, err := a.identity.UpdatePerson(ctx, callerOf(ctx).actor(), in.Username, in.Body.Version, identity.PersonEdit{
-		DisplayName: in.Body.DisplayName, Email: in.Body.Email, ConfirmEmail: in.Body.ConfirmEmail, Role: in.Body.Role, Disabled: in.Body.Disabled,
+		DisplayName: in.Body.DisplayName, Email: in.Body.Email, ConfirmEmail: in.Body.ConfirmEmail, Role: in.Body.Role, Disabled: in.Body.Disabled, Force: in.Body.Force,
 	})
 	if err != nil {
 		return nil, err

@@ -23,6 +23,8 @@ type Problem struct {
 	Detail string `json:"detail" doc:"What is wrong, for a person" example:"the project was changed meanwhile: load it again"`
 	Code   string `json:"code" enum:"internal,invalid,unauthenticated,forbidden,not_found,conflict,too_large,too_many_requests,unavailable,step_up" doc:"What is wrong, for a program"`
 	Errors []Flaw `json:"errors,omitempty" doc:"Which fields are wrong"`
+	// Unmeant is of a conflict.
+	Unmeant bool `json:"unmeant,omitempty" doc:"Of a conflict: it is done all the same with force, by who means it"`
 
 	header http.Header
 }
@@ -111,6 +113,7 @@ func problemOf(err error) *Problem {
 	for _, f := range fault.FieldsOf(err) {
 		p.Errors = append(p.Errors, Flaw{Location: "body." + f.Name, Message: f.Message})
 	}
+	p.Unmeant = fault.IsUnmeant(err)
 	switch kind {
 	case fault.TooOften, fault.NotNow:
 		wait := retryAfter

@@ -130,6 +130,30 @@ func TestSignInMode_IsForAdministratorsWhoJustProvedWhoTheyAre(t *testing.T) {
 	}).StatusCode)
 }
 
+// Where passwords are of administrators alone, the role is somebody's way in.
+func TestSignInMode_HasALostRoleMeantThatIsAWayIn(t *testing.T) {
+	s := newServer(t)
+	s.followSlot()
+	require.Equal(t, http.StatusCreated, s.do(admin, "POST", "/api/people", `{"username":"carol","role":"administrator","password":"`+password+`"}`).StatusCode)
+	require.Equal(t, http.StatusOK, s.do(admin, "PUT", "/api/sign-in-mode", `{"passwords":"administrators","version":0,"force":true}`).StatusCode)
+	for _, ask := range []struct{ method, path, body string }{
+		{"PATCH", "/api/people/carol", `{"version":1,"role":"member"`},
+		{"PUT", "/api/administrators", `{"entries":["local:root"],"version":0`},
+	} {
+		refused := s.do(admin, ask.method, ask.path, ask.body+`}`)
+		require.Equal(t, http.StatusConflict, refused.StatusCode, refused.body)
+		var problem api.Problem
+		refused.decode(t, &problem)
+		require.True(t, problem.Unmeant)
+		require.Contains(t, problem.Detail, "carol would have no way in left")
+		require.Contains(t, s.do(admin, "GET", "/api/administrators", "").body, `"carol"`)
+		require.Equal(t, http.StatusOK, s.do(admin, ask.method, ask.path, ask.body+`,"force":true}`).StatusCode)
+		require.NotContains(t, s.do(admin, "GET", "/api/administrators", "").body, `"carol"`)
+		s.do(admin, "PATCH", "/api/people/carol", `{"version":2,"role":"administrator"}`)
+	}
+	require.NotContains(t, s.do(admin, "PATCH", "/api/people/carol", `{"version":1,"role":"user"}`).body, "unmeant", "somebody else changed it meanwhile")
+}
+
 // An administrator's account that whoever took over a session made, or has the
 // password of, would change the mode with a proof of its own.
 func TestAdministrators_AreMadeByWhoJustProvedWhoTheyAre(t *testing.T) {

@@ -71,7 +71,9 @@ type Error struct {
 	Fields  []Field // set only for BadInput and Denied
 	// RetryAfter is how long to wait before it may go better; 0 says nothing.
 	RetryAfter time.Duration
-	cause      error
+	// Unmeant is of a Clash that is done all the same for who says that it is meant.
+	Unmeant bool
+	cause   error
 }
 
 // Error gives the message, and the cause for those who read logs.
@@ -139,6 +141,14 @@ func NotFound(format string, args ...any) *Error { return newError(Missing, form
 // Conflict says that it was changed meanwhile, is taken, or is in use.
 func Conflict(format string, args ...any) *Error { return newError(Clash, format, args...) }
 
+// Unmeant is Conflict for a change whose harm was not said to be meant: what was
+// asked takes "force" for that, and so does the command.
+func Unmeant(format string, args ...any) *Error {
+	e := newError(Clash, format, args...)
+	e.Unmeant = true
+	return e
+}
+
 // Large says which limit was passed.
 func Large(format string, args ...any) *Error { return newError(TooLarge, format, args...) }
 
@@ -177,6 +187,12 @@ func FieldsOf(err error) []Field {
 		return f.Fields
 	}
 	return nil
+}
+
+// IsUnmeant says whether the first fault in err's chain is one of [Unmeant].
+func IsUnmeant(err error) bool {
+	f, ok := errors.AsType[*Error](err)
+	return ok && f.Unmeant
 }
 
 // RetryAfter gives how long the first fault in err's chain asks to wait; 0

@@ -138,22 +138,19 @@ func (s *Service) reckon(ctx context.Context, tx *sqlite.Tx) error {
 	if len(list) == 0 {
 		return s.giveBack(ctx, tx)
 	}
+	found, err := entriesOfSomebody(ctx, tx, list)
+	if err != nil {
+		return err
+	}
 	glass, err := breakGlass(ctx, tx)
 	if err != nil {
 		return err
 	}
 	named := []string{glass}
-	for _, one := range list {
-		whose, state, err := whoseEntry(ctx, tx, one)
-		if err != nil {
-			return err
-		}
-		if state != ListedAdministers {
-			continue
-		}
-		named = append(named, whose.personID)
+	for _, one := range found {
+		named = append(named, one.personID)
 		if one.BoundAt.IsZero() {
-			if err := bindListed(ctx, tx, one.Admin, whose, s.now()); err != nil {
+			if err := bindListed(ctx, tx, one.Admin, one.whose, s.now()); err != nil {
 				return err
 			}
 		}
@@ -215,6 +212,52 @@ type whose struct {
 	username   string
 	issuer     string
 	externalID string
+}
+
+// entry is one of the list that names somebody.
+type entry struct {
+	Listed
+	whose
+}
+
+// entriesOfSomebody gives those that name somebody by now.
+func entriesOfSomebody(ctx context.Context, tx *sqlite.Tx, list []Listed) (found []entry, err error) {
+	for _, one := range list {
+		whose, state, err := whoseEntry(ctx, tx, one)
+		if err != nil {
+			return nil, err
+		}
+		if state == ListedAdministers {
+			found = append(found, entry{one, whose})
+		}
+	}
+	return found, nil
+}
+
+// administersBy tells who would administer were this the list.
+func administersBy(ctx context.Context, tx *sqlite.Tx, list []settings.Admin) (func(Person) bool, error) {
+	if len(list) == 0 {
+		return func(p Person) bool { return p.GivenRole == RoleAdministrator }, nil
+	}
+	bound, err := selectListed(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	becomes := make([]Listed, len(list))
+	for i, one := range list {
+		becomes[i] = Listed{Admin: one}
+		if at := slices.IndexFunc(bound, func(b Listed) bool { return b.Admin == one }); at >= 0 {
+			becomes[i] = bound[at]
+		}
+	}
+	found, err := entriesOfSomebody(ctx, tx, becomes)
+	if err != nil {
+		return nil, err
+	}
+	glass, err := breakGlass(ctx, tx)
+	return func(p Person) bool {
+		return p.ID == glass || slices.ContainsFunc(found, func(e entry) bool { return e.personID == p.ID })
+	}, err
 }
 
 // whoseEntry finds whom an entry names by now. One that is bound names nobody

@@ -71,6 +71,9 @@ type PersonEdit struct {
 	ConfirmEmail bool  `json:"confirm_email,omitempty"`
 	Role         *Role `json:"role,omitempty"` // the given one
 	Disabled     *bool `json:"disabled,omitempty"`
+	// Force is for whom another role leaves no way in: their password may be one
+	// that signs in administrators alone.
+	Force bool `json:"force,omitempty"`
 }
 
 // DefaultLimit and MaxLimit bound how many people are listed at a time.
@@ -128,7 +131,8 @@ func (s *Service) CreatePerson(ctx context.Context, actor string, p Person, pass
 // that administers whatever the list says. Taking
 // the administrator's role or the account away empties every cache at once;
 // an account that is disabled loses its sessions and API tokens for good. The
-// last administrator who can sign in stays one.
+// last administrator who can sign in stays one, and whoever has no way in left
+// by another role has to be forced.
 func (s *Service) UpdatePerson(ctx context.Context, actor, username string, version int64, edit PersonEdit) (after Person, err error) {
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		before, _, err := personByName(ctx, tx, username)
@@ -137,6 +141,10 @@ func (s *Service) UpdatePerson(ctx context.Context, actor, username string, vers
 		}
 		if before.Version != version {
 			return fault.Conflict("%s was changed meanwhile: load it again", before.Username)
+		}
+		had, err := s.administratorsWithWayIn(ctx, tx)
+		if err != nil {
+			return err
 		}
 		listed, err := hasList(ctx, tx)
 		if err != nil {
@@ -174,8 +182,10 @@ func (s *Service) UpdatePerson(ctx context.Context, actor, username string, vers
 		if err := s.reckon(ctx, tx); err != nil {
 			return err
 		}
-		after, _, err = personByID(ctx, tx, after.ID)
-		return err
+		if after, _, err = personByID(ctx, tx, after.ID); err != nil {
+			return err
+		}
+		return s.mayLoseWayIn(ctx, tx, had, edit.Force)
 	})
 	if err != nil {
 		return Person{}, err

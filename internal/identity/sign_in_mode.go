@@ -189,7 +189,7 @@ func (s *Service) mayHavePassword(ctx context.Context, tx *sqlite.Tx, p Person) 
 func (s *Service) WayToAdd(ctx context.Context, tx *sqlite.Tx) (string, error) {
 	mode, err := selectSignInMode(ctx, tx)
 	if mode.Passwords == PasswordsOfAdministrators {
-		return "have them add a passkey or link another identity first", err
+		return OtherWayFirst, err
 	}
 	return "set a password for them first, or have them add a passkey or link another identity", err
 }

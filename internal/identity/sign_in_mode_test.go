@@ -12,6 +12,7 @@ import (
 	"berth/internal/fault"
 	"berth/internal/identity"
 	"berth/internal/secret"
+	"berth/internal/settings"
 	"berth/internal/sqlite"
 )
 
@@ -89,7 +90,7 @@ func TestSignInMode_TakesThePasswordsOfBreakGlassAdministratorsAlone(t *testing.
 	p, err := w.Person(t.Context(), "ana")
 	require.NoError(t, err)
 	role := identity.RoleMember
-	_, err = w.UpdatePerson(t.Context(), "root", "ana", p.Version, identity.PersonEdit{Role: &role})
+	_, err = w.UpdatePerson(t.Context(), "root", "ana", p.Version, identity.PersonEdit{Role: &role, Force: true})
 	require.NoError(t, err)
 	requireKind(t, fault.Unauthenticated, w.try(t, "ana", password, "198.51.100.3"))
 
@@ -165,6 +166,80 @@ func TestSignInMode_CountsNoPasswordThatItDoesNotTakeAsAWayIn(t *testing.T) {
 	require.Zero(t, leftOut(identity.PasswordsOfAdministrators).People, "a passkey is another way")
 }
 
+// Where passwords are of administrators alone, the role is what lets one in.
+func TestSignInMode_HasTheLossOfARoleMeantThatLeavesSomebodyOut(t *testing.T) {
+	w, yes := newWorld(t), true
+	w.root(t)
+	carol := w.person(t, "carol", identity.RoleAdministrator)
+	member, user := identity.RoleMember, identity.RoleUser
+	be := func(role *identity.Role, force bool) (err error) {
+		after, err := w.UpdatePerson(t.Context(), "root", "carol", carol.Version, identity.PersonEdit{Role: role, Force: force})
+		if err == nil {
+			carol = after
+		}
+		return err
+	}
+	admin := identity.RoleAdministrator
+	require.NoError(t, be(&member, false), "everybody's passwords sign in")
+	require.NoError(t, be(&admin, false))
+	w.passwordsOf(t, identity.PasswordsOfAdministrators)
+
+	err := be(&member, false)
+	requireKind(t, fault.Clash, err)
+	require.True(t, fault.IsUnmeant(err))
+	require.ErrorContains(t, err, "carol would have no way in left: have them add a passkey or link another identity first")
+	require.Equal(t, "carol root", w.administer(t), "nothing was changed")
+	require.NoError(t, be(&member, true))
+	require.NoError(t, be(&user, false), "whoever has none as it is loses none")
+	require.NoError(t, be(&admin, false))
+	off, err := w.UpdatePerson(t.Context(), "root", "carol", carol.Version, identity.PersonEdit{Role: &member, Disabled: &yes})
+	require.NoError(t, err, "who is disabled is meant to have none")
+	carol = off
+	no := false
+	carol, err = w.UpdatePerson(t.Context(), "root", "carol", carol.Version, identity.PersonEdit{Role: &admin, Disabled: &no})
+	require.NoError(t, err)
+	w.byKey()
+	require.NoError(t, be(&member, false), "a passkey is another way")
+}
+
+func TestLeftOutByList_TellsWhoseWayInIsTheirRole(t *testing.T) {
+	w, yes := newWorld(t), true
+	w.root(t)
+	for _, name := range []string{"bo", "carol", "gone"} {
+		w.person(t, name, identity.RoleAdministrator)
+	}
+	gone, err := w.Person(t.Context(), "gone")
+	require.NoError(t, err)
+	_, err = w.UpdatePerson(t.Context(), "root", "gone", gone.Version, identity.PersonEdit{Disabled: &yes})
+	require.NoError(t, err)
+	w.arrive(t, identity.External{Provider: "corp", ExternalID: "1", Username: "ana", Administrator: &yes})
+	leftOut := func(text string) []string {
+		var list []settings.Admin
+		if text != "" {
+			list, err = settings.ParseAdmins(text)
+			require.NoError(t, err)
+		}
+		left, err := w.LeftOutByList(t.Context(), list)
+		require.NoError(t, err)
+		require.Len(t, left.Usernames, left.People)
+		return left.Usernames
+	}
+	require.Empty(t, leftOut("local:bo"), "everybody's passwords sign in")
+	w.passwordsOf(t, identity.PasswordsOfAdministrators)
+	require.Equal(t, []string{"carol"}, leftOut("local:bo"), "root administers whatever a list says")
+	require.Equal(t, []string{"bo", "carol"}, leftOut("corp:ana"))
+	require.Empty(t, leftOut("local:bo, local:carol"))
+	require.Empty(t, leftOut(""), "their role is given")
+
+	// Somebody whom a list alone makes an administrator loses it with the list.
+	w.person(t, "dora", identity.RoleMember)
+	w.list(t, "local:bo, local:carol, local:dora")
+	require.Equal(t, []string{"dora"}, leftOut(""))
+	require.Equal(t, []string{"carol"}, leftOut("local:dora, local:bo"), "bound to who it names")
+	w.byKey()
+	require.Empty(t, leftOut("corp:ana"), "a passkey is another way")
+}
+
 func TestUnlink_NamesNoPasswordToSetWhereTheModeTakesNone(t *testing.T) {
 	w := newWorld(t)
 	w.root(t)
@@ -178,6 +253,46 @@ func TestUnlink_NamesNoPasswordToSetWhereTheModeTakesNone(t *testing.T) {
 	err = w.Unlink(t.Context(), bo, bo.Person.ID, list[0].ID)
 	requireKind(t, fault.Clash, err)
 	require.ErrorContains(t, err, "you have no other way in: add a passkey")
+}
+
+// Where a list names the identity, the password counts by it, and goes with it.
+func TestUnlink_KeepsTheIdentityByWhichAPasswordCounts(t *testing.T) {
+	w := newWorld(t)
+	w.root(t)
+	bo := w.arrive(t, identity.External{Provider: "corp", ExternalID: "1", Username: "bo"})
+	require.NoError(t, w.SetPassword(t.Context(), "root", "bo", secret.New(password)))
+	w.list(t, "corp:#1")
+	w.passwordsOf(t, identity.PasswordsOfAdministrators)
+	require.NoError(t, w.try(t, "bo", password, "192.0.2.9"), "as an administrator with an account of Berth's own")
+	list, err := w.Identities(t.Context(), bo.Person.ID)
+	require.NoError(t, err)
+	_, subject := w.signIn(t, "bo")
+	err = w.Unlink(t.Context(), subject, bo.Person.ID, list[0].ID)
+	requireKind(t, fault.Clash, err)
+	require.ErrorContains(t, err, "you have no other way in")
+	require.Equal(t, "bo root", w.administer(t))
+}
+
+// Whom an edit makes the one who always administers takes the place of another.
+func TestSignInMode_HasTheLossMeantOfWhoAdministeredWithoutBeingListed(t *testing.T) {
+	w, yes, no := newWorld(t), true, false
+	old := w.root(t)
+	w.person(t, "carol", identity.RoleAdministrator)
+	w.wait(time.Second)
+	w.person(t, "dora", identity.RoleAdministrator)
+	_, err := w.UpdatePerson(t.Context(), "carol", "root", old.Version, identity.PersonEdit{Disabled: &yes})
+	require.NoError(t, err)
+	w.list(t, "local:dora")
+	require.Equal(t, "carol dora", w.administer(t), "carol is the oldest by now")
+	old, err = w.Person(t.Context(), "root")
+	require.NoError(t, err)
+	w.passwordsOf(t, identity.PasswordsOfAdministrators)
+	_, err = w.UpdatePerson(t.Context(), "dora", "root", old.Version, identity.PersonEdit{Disabled: &no})
+	require.True(t, fault.IsUnmeant(err))
+	require.ErrorContains(t, err, "carol would have no way in left")
+	_, err = w.UpdatePerson(t.Context(), "dora", "root", old.Version, identity.PersonEdit{Disabled: &no, Force: true})
+	require.NoError(t, err)
+	require.Equal(t, "dora root", w.administer(t))
 }
 
 func TestSignInMode_LeavesAnAdministratorWithAPassword(t *testing.T) {

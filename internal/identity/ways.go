@@ -2,9 +2,12 @@ package identity
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 
 	"berth/internal/fault"
+	"berth/internal/settings"
 	"berth/internal/sqlite"
 )
 
@@ -89,6 +92,28 @@ func (l *LeftOut) add(p Person) {
 	}
 }
 
+// InWords says who it is, naming a few.
+func (l *LeftOut) InWords() string {
+	if l.People == 1 {
+		return l.Usernames[0] + " would have no way in left"
+	}
+	named := l.Usernames[:min(3, len(l.Usernames))]
+	return fmt.Sprintf("%d people would have no way in left (%s%s)", l.People, strings.Join(named, ", "),
+		map[bool]string{true: ", …"}[l.People > len(named)])
+}
+
+// OtherWayFirst is what could be done before a password is no way in any more.
+const OtherWayFirst = "have them add a passkey or link another identity first"
+
+// Meant refuses what leaves somebody out, unless it is forced; first is what
+// could be done before.
+func (l *LeftOut) Meant(force bool, first string) error {
+	if l.People == 0 || force {
+		return nil
+	}
+	return fault.Unmeant("%s: %s", l.InWords(), first)
+}
+
 // LeftOut says, in tx, who would have no way in left without a provider. Who is
 // disabled, or has none as it is, does not count.
 func (s *Service) LeftOut(ctx context.Context, tx *sqlite.Tx, provider string) (LeftOut, error) {
@@ -142,13 +167,17 @@ func (s *Service) Unlink(ctx context.Context, actor Subject, personID, id string
 		if err := s.leaveAddress(ctx, tx, p, id); err != nil {
 			return err
 		}
-		if err := s.staysIn(ctx, tx, actor, p); err != nil {
-			return err
-		}
 		if err := s.record(ctx, tx, IdentityUnlinked, actor.Person.Username, list[at].about(p)); err != nil {
 			return err
 		}
-		return s.reckon(ctx, tx)
+		// A list may have named the identity: with the role a password may go.
+		if err := s.reckon(ctx, tx); err != nil {
+			return err
+		}
+		if p, _, err = personByID(ctx, tx, p.ID); err != nil {
+			return err
+		}
+		return s.staysIn(ctx, tx, actor, p)
 	})
 }
 
@@ -167,6 +196,94 @@ func (s *Service) staysIn(ctx context.Context, tx *sqlite.Tx, actor Subject, p P
 		return err
 	}
 	return fault.Conflict("%s has no other way in: %s", p.Username, first)
+}
+
+// administratorsWithWayIn lists, in tx, who might lose their way in with the
+// role of an administrator: nobody while everybody's passwords sign in.
+func (s *Service) administratorsWithWayIn(ctx context.Context, tx *sqlite.Tx) (list []Person, err error) {
+	mode, err := selectSignInMode(ctx, tx)
+	if err != nil || mode.Passwords == PasswordsOfEverybody {
+		return nil, err
+	}
+	people, err := selectAdministrators(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range people {
+		has, err := s.HasWayIn(ctx, tx, p.ID)
+		if err != nil {
+			return nil, err
+		}
+		if has && !p.Disabled {
+			list = append(list, p)
+		}
+	}
+	return list, nil
+}
+
+// mayLoseWayIn refuses, unless it is forced, what has left some of those who had
+// a way in, in tx, without one. Who is disabled by now does not count.
+func (s *Service) mayLoseWayIn(ctx context.Context, tx *sqlite.Tx, had []Person, force bool) error {
+	var left LeftOut
+	for _, p := range had {
+		now, _, err := personByID(ctx, tx, p.ID)
+		if err != nil {
+			return err
+		}
+		has, err := s.HasWayIn(ctx, tx, p.ID)
+		if err != nil {
+			return err
+		}
+		if !has && !now.Disabled {
+			left.add(now)
+		}
+	}
+	first, err := s.WayToAdd(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return left.Meant(force, first)
+}
+
+// LeftOutByList says who would have no way in left were this the list of those
+// who administer; an empty one is everybody's own role. It is who has a password
+// that signs in administrators alone.
+func (s *Service) LeftOutByList(ctx context.Context, list []settings.Admin) (left LeftOut, err error) {
+	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
+		left, err = s.LeftOutByListIn(ctx, tx, list)
+		return err
+	})
+	return left, err
+}
+
+// LeftOutByListIn is LeftOutByList in tx.
+func (s *Service) LeftOutByListIn(ctx context.Context, tx *sqlite.Tx, list []settings.Admin) (LeftOut, error) {
+	left := LeftOut{Usernames: []string{}}
+	mode, err := selectSignInMode(ctx, tx)
+	if err != nil || mode.Passwords == PasswordsOfEverybody {
+		return left, err
+	}
+	people, err := selectAdministrators(ctx, tx)
+	if err != nil {
+		return left, err
+	}
+	stays, err := administersBy(ctx, tx, list)
+	if err != nil {
+		return left, err
+	}
+	for _, p := range people {
+		if p.Disabled || !p.HasPassword || !p.Local || stays(p) {
+			continue
+		}
+		others, err := s.otherWays(ctx, tx, p.ID, "")
+		if err != nil {
+			return left, err
+		}
+		if len(others) == 0 {
+			left.add(p)
+		}
+	}
+	return left, nil
 }
 
 // noOtherWay tells somebody what to add first.

@@ -8,6 +8,7 @@ import (
 
 	"berth/internal/deploy"
 	"berth/internal/fault"
+	"berth/internal/identity"
 	"berth/internal/secret"
 	"berth/internal/settings"
 	"berth/internal/vault"
@@ -47,7 +48,7 @@ func (p *planner) administrators() {
 	if wanted == nil {
 		return
 	}
-	c := Change{Kind: KindAdministrators, Name: listName, Fields: listDifferences(have.Entries, wanted), version: have.Version}
+	c := Change{Kind: KindAdministrators, Name: listName, Fields: listDifferences(have.Entries, wanted), version: have.Version, leftOut: p.have.LeftOutByList.People}
 	switch {
 	case len(c.Fields) == 0:
 	case have.From != "":
@@ -56,8 +57,42 @@ func (p *planner) administrators() {
 		c.Action = Remove
 		p.gone = append(p.gone, c)
 	default:
+		p.leavesOutByList()
 		p.change(len(have.Entries) > 0, c)
 	}
+}
+
+// leavesOutByList notes who has no way in left by the list.
+func (p *planner) leavesOutByList() {
+	if left := p.have.LeftOutByList; left.People > 0 {
+		p.notes = append(p.notes, "by the list of administrators, "+left.InWords())
+	}
+}
+
+// leftOutByList reads who would have no way in left by the list of a document:
+// nobody where it has everybody's passwords sign in.
+func (s *Service) leftOutByList(ctx context.Context, wanted Wanted) (identity.LeftOut, error) {
+	if wanted.Administrators == nil || wanted.SignIn != nil && wanted.SignIn.whole().Passwords == identity.PasswordsOfEverybody {
+		return identity.LeftOut{}, nil
+	}
+	list, err := wanted.admins()
+	if err != nil {
+		return identity.LeftOut{}, err
+	}
+	return s.identity.LeftOutByList(ctx, list)
+}
+
+// admins reads the list, whose entries are in the spelling in which they are kept.
+func (w Wanted) admins() ([]settings.Admin, error) {
+	list := make([]settings.Admin, len(w.Administrators))
+	for n, text := range w.Administrators {
+		one, err := settings.ParseAdmin(text)
+		if err != nil {
+			return nil, err
+		}
+		list[n] = one
+	}
+	return list, nil
 }
 
 // stranded notes what a provider that is removed leaves behind: the entries of
@@ -68,11 +103,14 @@ func (p *planner) stranded() {
 		list = p.wanted.Administrators
 	}
 	for _, c := range p.gone {
+		if c.Kind == KindAdministrators {
+			p.leavesOutByList()
+		}
 		if c.Kind == KindProvider {
 			p.leavesOut(c.Name)
 		}
-		if c.Kind == KindProvider && p.wanted.SignIn == nil && p.have.SignIn.StraightTo == c.Name {
-			p.notes = append(p.notes, fmt.Sprintf("people are led straight to the provider %s: without it they see the sign-in page", c.Name))
+		if c.Kind == KindProvider {
+			p.leadsNoMore(c.Name)
 		}
 		for _, entry := range list {
 			if c.Kind == KindProvider && strings.HasPrefix(entry, c.Name+":") {
@@ -130,6 +168,17 @@ func normalEntries(given []string, from source) (list []string, wrong []fault.Fi
 
 // administrators sets the slot, whose guard has the list say who administers.
 func (w *writing) administrators(ctx context.Context, c Change) error {
+	list, err := w.wanted.admins()
+	if err != nil {
+		return err
+	}
+	left, err := w.identity.LeftOutByListIn(ctx, w.tx, list)
+	if err != nil {
+		return err
+	}
+	if err := left.Meant(w.force(c, left), identity.OtherWayFirst); err != nil {
+		return err
+	}
 	if c.Action == Remove {
 		return w.vault.RemoveIn(ctx, w.tx, w.actor, vault.AdminsContext, vault.AdminsName)
 	}

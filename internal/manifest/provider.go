@@ -3,6 +3,7 @@ package manifest
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -152,6 +153,9 @@ func (p *planner) provider(slug string, given Provider, h signin.Provider, there
 		c.leftOut = p.have.LeftOut[slug].People
 		p.leavesOut(slug)
 	}
+	if there && h.Enabled && !w.Enabled {
+		p.leadsNoMore(slug)
+	}
 	p.change(there, c)
 	switch {
 	case given.ClientSecret == nil || !p.wanted.Values[slot].Empty():
@@ -182,7 +186,19 @@ func (s *Service) leftOut(ctx context.Context, wanted Wanted, have State) (map[s
 // leavesOut notes who has no way in left when a provider leads nobody in any more.
 func (p *planner) leavesOut(slug string) {
 	if left := p.have.LeftOut[slug]; left.People > 0 {
-		p.notes = append(p.notes, "without the provider "+slug+", "+signin.InWords(left))
+		p.notes = append(p.notes, "without the provider "+slug+", "+left.InWords())
+	}
+}
+
+// leadsNoMore notes that people are led straight to a provider that leads nobody
+// in any more.
+func (p *planner) leadsNoMore(slug string) {
+	to := p.have.SignIn.StraightTo
+	if p.wanted.SignIn != nil {
+		to = p.wanted.SignIn.StraightTo
+	}
+	if to == slug {
+		p.notes = append(p.notes, fmt.Sprintf("people are led straight to the provider %s: without it they see the sign-in page", slug))
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"berth/internal/fault"
 	"berth/internal/identity"
-	"berth/internal/signin"
 )
 
 // SignIn is how people sign in.
@@ -32,7 +31,7 @@ func (p *planner) signIn() {
 	fields := differences("passwords", have.Passwords.String(), w.Passwords.String(), "straight_to", have.StraightTo, w.StraightTo)
 	c := Change{Kind: KindSignIn, Name: modeName, version: have.Version, Fields: fields, leftOut: p.have.LeftOutByMode.People}
 	if c.leftOut > 0 {
-		p.notes = append(p.notes, "with passwords of administrators alone, "+signin.InWords(p.have.LeftOutByMode))
+		p.notes = append(p.notes, "with passwords of administrators alone, "+p.have.LeftOutByMode.InWords())
 	}
 	p.change(true, c)
 }

@@ -99,6 +99,35 @@ func TestSignIn_TakesNoTwoWaysAwayThatWereSeenAsOne(t *testing.T) {
 	require.ErrorContains(t, err, "bo, cy", "of two the plan would have named one")
 }
 
+// Where passwords are of administrators alone, a place on the list is a way in.
+func TestAdministrators_SaysInThePlanWhoIsLeftOutByTheList(t *testing.T) {
+	s := newServer(t)
+	s.person("root", identity.RoleAdministrator)
+	s.person("carol", identity.RoleAdministrator)
+	s.apply("{berth: 1, sign_in: {passwords: administrators}}")
+	list := s.request("{berth: 1, administrators: ['local:root']}")
+	plan := s.plan(string(list.Document))
+	require.Contains(t, plan.Notes, "by the list of administrators, carol would have no way in left")
+	_, err := s.Apply(t.Context(), "root", list)
+	require.Equal(t, fault.BadInput, fault.KindOf(err), "nobody saw it")
+	require.ErrorContains(t, err, "administrators: line 1, column 28: carol would have no way in left")
+	require.Empty(t, s.plan("{berth: 1, administrators: ['local:root', 'local:carol']}").Notes)
+	require.Empty(t, s.plan("{berth: 1, sign_in: {passwords: everybody}, administrators: ['local:root']}").Notes, "everybody's would count then")
+	require.Empty(t, s.plan("{berth: 1, administrators: []}").Notes, "without pruning there is no list to remove")
+	list.Fingerprint = plan.Fingerprint
+	_, err = s.Apply(t.Context(), "root", list)
+	require.NoError(t, err)
+}
+
+func TestSignIn_SaysThatPeopleAreLedToWhatIsSwitchedOff(t *testing.T) {
+	s := newServer(t)
+	s.person("root", identity.RoleAdministrator)
+	s.apply(straightToCorp)
+	const says = "people are led straight to the provider corp: without it they see the sign-in page"
+	require.Contains(t, s.plan("{berth: 1, providers: {corp: {issuer: 'https://id.example.com', client_id: berth, enabled: false}}}").Notes, says)
+	require.NotContains(t, s.plan("{berth: 1, providers: {corp: {issuer: 'https://id.example.com', client_id: berth, label: Corp}}}").Notes, says)
+}
+
 func TestSignIn_TakesAFreshProofAsTheAPIDoes(t *testing.T) {
 	s := newServer(t)
 	s.person("root", identity.RoleAdministrator)

@@ -23,6 +23,7 @@ type State struct {
 	SignIn         identity.SignInMode
 	LeftOut        map[string]identity.LeftOut // who would have no way in left, by provider
 	LeftOutByMode  identity.LeftOut            // and by the mode that is wanted
+	LeftOutByList  identity.LeftOut            // and by the list of administrators that is wanted
 	Slots          map[Slot]int64              // which secrets there are, and their versions
 	Values         Values                      // of the slots that the document gives values for
 }

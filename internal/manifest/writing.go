@@ -27,6 +27,9 @@ func (s *Service) save(ctx context.Context, tx *sqlite.Tx, actor string, wanted 
 	if have.LeftOutByMode, err = s.leftOutByMode(ctx, wanted); err != nil {
 		return Plan{}, err
 	}
+	if have.LeftOutByList, err = s.leftOutByList(ctx, wanted); err != nil {
+		return Plan{}, err
+	}
 	plan := NewPlan(wanted, have, r.Prune)
 	if err := plan.astray(wanted, from); err != nil {
 		return Plan{}, err

@@ -2,10 +2,8 @@ package signin
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
-	"berth/internal/fault"
 	"berth/internal/identity"
 	"berth/internal/sqlite"
 )
@@ -38,7 +36,7 @@ func (s *Service) mayLeaveOut(ctx context.Context, tx *sqlite.Tx, was, becomes P
 	if err != nil {
 		return left, err
 	}
-	return left, fault.Conflict("%s: %s, or say that it is meant (force)", InWords(left), first)
+	return left, left.Meant(force, first)
 }
 
 // Shuts says whether p in the place of what was leads nobody in any more who
@@ -46,14 +44,4 @@ func (s *Service) mayLeaveOut(ctx context.Context, tx *sqlite.Tx, was, becomes P
 func (p Provider) Shuts(was Provider) bool {
 	elsewhere := strings.TrimRight(p.issuer(), "/") != strings.TrimRight(was.issuer(), "/")
 	return was.Enabled && (!p.Enabled || elsewhere)
-}
-
-// InWords says who is left out, naming a few.
-func InWords(left identity.LeftOut) string {
-	if left.People == 1 {
-		return left.Usernames[0] + " would have no way in left"
-	}
-	named := left.Usernames[:min(3, len(left.Usernames))]
-	return fmt.Sprintf("%d people would have no way in left (%s%s)", left.People, strings.Join(named, ", "),
-		map[bool]string{true: ", …"}[left.People > len(named)])
 }

@@ -72,8 +72,8 @@ func (s *Service) SetModeIn(ctx context.Context, tx *sqlite.Tx, actor identity.S
 	if err != nil {
 		return Mode{}, err
 	}
-	if left.People > 0 && !force {
-		return Mode{}, fault.Conflict("%s: have them add a passkey or link an identity first, or say that it is meant (force)", InWords(left))
+	if err := left.Meant(force, identity.OtherWayFirst); err != nil {
+		return Mode{}, err
 	}
 	if err := s.identity.UseSignInMode(ctx, tx, actor, want, left.People); err != nil {
 		return Mode{}, err

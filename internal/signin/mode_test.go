@@ -41,7 +41,7 @@ func TestMode_LeavesNobodyOutUnlessThatIsMeant(t *testing.T) {
 	require.Equal(t, identity.LeftOut{People: 1, Usernames: []string{"bo"}}, left, "cy has a provider")
 	err = r.setMode(identity.PasswordsOfAdministrators, "", false)
 	require.Equal(t, fault.Clash, fault.KindOf(err))
-	require.ErrorContains(t, err, "bo would have no way in left: have them add a passkey or link an identity first")
+	require.ErrorContains(t, err, "bo would have no way in left: have them add a passkey or link another identity first")
 	require.Equal(t, identity.PasswordsOfEverybody, r.mode().Passwords)
 	require.True(t, r.canSignIn(bo))
 

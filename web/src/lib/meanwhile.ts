@@ -13,7 +13,7 @@ export interface Meanwhile {
 }
 
 /** Whether an edit was refused because the version it was made from has moved. */
-export const tooLate = (e: unknown): boolean => e instanceof ApiError && e.conflict && !e.fields.length;
+export const tooLate = (e: unknown): boolean => e instanceof ApiError && e.conflict && !e.unmeant && !e.fields.length;
 
 /** Who caused the newest fact of that kind, of the last ones that are kept. */
 export async function lastBy(wanted: (fact: Fact) => boolean, where: { project?: string; stage?: string } = {}): Promise<string> {

@@ -13,6 +13,7 @@ interface Problem {
 	detail?: string;
 	code?: string;
 	errors?: { location?: string; message?: string }[] | null;
+	unmeant?: boolean;
 }
 
 /** An answer that is not what was asked for. Its message is for a person. */
@@ -20,12 +21,15 @@ export class ApiError extends Error {
 	readonly fields: FieldError[];
 	/** What is wrong, for a program: "conflict". */
 	readonly code: string;
+	/** Done all the same with force, by who means it. */
+	readonly unmeant: boolean;
 	constructor(
 		readonly status: number,
 		problem?: Problem
 	) {
 		super(problem?.detail || problem?.title || `The server answered ${status}.`);
 		this.code = problem?.code ?? '';
+		this.unmeant = problem?.unmeant ?? false;
 		this.fields = (problem?.errors ?? []).map((e) => ({
 			location: (e.location ?? '').replace(/^body\./, ''),
 			message: e.message ?? ''

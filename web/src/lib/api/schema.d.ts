@@ -4049,6 +4049,8 @@ export interface components {
              * @example about:blank
              */
             type: string;
+            /** @description Of a conflict: it is done all the same with force, by who means it */
+            unmeant?: boolean;
         };
         Project: {
             /** Format: date-time */
@@ -4355,17 +4357,17 @@ export interface components {
              * @description The stricter of the two
              * @enum {string}
              */
-            in_force: "nobody" | "administrators" | "everybody";
+            in_force: "nobody" | "administrators" | "members" | "everybody";
             /**
-             * @description What was chosen
+             * @description What was chosen: members are members and administrators
              * @enum {string}
              */
-            required_of: "nobody" | "administrators" | "everybody";
+            required_of: "nobody" | "administrators" | "members" | "everybody";
             /**
              * @description What BERTH_SECOND_FACTOR demands at least
              * @enum {string}
              */
-            settings: "nobody" | "administrators" | "everybody";
+            settings: "nobody" | "administrators" | "members" | "everybody";
             /** Format: date-time */
             updated_at?: string;
             /** Format: int64 */
@@ -4373,7 +4375,7 @@ export interface components {
         };
         SecondFactorRuleInputBody: {
             /** @enum {string} */
-            required_of: "nobody" | "administrators" | "everybody";
+            required_of: "nobody" | "administrators" | "members" | "everybody";
             /**
              * Format: int64
              * @description The version that was seen; 409 when it has moved
@@ -4475,6 +4477,8 @@ export interface components {
              *     ]
              */
             entries: string[];
+            /** @description Also where people have no way in left by it, whose passwords sign in administrators alone; 409 without it */
+            force?: boolean;
             /**
              * Format: int64
              * @description The version that was seen; 409 when it has moved. Without it, whatever is there is replaced.
@@ -4891,6 +4895,8 @@ export interface components {
             display_name?: string;
             /** @description Another one is given here: apps are told it. An empty one leaves it to the person's provider */
             email?: string;
+            /** @description Also where they have no way in left by another role; 409 without it */
+            force?: boolean;
             /** @enum {string} */
             role?: "administrator" | "member" | "user";
             /**
