@@ -98,7 +98,7 @@ type candidate struct {
 }
 
 // spare finds the images that Berth pulled and that no release needs, the
-// oldest first; needed are the digests of those that are.
+// oldest first; needed is as neededImages gives it.
 func (s *Service) spare(ctx context.Context, count *Leftovers) (needed map[string]bool, list []candidate, err error) {
 	var pulled []pull
 	err = s.db.Read(ctx, func(tx *sqlite.Tx) error {
@@ -127,8 +127,11 @@ func (s *Service) spare(ctx context.Context, count *Leftovers) (needed map[strin
 	}
 	for _, id := range order {
 		c := byImage[id]
+		_, has := needed[id]
 		if needed[id] || slices.ContainsFunc(c.pulls, func(p pull) bool {
-			return needed[p.digest] || s.clock().Sub(p.at) < s.keepRule.For
+			_, hasDigest := needed[p.digest]
+			// What a release has is kept by the rule of its stage alone.
+			return needed[p.digest] || !has && !hasDigest && s.clock().Sub(p.at) < s.keepRule.For
 		}) {
 			count.Kept++
 			continue
@@ -138,8 +141,9 @@ func (s *Service) spare(ctx context.Context, count *Leftovers) (needed map[strin
 	return needed, list, nil
 }
 
-// neededImages gives the digests, and the engine's ids, of images that a
-// release needs, and the digests of those that wait for an approval.
+// neededImages says, by the digests and the engine's ids of the images that
+// releases have, whether one needs it. What waits for an approval is needed,
+// by its digest.
 func (s *Service) neededImages(ctx context.Context, tx *sqlite.Tx) (map[string]bool, error) {
 	uses, err := usesOf(ctx, tx, s.keepRule)
 	if err != nil {
@@ -155,11 +159,10 @@ func (s *Service) neededImages(ctx context.Context, tx *sqlite.Tx) (map[string]b
 	}
 	needs := Needs(uses, s.clock())
 	for _, u := range uses {
-		if needs[u.Release] != NeedNone {
-			needed[u.Digest] = true
-			if u.Image != "" {
-				needed[u.Image] = true
-			}
+		is := needs[u.Release] != NeedNone
+		needed[u.Digest] = needed[u.Digest] || is
+		if u.Image != "" {
+			needed[u.Image] = needed[u.Image] || is
 		}
 	}
 	return needed, nil
