@@ -85,19 +85,26 @@ func lines(v any) []string {
 	return list
 }
 
-// TestDeployScript_WaitsForTheGuard has deploy.sh ask a server that answers with
-// one state of a deployment after the other.
-func TestDeployScript_WaitsForTheGuard(t *testing.T) {
+// TestDeployScript_WaitsForWhatMayGiveTheStageBack has deploy.sh ask a server
+// that answers with one state of a deployment after the other.
+func TestDeployScript_WaitsForWhatMayGiveTheStageBack(t *testing.T) {
 	at := func(state deploy.State, guard deploy.StepState) deploy.Deployment {
 		return deploy.Deployment{ID: "06h", State: state, Steps: []deploy.Step{{Name: deploy.SwitchRoute, State: deploy.StepDone}, {Name: deploy.GuardStep, State: guard}}}
+	}
+	command := func(state deploy.State, after deploy.StepState) deploy.Deployment {
+		d := at(state, deploy.StepDone)
+		d.Steps = append(d.Steps, deploy.Step{Name: deploy.AfterStep, State: after})
+		return d
 	}
 	for name, test := range map[string]struct {
 		states []deploy.Deployment
 		code   int
 	}{
-		"let go":     {[]deploy.Deployment{at(deploy.Live, deploy.StepPending), at(deploy.Live, deploy.StepRunning), at(deploy.Live, deploy.StepDone)}, 0},
-		"given back": {[]deploy.Deployment{at(deploy.Running, deploy.StepPending), at(deploy.Live, deploy.StepRunning), at(deploy.Reverted, deploy.StepFailed)}, 10},
-		"no guard":   {[]deploy.Deployment{{ID: "06h", State: deploy.Live, Steps: []deploy.Step{{Name: deploy.SwitchRoute, State: deploy.StepDone}}}}, 0},
+		"let go":         {[]deploy.Deployment{at(deploy.Live, deploy.StepPending), at(deploy.Live, deploy.StepRunning), at(deploy.Live, deploy.StepDone)}, 0},
+		"given back":     {[]deploy.Deployment{at(deploy.Running, deploy.StepPending), at(deploy.Live, deploy.StepRunning), at(deploy.Reverted, deploy.StepFailed)}, 10},
+		"command ended":  {[]deploy.Deployment{at(deploy.Live, deploy.StepRunning), command(deploy.Live, deploy.StepRunning), command(deploy.Live, deploy.StepDone)}, 0},
+		"command failed": {[]deploy.Deployment{command(deploy.Live, deploy.StepRunning), command(deploy.Reverted, deploy.StepFailed)}, 10},
+		"no guard":       {[]deploy.Deployment{{ID: "06h", State: deploy.Live, Steps: []deploy.Step{{Name: deploy.SwitchRoute, State: deploy.StepDone}}}}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

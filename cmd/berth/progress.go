@@ -34,11 +34,11 @@ func waitFor(ctx context.Context, c *client, o *output, d deploy.Deployment, tim
 		if err != nil {
 			return err
 		}
-		if over && !p.guarded {
-			if p.guarded, err = p.isGuarded(following, c, d.ID); err != nil {
+		if over {
+			if p.unsettled, err = mayGoBack(following, c, d.ID); err != nil {
 				return err
 			}
-			over = !p.guarded
+			over = !p.unsettled
 		}
 		if over {
 			break
@@ -63,19 +63,26 @@ type progress struct {
 	lines []string  // the last log lines of the app, shown again when it fails
 	over  time.Time // when the last event said that it is
 	away  bool      // the engine was, when last asked
-	// guarded says that it is live and watched, which is waited for, too.
-	guarded bool
+	// unsettled says that it is live and may go back yet, which is waited for, too.
+	unsettled bool
 }
 
-// isGuarded asks whether a deployment is watched since it is live.
-func (p *progress) isGuarded(ctx context.Context, c *client, id string) (bool, error) {
+// mayGoBack asks whether a deployment is live, and at a step that may give its
+// stage back.
+func mayGoBack(ctx context.Context, c *client, id string) (bool, error) {
 	var d deploy.Deployment
 	if err := c.get(ctx, pathf("/api/deployments/%s", id), &d); err != nil {
 		return false, err
 	}
 	return d.State == deploy.Live && slices.ContainsFunc(d.Steps, func(s deploy.Step) bool {
-		return s.Name == deploy.GuardStep && s.State == deploy.StepRunning
+		return givesBack(s.Name) && s.State == deploy.StepRunning
 	}), nil
+}
+
+// givesBack says that a step comes when the release is live already, and may
+// end with the one before.
+func givesBack(step deploy.StepName) bool {
+	return step == deploy.GuardStep || step == deploy.AfterStep
 }
 
 // keptLines is how many of them.
@@ -119,7 +126,7 @@ func (p *progress) take(m message) (over bool, err error) {
 			return false, fmt.Errorf("read event %s: %w", m.id, err)
 		}
 		p.step(step)
-		if p.guarded && step.Name == deploy.GuardStep && step.State != deploy.StepRunning {
+		if p.unsettled && givesBack(step.Name) && step.State != deploy.StepRunning {
 			return true, nil
 		}
 	case "deployment.state":

@@ -128,6 +128,61 @@ func TestWaitFor_SaysHowLongItTookAndThatTheEngineWasAway(t *testing.T) {
 	require.Equal(t, 1, strings.Count(s.err, "waits for the container engine: nothing listens at the socket"), s.err)
 }
 
+func TestWaitFor_WaitsForTheGuardAndTheCommandAfterTheSwitch(t *testing.T) {
+	step := func(name, state string) string {
+		return fmt.Sprintf(`data: {"kind":"deployment.step","data":{"name":%q,"state":%q}}`+"\n\n", name, state)
+	}
+	state := func(state string) string {
+		return fmt.Sprintf(`data: {"kind":"deployment.state","data":{"state":%q}}`+"\n\n", state)
+	}
+	at := func(state, steps string) string {
+		return fmt.Sprintf(`{"id":"d1","project":"shop","stage":"prod","reference":"1.0","state":%q,"steps":[%s]}`, state, steps)
+	}
+	const (
+		watched = `{"name":"guard","state":"running"}`
+		runs    = `{"name":"guard","state":"done"},{"name":"after_switch","state":"running"}`
+		did     = `{"name":"guard","state":"done"},{"name":"after_switch","state":"done"}`
+	)
+	for name, test := range map[string]struct {
+		events string
+		states []string // what it is at each look
+		code   int
+	}{
+		"taken back by the command": {
+			state("live") + step("guard", "running") + step("guard", "done") + step("after_switch", "running") + step("after_switch", "failed") + state("reverted"),
+			[]string{at("live", watched), at("live", runs), at("reverted", "")},
+			exitNotLive,
+		},
+		"taken back by the guard": {state("live") + step("guard", "failed") + state("reverted"), []string{at("live", watched), at("reverted", "")}, exitNotLive},
+		"all went well": {
+			state("live") + step("after_switch", "running") + step("after_switch", "done"),
+			[]string{at("live", runs), at("live", did)},
+			0,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			looks := 0
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch r.URL.Path {
+				case "/api/events":
+					fmt.Fprint(w, test.events)
+				case "/api/deployments/d1":
+					fmt.Fprint(w, test.states[min(looks, len(test.states)-1)])
+					looks++
+				default:
+					fmt.Fprint(w, at("waiting", ""))
+				}
+			}))
+			t.Cleanup(server.Close)
+
+			s := runCommand(t.Context(), "", nil, "--url", server.URL, "--token", "x", "deploy", "shop", "prod", "1.0", "--wait")
+
+			require.Equal(t, test.code, s.code, s.err)
+			require.Equal(t, len(test.states)+1, looks, "and once more for the end")
+		})
+	}
+}
+
 func FuzzReadMessages(f *testing.F) {
 	f.Add("id: 1\nevent: a\ndata: b\n\n")
 	f.Add(":\n\n\r\ndata\ndata:\n\n")

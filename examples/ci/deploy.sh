@@ -1,6 +1,8 @@
 #!/bin/sh
-# Deploys a tag to a stage of Berth and waits until it is live, and its guard
-# has let it go where the stage has one, where there is no berth binary. It needs a POSIX shell, curl and jq, and pushes nothing.
+# Deploys a tag to a stage of Berth, where there is no berth binary, and waits
+# until it is live, and its guard and the command after the switch are over
+# where the stage has them. It needs a POSIX shell, curl and jq, and pushes
+# nothing.
 #
 #   BERTH_URL=https://berth.example.com BERTH_TOKEN=berth_… deploy.sh PROJECT STAGE TAG
 #
@@ -55,8 +57,8 @@ while :; do
 	call GET "/api/deployments/$id"
 	case $status in
 	200)
-		# Live, and still watched: its guard may give the stage back.
-		state=$(jq -r 'if .state == "live" and any(.steps[]; .name == "guard" and (.state == "running" or .state == "pending")) then "watched" else .state end' "$answer")
+		# Live, and not settled: these two may give the stage back.
+		state=$(jq -r 'if .state == "live" and any(.steps[]; (.name == "guard" or .name == "after_switch") and (.state == "running" or .state == "pending")) then "settling" else .state end' "$answer")
 		[ "$state" = "$before" ] || echo "  $state"
 		before=$state
 		case $state in
