@@ -70,11 +70,18 @@ func (a *attempt) canary(ctx context.Context) error {
 		a.keepWatch(k.as(outcome{Ended, "it was stopped"}))
 		return fmt.Errorf("point the route to the canary: %w", err)
 	}
-	p := probing{s: a.s, spec: spec}
-	o, err := k.run(ctx, func([]Trigger) bool { return true }, func(ctx context.Context) error {
-		p.look(ctx, a.instances())
-		return a.lookAtContainers(ctx)
-	})
+	instances := a.instances()
+	p := probing{
+		s: a.s, spec: spec,
+		instances: func(context.Context) ([]Instance, error) { return instances, nil },
+		silent:    func(_ context.Context, i Instance, why error) { a.s.fell(i, true, why.Error()) },
+	}
+	beside, end := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	group.Go(func() { p.run(beside) })
+	o, err := k.run(ctx, func([]Trigger) bool { return true }, a.lookAtContainers)
+	end()
+	group.Wait()
 	if err != nil {
 		a.keepWatch(k.as(outcome{Ended, "it was stopped"}))
 		return err

@@ -87,6 +87,14 @@ func (e *fakeEngine) holdCreates() chan struct{} {
 	return e.held
 }
 
+// holdStarts has what is started from now on wait until the channel is closed.
+func (e *fakeEngine) holdStarts() chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.starting = make(chan struct{})
+	return e.starting
+}
+
 func (e *fakeEngine) create(s container.Spec) (string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -113,6 +121,16 @@ func (e *fakeEngine) create(s container.Spec) (string, error) {
 func (e *fakeEngine) Start(ctx context.Context, id string) error {
 	if err := e.enter(ctx, "Start"); err != nil {
 		return err
+	}
+	e.mu.Lock()
+	held := e.starting
+	e.mu.Unlock()
+	if held != nil {
+		select {
+		case <-held:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -40,6 +40,7 @@ type fakeEngine struct {
 	portsTaken int    // starts to come that find their container's port taken
 
 	held      chan struct{} // see holdCreates
+	starting  chan struct{} // see holdStarts
 	creating  sync.WaitGroup
 	abandoned int // creates that were not waited for
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -45,14 +46,15 @@ func (a *attempt) watchOver(ctx context.Context) error {
 		}
 	}
 	a.s.keepLater(a.stage.ID)
-	var looked time.Time
-	o, err := k.run(ctx, byHand, func(ctx context.Context) error {
-		if now := a.s.clock(); now.Sub(looked) >= warmEvery {
-			looked = now
-			a.s.keepWarm(ctx, before)
-		}
-		return nil
-	})
+	// Neither keeps the release from being judged, nor the stage from being
+	// given back.
+	beside, end := context.WithCancelCause(ctx)
+	var group sync.WaitGroup
+	defer group.Wait()
+	group.Go(func() { a.s.keepWarm(beside, *before) })
+	group.Go(func() { a.probing().run(beside) })
+	o, err := k.run(ctx, byHand, func(context.Context) error { return nil })
+	end(err)
 	if err != nil {
 		return err
 	}
@@ -64,6 +66,25 @@ func (a *attempt) watchOver(ctx context.Context) error {
 	a.keepWatch(w)
 	a.step.Detail = w.said()
 	return nil
+}
+
+// probing is that of the instances that the route points to. One that does not
+// answer is lost, which is counted once, whether this or a beat finds it.
+func (a *attempt) probing() *probing {
+	stageID, id := a.stage.ID, a.d.ID
+	return &probing{
+		s: a.s, spec: a.release.Spec,
+		instances: func(ctx context.Context) ([]Instance, error) {
+			v, err := a.s.readServed(ctx, stageID)
+			if err != nil || v == nil || v.deployment.ID != id {
+				return nil, err
+			}
+			return slices.DeleteFunc(v.instances, func(i Instance) bool { return i.State != InstanceReady }), nil
+		},
+		silent: func(ctx context.Context, i Instance, why error) {
+			a.s.lost(ctx, target{Endpoint: endpointOf(i), stageID: stageID, deployment: id}, why)
+		},
+	}
 }
 
 // byHand says whether somebody asked by hand: a push waits for
@@ -111,21 +132,59 @@ func asServed(ctx context.Context, tx *sqlite.Tx, st stage, d deployment) (*serv
 	return list[0], nil
 }
 
-// keepWarm sees to it that the instances of a release that serves nothing run.
-func (s *Service) keepWarm(ctx context.Context, v *served) {
-	for n := range v.instances {
-		i := v.instances[n]
-		if _, err := s.care(ctx, v, &i, true); err != nil && ctx.Err() == nil {
-			s.logOf(v).WarnContext(ctx, "instance of the release before not looked after", "instance", i.ID, "error", err)
+// keepWarm sees to it that the instances of a release that serves nothing run,
+// until ctx ends.
+func (s *Service) keepWarm(ctx context.Context, v served) {
+	v.instances = slices.Clone(v.instances)
+	for {
+		for n := range v.instances {
+			i := v.instances[n]
+			if _, err := s.care(ctx, &v, &i, true); err != nil && ctx.Err() == nil {
+				s.logOf(&v).WarnContext(ctx, "instance of the release before not looked after", "instance", i.ID, "error", err)
+			}
+			v.instances[n].Container, v.instances[n].Address = i.Container, i.Address
 		}
-		v.instances[n].Container, v.instances[n].Address = i.Container, i.Address
+		if !pause(ctx, warmEvery, nil) {
+			return
+		}
 	}
 }
 
-// readyAgain gives the instances of a release that serves nothing, those that
-// answer as ready; fault.Unavailable when none does.
+// backTime is how long the way back waits for one instance where another
+// answers.
+const backTime = 2 * time.Second
+
+// readyAgain gives the instances of a release that serves nothing, as they are
+// stored by now, those that answer as ready; fault.Unavailable when none does
+// in the time of its probe.
 func (s *Service) readyAgain(ctx context.Context, v *served) ([]Instance, error) {
-	list := slices.Clone(v.instances)
+	var stored map[string][]Instance
+	err := s.db.Read(ctx, func(tx *sqlite.Tx) (err error) {
+		stored, err = instancesOf(ctx, tx, v.deployment.ID)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	spec := v.release.Spec
+	full := spec.Probe.Timeout
+	for spec.Probe.Timeout = min(full, Duration(backTime)); ; spec.Probe.Timeout = full {
+		list := s.askAgain(ctx, spec, stored[v.deployment.ID])
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(list, func(i Instance) bool { return i.State == InstanceReady }) {
+			return list, nil
+		}
+		if spec.Probe.Timeout == full {
+			return nil, fault.Unavailable("no instance of the release before answers")
+		}
+	}
+}
+
+// askAgain gives instances as they are, asked once.
+func (s *Service) askAgain(ctx context.Context, spec StageSpec, instances []Instance) []Instance {
+	list := slices.Clone(instances)
 	var group errgroup.Group
 	for n := range list {
 		i := &list[n]
@@ -136,17 +195,14 @@ func (s *Service) readyAgain(ctx context.Context, v *served) ([]Instance, error)
 				return nil //nolint:nilerr // it counts as one that does not run
 			}
 			i.State, i.Address, i.Detail = InstanceStarting, c.Address, ""
-			if err := s.probeOnce(ctx, v.release.Spec, i.Address); err == nil {
+			if err := s.probeOnce(ctx, spec, i.Address); err == nil {
 				i.State = InstanceReady
 			}
 			return nil
 		})
 	}
 	_ = group.Wait()
-	if !slices.ContainsFunc(list, func(i Instance) bool { return i.State == InstanceReady }) {
-		return nil, fault.Unavailable("no instance of the release before answers")
-	}
-	return list, ctx.Err()
+	return list
 }
 
 // The moments of going back that tests crash at.

@@ -105,6 +105,101 @@ func TestGuard_TakesAReleaseBackWhoseContainerEnds(t *testing.T) {
 	b.servesOnly("image-shop-1", 1)
 }
 
+// The beats alone would take half a minute.
+func TestGuard_TakesAReleaseBackThatHangs(t *testing.T) {
+	t.Parallel()
+	b, _ := twoReleases(t, func(s *deploy.StageSpec) { guarded(s); s.Probe.Timeout = deploy.Duration(500 * time.Millisecond) })
+	second := b.deploy("2")
+	b.reaches(second.ID, deploy.GuardStep)
+	route, _ := b.router.of("shop.test")
+	hung := time.Now()
+	b.engine.hang(route.Instances[0].Container, true)
+	d := b.end(second.ID)
+	require.Less(t, time.Since(hung), 8*time.Second)
+	require.Equal(t, deploy.Reverted, d.State)
+	require.Equal(t, "its instances stopped answering once: GET /: no answer in time", d.Error)
+	b.servesOnly("image-shop-1", 1)
+}
+
+func TestGuard_CountsOneFallOnce(t *testing.T) {
+	t.Parallel()
+	b, _ := twoReleases(t, func(s *deploy.StageSpec) {
+		guarded(s)
+		s.Guard.Restarts, s.Replicas, s.Probe.Timeout = 1, 2, deploy.Duration(300*time.Millisecond)
+	})
+	b.stop()
+	b = b.start(options{beat: 700 * time.Millisecond}) // about as often as the guard asks
+	second := b.deploy("2")
+	b.reaches(second.ID, deploy.GuardStep)
+	route, _ := b.router.of("shop.test")
+	b.engine.hang(route.Instances[0].Container, true)
+	seen := func() int { d, _ := b.Deployment(t.Context(), second.ID); return d.Watches[0].Seen.Silent }
+	b.eventually(func() bool { return seen() > 0 }, "it is noticed")
+	b.eventually(func() bool { return len(b.ask("shop.test")) == 1 }, "the other one has all requests")
+	require.Never(t, func() bool { return seen() > 1 }, 5*time.Second, 100*time.Millisecond, "by whichever asks")
+	b.engine.hang(route.Instances[0].Container, false)
+	b.eventually(func() bool { return len(b.ask("shop.test")) == 2 }, "it answers again")
+	b.engine.hang(route.Instances[0].Container, true)
+	d := b.end(second.ID)
+	require.Equal(t, deploy.Reverted, d.State)
+	require.Equal(t, 2, d.Watches[0].Seen.Silent, "another fall is another")
+	b.servesOnly("image-shop-1", 2)
+}
+
+func TestGuard_DoesNotWaitForAnOldInstanceThatHangs(t *testing.T) {
+	t.Parallel()
+	b, first := twoReleases(t, func(s *deploy.StageSpec) { guarded(s); s.Replicas, s.Probe.Timeout = 2, deploy.Duration(time.Minute) })
+	old := b.engine.all()[0].ID
+	second := b.deploy("2")
+	b.reaches(second.ID, deploy.GuardStep)
+	b.engine.hang(old, true)
+	b.meter.count(second.ID, 0, 100)
+	breach := time.Now()
+	require.Equal(t, deploy.Reverted, b.end(second.ID).State)
+	require.Less(t, time.Since(breach), 5*time.Second)
+	require.Equal(t, []string{"image-shop-1"}, b.ask("shop.test"))
+	b.engine.hang(old, false)
+	require.Equal(t, first.ID, b.status().LiveDeployment)
+}
+
+func TestGuard_WaitsForAnOldInstanceThatIsSlowWhereItIsTheOnlyOne(t *testing.T) {
+	t.Parallel()
+	b, _ := twoReleases(t, func(s *deploy.StageSpec) { guarded(s); s.Probe.Timeout = deploy.Duration(time.Minute) })
+	old := b.engine.all()[0].ID
+	second := b.deploy("2")
+	b.reaches(second.ID, deploy.GuardStep)
+	b.engine.hang(old, true)
+	asked := b.engine.asked(old)
+	b.meter.count(second.ID, 0, 100)
+	b.eventually(func() bool { return b.engine.asked(old) > asked }, "it is asked on the way back")
+	b.engine.hang(old, false)
+	require.Equal(t, deploy.Reverted, b.end(second.ID).State)
+	b.servesOnly("image-shop-1", 1)
+}
+
+func TestGuard_JudgesWhileAnOldInstanceIsStarted(t *testing.T) {
+	t.Parallel()
+	b, _ := twoReleases(t, func(s *deploy.StageSpec) { guarded(s); s.Replicas = 2 })
+	old := b.engine.all()[0].ID
+	second := b.deploy("2")
+	b.reaches(second.ID, deploy.GuardStep)
+	starts := b.engine.called("Start")
+	held := b.engine.holdStarts()
+	b.engine.crash(old, 1)
+	b.eventually(func() bool { return b.engine.called("Start") > starts }, "it is being started")
+	b.meter.count(second.ID, 0, 100)
+	breach := time.Now()
+	b.eventually(func() bool {
+		d, err := b.Deployment(t.Context(), second.ID)
+		require.NoError(t, err)
+		return d.State == deploy.Reverted
+	}, "the engine keeps nobody from judging")
+	require.Less(t, time.Since(breach), 5*time.Second)
+	b.eventually(func() bool { return len(b.ask("shop.test")) == 1 && b.ask("shop.test")[0] == "image-shop-1" }, "the other old one has all requests")
+	close(held)
+	b.servesOnly("image-shop-1", 2)
+}
+
 func TestGuard_KeepsTheReleaseWhenTheOldOneCanNotTakeOver(t *testing.T) {
 	b, first := twoReleases(t, guarded)
 	old := b.engine.all()[0].ID

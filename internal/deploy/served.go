@@ -79,10 +79,14 @@ func routeOf(st stage, d Deployment, spec StageSpec, instances []Instance) Route
 	}
 	for _, i := range instances {
 		if i.State == InstanceReady && i.Address != "" {
-			r.Instances = append(r.Instances, Endpoint{Instance: i.ID, Container: i.Container, Address: i.Address})
+			r.Instances = append(r.Instances, endpointOf(i))
 		}
 	}
 	return r
+}
+
+func endpointOf(i Instance) Endpoint {
+	return Endpoint{Instance: i.ID, Container: i.Container, Address: i.Address}
 }
 
 // logOf is Berth's log, with what is known of what is served in each line.

@@ -296,23 +296,33 @@ func (k *watching) pause(ctx context.Context, d time.Duration) bool {
 	return ctx.Err() == nil && k.s.jobs.isOpen()
 }
 
-// probing asks the instances of a release whether they still answer, and
-// counts those that do not.
+// probing asks the instances of a release whether they still answer, and tells
+// of those that do not.
 type probing struct {
-	s      *Service
-	spec   StageSpec
-	failed map[string]int // in a row, by instance
-	next   time.Time
+	s         *Service
+	spec      StageSpec
+	instances func(context.Context) ([]Instance, error) // those to ask
+	silent    func(context.Context, Instance, error)    // hears of one as it becomes so
+	failed    map[string]int                            // in a row, by instance
 }
 
-func (p *probing) look(ctx context.Context, instances []Instance) {
-	now := p.s.clock()
-	if now.Before(p.next) {
-		return
+// run asks again and again until ctx ends. What takes its time to answer keeps
+// nobody else waiting.
+func (p *probing) run(ctx context.Context) {
+	every := min(max(time.Duration(p.spec.Probe.Interval), time.Second), beatEvery)
+	for {
+		next := time.Now().Add(every)
+		p.look(ctx)
+		if !pause(ctx, time.Until(next), nil) {
+			return
+		}
 	}
-	p.next = now.Add(max(time.Duration(p.spec.Probe.Interval), time.Second))
-	if p.failed == nil {
-		p.failed = map[string]int{}
+}
+
+func (p *probing) look(ctx context.Context) {
+	instances, err := p.instances(ctx)
+	if err != nil {
+		return // asked again at the next look
 	}
 	results := make([]error, len(instances))
 	var group errgroup.Group
@@ -320,13 +330,17 @@ func (p *probing) look(ctx context.Context, instances []Instance) {
 		group.Go(func() error { results[n] = p.s.probeOnce(ctx, p.spec, i.Address); return nil })
 	}
 	_ = group.Wait()
+	if ctx.Err() != nil {
+		return
+	}
+	before := p.failed
+	p.failed = make(map[string]int, len(instances))
 	for n, i := range instances {
-		if results[n] == nil || ctx.Err() != nil {
-			delete(p.failed, i.ID)
+		if results[n] == nil {
 			continue
 		}
-		if p.failed[i.ID]++; p.failed[i.ID] == silentRow {
-			p.s.fell(i, true, results[n].Error())
+		if p.failed[i.ID] = before[i.ID] + 1; p.failed[i.ID] == silentRow {
+			p.silent(ctx, i, results[n])
 		}
 	}
 }
