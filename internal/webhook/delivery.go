@@ -26,6 +26,7 @@ type Delivery struct {
 	ReplayOf string `json:"replay_of,omitempty"`
 	Actor    string `json:"actor,omitempty"`
 
+	usual     bool   // it is of an event that is told of all the time, and of no push
 	header    string // what of the event a header said
 	mediaType string
 	payload   []byte // nil when it was not kept
@@ -40,9 +41,6 @@ const (
 	Ignored  Verdict = "ignored"  // it concerns nobody here
 	Refused  Verdict = "refused"  // its secret or its body is wrong
 )
-
-// pushless says that a delivery is right and tells of no push.
-func (d Delivery) pushless() bool { return d.Verdict == Ignored && len(d.Hints) == 0 }
 
 // What is kept of deliveries.
 const (

@@ -184,16 +184,17 @@ func parseDistribution(event string, body []byte) (Parsed, error) {
 		}
 		return Parsed{}, lacking("the registry", "events")
 	}
-	parsed := Parsed{Event: "push", Ignored: "no image was pushed"}
+	parsed := Parsed{Event: "push", Ignored: "no image was pushed", Usual: len(*b.Events) > 0}
 	for _, e := range *b.Events {
 		if e.Action != "push" || !isManifest(e.Target.MediaType) {
+			parsed.Usual = parsed.Usual && (e.Action == "push" || e.Action == "pull")
 			continue
 		}
 		host := e.Request.Host
 		if host == "" {
 			host = hostOf(e.Target.URL)
 		}
-		parsed.Ignored = ""
+		parsed.Ignored, parsed.Usual = "", false
 		parsed.Hints = append(parsed.Hints, registry.Hint{
 			Repository: joinPath(host, e.Target.Repository), Tag: e.Target.Tag, Digest: e.Target.Digest,
 		})
@@ -250,7 +251,7 @@ func parseHarbor(event string, body []byte) (Parsed, error) {
 	var found pushed
 	if isEvent {
 		if kind != "harbor.artifact.pushed" {
-			return Parsed{Event: kind, Ignored: "no image was pushed"}, nil
+			return Parsed{Event: kind, Ignored: "no image was pushed", Usual: kind == "harbor.artifact.pulled"}, nil
 		}
 		err = decode(data, &found)
 	} else {
@@ -258,7 +259,7 @@ func parseHarbor(event string, body []byte) (Parsed, error) {
 			return Parsed{}, lacking("Harbor", "type")
 		}
 		if kind != "PUSH_ARTIFACT" {
-			return Parsed{Event: kind, Ignored: "no image was pushed"}, nil
+			return Parsed{Event: kind, Ignored: "no image was pushed", Usual: kind == "PULL_ARTIFACT"}, nil
 		}
 		var b struct {
 			EventData *pushed `json:"event_data"`

@@ -20,6 +20,9 @@ type Parsed struct {
 	// of no push, which Ignored explains.
 	Hints   []registry.Hint
 	Ignored string
+	// Usual says of such an event that registries tell of it all the time: of
+	// each pull, and of each layer that is pushed.
+	Usual bool
 }
 
 // maxHints bounds what one delivery may hint at.

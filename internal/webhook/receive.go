@@ -124,7 +124,7 @@ func (d *Delivery) readBody(h Webhook, body []byte) error {
 		d.Event = bounded(parsed.Event, maxEvent)
 	}
 	if err == nil && len(parsed.Hints) == 0 {
-		d.Verdict, d.Reason = Ignored, bounded(parsed.Ignored, maxReason)
+		d.Verdict, d.Reason, d.usual = Ignored, bounded(parsed.Ignored, maxReason), parsed.Usual
 	}
 	return err
 }
@@ -233,7 +233,7 @@ func (s *Service) tell(ctx context.Context, h Webhook, d Delivery) {
 	case Accepted:
 		s.log.DebugContext(ctx, "webhook delivery accepted", attributes...)
 	case Ignored:
-		if d.pushless() {
+		if d.usual {
 			s.log.DebugContext(ctx, "webhook delivery tells of no push", append(attributes, "reason", d.Reason)...)
 			return
 		}

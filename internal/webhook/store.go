@@ -143,8 +143,8 @@ func findDelivery(ctx context.Context, tx *sqlite.Tx, webhook, id string) (Deliv
 	return d, err
 }
 
-// deleteDeliveriesBeyond keeps the newest of a webhook, of those that tell of
-// no push or of the others: see [Delivery.pushless].
+// deleteDeliveriesBeyond keeps the newest of a webhook, of those that are right
+// and tell of no push or of the others.
 func deleteDeliveriesBeyond(ctx context.Context, tx *sqlite.Tx, webhook string, pushless bool, keep int) error {
 	_, err := tx.ExecContext(ctx, `
 		DELETE FROM webhook_deliveries

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -413,4 +414,42 @@ func TestReceive_KeepsPushesHoweverManyPullsAreToldOf(t *testing.T) {
 	}
 	require.Len(t, d.deliveries(h.ID), 24)
 	require.Contains(t, d.logged.String(), "level=INFO", "a push that no stage takes is told of")
+}
+
+// TestReceive_LogsWhatItDoesNotKnow: what registries tell of all the time, of
+// pulls and layers, is for who debugs.
+func TestReceive_LogsWhatItDoesNotKnow(t *testing.T) {
+	d := newDesk(t, 10_000)
+	distribution := func(action, mediaType string) string {
+		return fmt.Sprintf(`{"events":[{"action":%q,"target":{"mediaType":%q,"repository":"ana/shop"},"request":{"host":"registry.example.org"}}]}`, action, mediaType)
+	}
+	const manifest = "application/vnd.oci.image.manifest.v1+json"
+	for n, c := range []struct {
+		source webhook.Source
+		body   string
+		level  string
+	}{
+		{webhook.Distribution, distribution("pull", manifest), ""},
+		{webhook.Distribution, distribution("push", "application/octet-stream"), ""},
+		{webhook.Harbor, `{"type":"PULL_ARTIFACT","event_data":{}}`, ""},
+		{webhook.Harbor, `{"specversion":"1.0","type":"harbor.artifact.pulled","data":{}}`, ""},
+		{webhook.Distribution, distribution("delete", manifest), "INFO"},
+		{webhook.Distribution, distribution("newer", manifest), "INFO"},
+		{webhook.Distribution, `{"events":[]}`, "INFO"},
+		{webhook.Harbor, `{"type":"SCANNING_COMPLETED","event_data":{}}`, "INFO"},
+		{webhook.Quay, `{"docker_url":"quay.io/ana/shop"}`, "INFO"},
+		{webhook.Zot, `{"specversion":"1.0","type":"zotregistry.image.deleted","data":{}}`, "INFO"},
+	} {
+		_, token, _ := d.add(webhook.Request{Name: fmt.Sprint("hook ", n), Source: c.source, Registry: "registry.example.org"})
+		d.logged.Reset()
+		got, err := d.send(c.source, token, []byte(c.body))
+		require.NoError(t, err, c.body)
+		require.Equal(t, webhook.Ignored, got.Verdict)
+		if c.level == "" {
+			require.Empty(t, d.logged.String(), c.body)
+		} else {
+			require.Contains(t, d.logged.String(), "level="+c.level, c.body)
+			require.Contains(t, d.logged.String(), "reason=", c.body)
+		}
+	}
 }
