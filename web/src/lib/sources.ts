@@ -38,9 +38,9 @@ export const products: Record<Source, Product> = {
 	gitlab: {
 		name: 'GitLab',
 		secret: 'sends',
-		steps: ['On the machine of GitLab, add this to /etc/gitlab/gitlab.rb and run gitlab-ctl reconfigure.'],
+		steps: ['On the machine of GitLab, add this to /etc/gitlab/gitlab.rb and run gitlab-ctl reconfigure.', 'Keep ignore: without it the registry tells of each pull, Berth’s own polls among them.'],
 		example: (url, secret) =>
-			`registry['notifications'] = [\n  { 'name' => 'berth', 'url' => '${url}',\n    'timeout' => '5s', 'threshold' => 5, 'backoff' => '10s'${secret ? `,\n    'headers' => { 'Authorization' => ['Bearer ${secret}'] }` : ''} }\n]`
+			`registry['notifications'] = [\n  { 'name' => 'berth', 'url' => '${url}',\n    'timeout' => '5s', 'threshold' => 5, 'backoff' => '10s',\n    'ignore' => { 'mediatypes' => ['application/octet-stream'], 'actions' => ['pull'] }${secret ? `,\n    'headers' => { 'Authorization' => ['Bearer ${secret}'] }` : ''} }\n]`
 	},
 	distribution: {
 		name: 'CNCF Distribution',
