@@ -63,6 +63,7 @@ test('a push elsewhere is told of by a webhook, kept, and replayed', async ({ da
 		await expect(page.locator('body')).not.toContainText(address);
 		await press(page.getByTestId('webhooks').getByRole('link', { name }));
 		await expect(page.getByText('Nothing was sent yet')).toBeVisible();
+		await expect(page.getByText('The newest 200')).toContainText('for as long as BERTH_DELIVERY_RETENTION says');
 		await sound(page);
 	});
 
