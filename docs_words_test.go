@@ -53,6 +53,21 @@ func TestCommands_AreAllInTheirDocumentation(t *testing.T) {
 	require.Empty(t, missing(t, "docs/cli.md", names, func(name string) string {
 		return "`" + strings.ToLower(name)
 	}), "docs/cli.md has no line for it")
+	names = found(t, "(?m)^\\s+(\\w+)\\s+system\\w+\\s+`cmd:\"\" help", "cmd/berth/system.go")
+	require.Empty(t, missing(t, "docs/cli.md", names, func(name string) string {
+		return "`berth system " + strings.ToLower(name)
+	}), "docs/cli.md does not name it")
+}
+
+func TestStageFlags_AreAllInTheirDocumentation(t *testing.T) {
+	names := found(t, "(?m)^\t([A-Z]\\w+) +[^ ]+ +`[^`]*help:", "cmd/berth/stage_spec.go")
+	require.Contains(t, names, "Guard")
+	require.Empty(t, missing(t, "docs/cli.md", names, func(name string) string {
+		if name == "From" {
+			name = "promote-from"
+		}
+		return "`--" + strings.ToLower(name)
+	}), "docs/cli.md has no line for it")
 }
 
 func TestRoutes_AreAllInTheirDocumentation(t *testing.T) {
