@@ -3,6 +3,7 @@ package manifest_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +48,8 @@ func TestExport_AppliedAgainChangesNothing(t *testing.T) {
 		project := fmt.Sprintf("p%d", n)
 		_, err := s.deploy.CreateProject(t.Context(), "ana", deploy.Project{Name: project, Image: project, Description: anyText(random)})
 		require.NoError(t, err)
+		_, err = s.deploy.CreateStage(t.Context(), "ana", project, "staging", deploy.StageSpec{Hostname: project + "-staging.example.com"})
+		require.NoError(t, err)
 		spec := anySpec(random)
 		spec.Hostname = project + ".example.com"
 		_, err = s.deploy.CreateStage(t.Context(), "ana", project, "prod", spec)
@@ -74,8 +77,12 @@ func TestExport_AppliedAgainChangesNothing(t *testing.T) {
 func anySpec(random *rand.Rand) deploy.StageSpec {
 	maybe := func() bool { return random.IntN(2) == 0 }
 	spec := deploy.StageSpec{Hostname: "shop.example.com"}
-	if maybe() {
-		spec.Tags = deploy.TagRule{Kind: deploy.TagGlob, Pattern: "v*"}
+	switch random.IntN(3) {
+	case 0:
+		spec.Tags, spec.Approve = deploy.TagRule{Kind: deploy.TagGlob, Pattern: "v*"}, maybe()
+	case 1:
+		spec.PromoteFrom, spec.AutoPromote, spec.PromoteApproval = "staging", maybe(), maybe()
+		spec.PromoteAfter = deploy.Duration(time.Duration(random.IntN(3600)) * time.Second)
 	}
 	if maybe() {
 		spec.PathPrefix, spec.StripPrefix = "/shop", maybe()
@@ -115,9 +122,45 @@ func anySpec(random *rand.Rand) deploy.StageSpec {
 		spec.Probe = deploy.Probe{Path: "/up?a=1", Status: 204, Successes: 1 + random.IntN(9)}
 	}
 	if maybe() {
+		spec.Guard = deploy.Guard{
+			Window: deploy.Duration(time.Duration(5+random.IntN(600)) * time.Second), ErrorRate: float64(1+random.IntN(999)) / 10,
+			MinRequests: 1 + random.IntN(999), LatencyFactor: 1.5 * float64(random.IntN(3)), Restarts: random.IntN(3),
+		}
+	}
+	if maybe() {
+		spec.Canary = deploy.CanaryRule{Share: 1 + random.IntN(99), Duration: deploy.Duration(time.Duration(5+random.IntN(600)) * time.Second)}
+	}
+	if maybe() {
+		spec.KeepReleases, spec.KeepFor = random.IntN(1000), deploy.Duration(time.Duration(1+random.IntN(1e6))*time.Second)
+	}
+	if maybe() {
+		spec.Protocol = deploy.H2C
+	}
+	if maybe() {
 		spec.DrainTimeout, spec.KeepOld = deploy.Duration(time.Duration(1+random.IntN(3600e3))*time.Millisecond), deploy.Duration(time.Hour)
 	}
 	return spec
+}
+
+// TestAnySpec_MakesEveryField has a field that is new be thought of here, too.
+func TestAnySpec_MakesEveryField(t *testing.T) {
+	left := map[string]bool{
+		// The same for all, or told of elsewhere.
+		"StreamDrainTimeout": true, "StopTimeout": true, "Access": true, "RequestTimeout": true, "MaxBodyBytes": true,
+	}
+	random := rand.New(rand.NewPCG(1, 1))
+	made := map[string]bool{}
+	for range 300 {
+		spec := reflect.ValueOf(anySpec(random))
+		for n := range spec.NumField() {
+			if !spec.Field(n).IsZero() {
+				made[spec.Type().Field(n).Name] = true
+			}
+		}
+	}
+	for f := range reflect.TypeFor[deploy.StageSpec]().Fields() {
+		require.NotEqual(t, left[f.Name], made[f.Name], f.Name)
+	}
 }
 
 // anyText makes texts that are hard to write in YAML.
