@@ -55,6 +55,26 @@ func operations(tb testing.TB) []operation {
 	return all
 }
 
+// TestPublic_IsWhatIsListedHere: what anybody may call is written down twice, so
+// that nothing comes to be public by a slip.
+func TestPublic_IsWhatIsListedHere(t *testing.T) {
+	var open []string
+	for _, o := range operations(t) {
+		if o.rule == "public" {
+			open = append(open, o.method+" "+o.path)
+		}
+	}
+	require.ElementsMatch(t, []string{
+		"GET /api/setup", "POST /api/setup",
+		"GET /api/sign-in", "POST /api/session", "POST /api/session/passkey", "POST /api/session/passkey/question",
+		"GET /api/session/second-factor", "POST /api/session/second-factor", "DELETE /api/session/second-factor", "POST /api/session/second-factor/question",
+		"POST /api/session/set-up/passkey", "POST /api/session/set-up/passkey/question", "POST /api/session/set-up/totp", "POST /api/session/set-up/totp/confirm",
+		"POST /api/device/code", "POST /api/device/token",
+		"POST /api/token-exchange",
+		"POST /api/webhooks/{source}/{token}",
+	}, open)
+}
+
 var parameter = regexp.MustCompile(`\{[^}]+\}`)
 
 func TestEveryRoute_LetsInThoseOfItsRuleAndNobodyElse(t *testing.T) {
