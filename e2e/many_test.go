@@ -11,7 +11,6 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -42,7 +41,7 @@ func TestMany(t *testing.T) {
 	if socket == "" {
 		t.Skip("BERTH_TEST_DOCKER is not set")
 	}
-	host := openRegistry(t)
+	host := needs.Registry(t, "", "")
 	for n := range manyProjects {
 		reference, err := name.ParseReference(fmt.Sprintf("%s/p%04d:unrelated", host, n))
 		require.NoError(t, err)
@@ -101,29 +100,6 @@ func (b *berth) idle(when string) {
 	share := float64(b.ticks()-before) / clockTicks / time.Since(at).Seconds()
 	b.t.Logf("idle %s, %.1f a second: %.2f %% of a core (goal: 2 %%), %d MiB resident",
 		when, (b.metric(polls)-polled)/time.Since(at).Seconds(), 100*share, b.resident()>>20)
-}
-
-// openRegistry starts Debian's docker-registry, for everybody, and gives its
-// host.
-func openRegistry(t *testing.T) string {
-	t.Helper()
-	needs.Program(t, "docker-registry")
-	dir, host := t.TempDir(), needs.Address(t)
-	config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n",
-		filepath.Join(dir, "data"), host)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.yml"), []byte(config), 0o600))
-	cmd := exec.Command("docker-registry", "serve", filepath.Join(dir, "config.yml"))
-	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	require.Eventually(t, func() bool {
-		response, err := http.Get("http://" + host + "/v2/")
-		return err == nil && response.Body.Close() == nil && response.StatusCode == http.StatusOK
-	}, 20*time.Second, 20*time.Millisecond, "docker-registry answers")
-	return host
 }
 
 // everySourceLookedAt waits until each repository was polled by this process,

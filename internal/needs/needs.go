@@ -3,7 +3,7 @@
 // skipped, with the reason; with BERTH_TEST_ENGINES=required, as in `make test`
 // and CI, which install and start everything, that is a failure.
 //
-// Start with [Program], [Engine] and [Address].
+// Start with [Program], [Engine], [Registry] and [Address].
 package needs
 
 import (

@@ -4,10 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -21,7 +17,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/crypto/bcrypt"
 
 	"berth/internal/event"
 	"berth/internal/fault"
@@ -177,36 +172,7 @@ var ina = &authn.Basic{Username: "ina", Password: "ina-password"}
 
 func newDistribution(t *testing.T) *distribution {
 	t.Helper()
-	needs.Program(t, "docker-registry")
-	dir := t.TempDir()
-	hash, err := bcrypt.GenerateFromPassword([]byte(ina.Password), bcrypt.MinCost)
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "htpasswd"), []byte(ina.Username+":"+string(hash)+"\n"), 0o600))
-	host := needs.Address(t)
-	config := fmt.Sprintf(`version: 0.1
-log: {level: error, accesslog: {disabled: true}}
-storage: {filesystem: {rootdirectory: %q}, delete: {enabled: true}}
-http: {addr: %q}
-auth: {htpasswd: {realm: test, path: %q}}
-`, filepath.Join(dir, "data"), host, filepath.Join(dir, "htpasswd"))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.yml"), []byte(config), 0o600))
-	cmd := exec.Command("docker-registry", "serve", filepath.Join(dir, "config.yml"))
-	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
-	cmd.Stderr = t.Output()
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	d := &distribution{t, host}
-	require.Eventually(t, func() bool {
-		res, err := http.Get("http://" + host + "/v2/")
-		if err != nil {
-			return false
-		}
-		return res.Body.Close() == nil && res.StatusCode == http.StatusUnauthorized
-	}, 10*time.Second, 20*time.Millisecond, "docker-registry answers")
-	return d
+	return &distribution{t, needs.Registry(t, ina.Username, ina.Password)}
 }
 
 func (d *distribution) repository(repository string) name.Repository {

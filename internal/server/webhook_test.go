@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -15,7 +13,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/crypto/bcrypt"
 	"golang.org/x/sync/errgroup"
 
 	"berth/internal/deploy"
@@ -30,7 +27,7 @@ import (
 // with a password, and everything of Berth's but an engine.
 func TestWebhooks_ReplayedTenThousandTimesMakeOneDeployment(t *testing.T) {
 	const times = 10_000
-	host := distribution(t)
+	host := needs.Registry(t, "ina", "ina-password")
 	s := newServer(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running errgroup.Group
@@ -102,31 +99,4 @@ func TestWebhooks_ReplayedTenThousandTimesMakeOneDeployment(t *testing.T) {
 	kept, _, err := hooks.Deliveries(ctx, made.Webhook.ID, "", times)
 	require.NoError(t, err)
 	require.Len(t, kept, 200)
-}
-
-// distribution starts Debian's docker-registry with a password and gives its
-// host.
-func distribution(t *testing.T) string {
-	t.Helper()
-	needs.Program(t, "docker-registry")
-	dir := t.TempDir()
-	hash, err := bcrypt.GenerateFromPassword([]byte("ina-password"), bcrypt.MinCost)
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "htpasswd"), []byte("ina:"+string(hash)+"\n"), 0o600))
-	host := needs.Address(t)
-	config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\nauth: {htpasswd: {realm: test, path: %q}}\n",
-		filepath.Join(dir, "data"), host, filepath.Join(dir, "htpasswd"))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.yml"), []byte(config), 0o600))
-	cmd := exec.Command("docker-registry", "serve", filepath.Join(dir, "config.yml"))
-	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	require.Eventually(t, func() bool {
-		res, err := http.Get("http://" + host + "/v2/")
-		return err == nil && res.Body.Close() == nil && res.StatusCode == http.StatusUnauthorized
-	}, 20*time.Second, 20*time.Millisecond, "docker-registry answers")
-	return host
 }
