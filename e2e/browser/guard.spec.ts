@@ -25,6 +25,11 @@ test('a release that breaks late is taken back, and says why', async ({ dashboar
 		await page.goto(stage.path);
 		await expect(page.getByText('was taken back').first()).toBeVisible();
 		await sound(page);
+		await page.getByRole('link', { name: 'Releases', exact: true }).click();
+		const release = page.getByTestId('releases').locator('li').filter({ hasText: 'late' });
+		await expect(release).toContainText('taken back');
+		await expect(release, 'it was live').not.toContainText('never live');
+		await sound(page);
 	} finally {
 		await leave();
 		await stage.remove();
