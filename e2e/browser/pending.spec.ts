@@ -50,3 +50,28 @@ test('what is saved is pending until it is deployed, and stages are compared', a
 		await page.request.delete(slot);
 	}
 });
+
+test('a redeploy that failed is tried again with the image that is live, not with what its tag says', async ({ dashboard: page }, info) => {
+	const project = unique(info, 'anew');
+	const stage = await makeStage(page, project);
+	const api = `/api/projects/${project}/stages/prod`;
+	const save = async (env: object) => {
+		const { version, spec } = await (await page.request.get(api)).json();
+		expect((await page.request.put(api, { data: { version, spec: { ...spec, env } } })).status()).toBe(200);
+	};
+	try {
+		await stage.live('1');
+		await save({ APP_CRASH: 'no database' });
+		await page.goto(stage.path);
+		await page.getByRole('button', { name: 'Redeploy', exact: true }).click();
+		await page.waitForURL('**/deployments/*');
+		await expect(page.getByRole('button', { name: 'Try again' })).toBeVisible({ timeout: 60_000 });
+		await save({});
+		await page.getByRole('button', { name: 'Try again' }).click();
+		await expect(page.locator('main header').first().locator('[data-status=live]')).toBeVisible({ timeout: 60_000 });
+		await expect(page.getByRole('heading', { level: 1, name: 'Redeploy 1' })).toBeVisible();
+		await expect(page.getByRole('button', { name: 'Redeploy again' })).toBeVisible();
+	} finally {
+		await stage.remove();
+	}
+});
