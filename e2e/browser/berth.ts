@@ -21,6 +21,8 @@ const providerPorts = [process.env.BERTH_TEST_PROVIDER_PORT, zitadel && new URL(
 
 export interface Options {
 	theme: 'light' | 'dark';
+	/** The statuses that a walk has requests fail with, besides those that are no error of the dashboard. */
+	provoked: number[];
 }
 
 type Cookies = Awaited<ReturnType<import('@playwright/test').APIRequestContext['storageState']>>;
@@ -43,6 +45,7 @@ const expected = /status of (401|403|404|409|422|429)/;
 
 export const test = base.extend<Fixtures, WorkerFixtures>({
 	theme: ['light', { option: true }],
+	provoked: [[], { option: true }],
 
 	launchOptions: [
 		async ({}, use) => {
@@ -90,14 +93,15 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
 	cookies: async ({ session }, use) => use(await session()),
 
 	clean: [
-		async ({ page, theme }, use) => {
+		async ({ page, theme, provoked }, use) => {
+			const meant = (text: string) => expected.test(text) || provoked.some((status) => text.includes(`status of ${status}`));
 			const errors: string[] = [];
 			page.on('pageerror', (e) => errors.push(`page error: ${e.message}`));
 			page.on('console', (m) => {
 				// What a provider's own pages lack is not the dashboard's.
 				if (m.location().url && providerPorts.includes(new URL(m.location().url).port)) return;
 				if (!page.url().startsWith(server.origin) && providerPorts.length > 0) return;
-				if (m.type() === 'error' && !expected.test(m.text())) errors.push(`console: ${m.text()} (${page.url()})`);
+				if (m.type() === 'error' && !meant(m.text())) errors.push(`console: ${m.text()} (${page.url()})`);
 			});
 			await page.addInitScript((t) => {
 				localStorage.setItem('mode-watcher-mode', t);

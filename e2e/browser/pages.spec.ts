@@ -44,6 +44,53 @@ test('what is not there says so', async ({ dashboard: page }) => {
 	await sound(page);
 });
 
+test.describe('while the server is not well', () => {
+	test.use({ provoked: [500, 503] });
+
+	test('a list says that it could not be loaded, then that it may be old, and is asked for again', async ({ dashboard: page }, info) => {
+		const project = unique(info, 'unwell');
+		const slot = `/api/secrets/${project}/STAYS_READABLE`;
+		const list = /\/api\/secrets\?/;
+		const fail = () => page.route(list, (route) => route.fulfill({ status: 500, json: { title: 'Internal Server Error', detail: 'the database is busy' } }));
+		expect((await page.request.post('/api/projects', { data: { name: project, image } })).status()).toBe(201);
+		try {
+			expect((await page.request.put(slot, { data: { value: 'never to be seen' } })).ok()).toBe(true);
+			const again = page.getByRole('main').getByRole('button', { name: 'Try again' });
+			const found = page.getByRole('main').getByText('STAYS_READABLE');
+			await page.route('**/api/events', (route) => route.fulfill({ status: 503 }));
+			await fail();
+			await page.goto('/secrets');
+			await expect(page.getByRole('alert')).toContainText('Could not load the secrets');
+			await expect(page.getByRole('alert')).toContainText('the database is busy');
+			await expect(page.getByTestId('connection')).toContainText('Connection lost');
+			await sound(page);
+
+			await page.unroute(list);
+			await again.click();
+			await expect(found).toBeVisible();
+			await expect(page.getByRole('alert')).toHaveCount(0);
+
+			// Who may have missed something asks again, once told of what happens.
+			await fail();
+			await page.unroute('**/api/events');
+			await page.evaluate(() => dispatchEvent(new Event('online')));
+			await expect(page.getByTestId('connection')).toHaveAttribute('data-state', 'live');
+			await expect(page.getByTestId('connection')).toBeEmpty();
+			await expect(page.getByRole('alert')).toContainText('What you see may be old: the database is busy');
+			await expect(found).toBeVisible();
+			await sound(page);
+
+			await page.unroute(list);
+			await again.click();
+			await expect(page.getByRole('alert')).toHaveCount(0);
+			await expect(found).toBeVisible();
+		} finally {
+			await page.request.delete(slot);
+			await page.request.delete(`/api/projects/${project}`);
+		}
+	});
+});
+
 test('the pushed image and its tags are listed', async ({ dashboard: page }) => {
 	await page.goto('/images');
 	await page.getByRole('link', { name: image, exact: true }).click();
