@@ -88,10 +88,19 @@ test('a volume is listed, backed up, restored once its name is typed, and remove
 		await page.keyboard.press('Escape');
 		expect(await backup()).toBe('first');
 
-		// It outlives its stage, and goes only by its name.
+		// It outlives its stage, as who removes that reads, and goes only by its name.
+		await page.goto(`${stage.path}/settings`);
+		await page.getByRole('button', { name: 'Remove stage…' }).click();
+		await expect(dialog).toContainText('This volume stays with all data in it');
+		await expect(dialog.getByTestId('kept-volumes').getByRole('listitem')).toHaveText([name]);
+		await sound(page);
+		await picture(page, info, 'stage-remove');
+		await dialog.getByLabel(/to confirm/).fill('prod');
+		await dialog.getByRole('button', { name: 'Remove stage', exact: true }).click();
+		await expect(dialog).toBeHidden({ timeout: 60_000 });
 		await stage.remove();
 		removed = true;
-		await page.reload();
+		await page.goto('/volumes');
 		await expect(row).toContainText('which is gone');
 		await row.getByRole('button', { name: `Remove ${name}` }).click();
 		const remove = dialog.getByRole('button', { name: 'Remove volume' });
