@@ -6,10 +6,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -105,11 +108,8 @@ func get(t *testing.T, address, host string) (int, string) {
 func TestMakeRun_DeploysTheFirstAppAndGoesOnWhereItWas(t *testing.T) {
 	needs.Program(t, "npm")
 	socket := needs.Engine(t, "podman")
-	// Not t.TempDir: a Unix socket's address may have 107 bytes at most.
-	dir, err := os.MkdirTemp("", "berth") //nolint:usetesting // see above
-	require.NoError(t, err)
+	dir := shortDir(t)
 	data, address := filepath.Join(dir, "data"), needs.Address(t)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	sweepHello(t, socket)
 	_, port, err := net.SplitHostPort(address)
 	require.NoError(t, err)
@@ -145,6 +145,59 @@ func TestMakeRun_DeploysTheFirstAppAndGoesOnWhereItWas(t *testing.T) {
 	require.NotZero(t, third.cmd.ProcessState.ExitCode())
 	require.Contains(t, third.output.String(), port, "it says which port")
 	require.Contains(t, third.output.String(), "BERTH_LISTEN", "and what to do")
+}
+
+// TestMakeRun_BuildsTheFirstAppWhereOldVersionsOfTheAPIAreRefused has make run
+// use a Docker as new ones are: Docker 29 takes no version under 1.44.
+func TestMakeRun_BuildsTheFirstAppWhereOldVersionsOfTheAPIAreRefused(t *testing.T) {
+	needs.Program(t, "npm")
+	socket := needs.Engine(t, "docker")
+	dir := shortDir(t)
+	sweepHello(t, socket)
+	r := makeRun(t, filepath.Join(dir, "data"), needs.Address(t), refuseOldAPI(t, dir, socket))
+	_, app := r.addresses()
+	where, err := url.Parse(app)
+	require.NoError(t, err)
+	status, page := get(t, net.JoinHostPort("127.0.0.1", where.Port()), where.Host)
+	require.Equal(t, http.StatusOK, status, page)
+	require.Contains(t, page, "1.0")
+}
+
+// refuseOldAPI listens in dir for who asks Docker for something, and refuses
+// what names a version of its API under 1.41, the one of Docker 20.10.
+func refuseOldAPI(t *testing.T, dir, socket string) string {
+	t.Helper()
+	front := filepath.Join(dir, "docker.sock")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", front)
+	require.NoError(t, err)
+	passOn := &httputil.ReverseProxy{
+		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: "docker"}) },
+		FlushInterval: -1,
+		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", strings.TrimPrefix(socket, "unix://"))
+		}},
+	}
+	old := regexp.MustCompile(`^/v1\.([0-3]?[0-9]|40)/`)
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if old.MatchString(r.URL.Path) {
+			http.Error(w, `{"message":"client version is too old"}`, http.StatusBadRequest)
+			return
+		}
+		passOn.ServeHTTP(w, r)
+	})}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	return "unix://" + front
+}
+
+// shortDir makes a folder for the test. t.TempDir's path is too long: a Unix
+// socket's address may have 107 bytes at most.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "berth") //nolint:usetesting // see above
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 // helloContainers gives those of the first app on an engine, by their ids.

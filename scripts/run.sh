@@ -97,11 +97,13 @@ build_image() {
   engine_api -X DELETE "images/$name" >/dev/null || true
 }
 
+# engine_api names no version of the API, and so gets the engine's own: each
+# engine refuses some.
 engine_api() {
   local last=${*: -1}
   case $engine in
-    tcp://*) curl -sS "${@:1:$#-1}" "http://${engine#tcp://}/v1.40/$last" ;;
-    *) curl -sS --unix-socket "${engine#unix://}" "${@:1:$#-1}" "http://engine/v1.40/$last" ;;
+    tcp://*) curl -sS "${@:1:$#-1}" "http://${engine#tcp://}/$last" ;;
+    *) curl -sS --unix-socket "${engine#unix://}" "${@:1:$#-1}" "http://engine/$last" ;;
   esac
 }
 
