@@ -190,6 +190,64 @@ func refuseOldAPI(t *testing.T, dir, socket string) string {
 	return "unix://" + front
 }
 
+// TestMakeRun_SaysWhatTheMachineLacks has the scripts meet machines that lack
+// something, of which the programs that they ask tell.
+func TestMakeRun_SaysWhatTheMachineLacks(t *testing.T) {
+	const no, yes = "exit 1", "exit 0"
+	for what, c := range map[string]struct {
+		programs map[string]string // what they do, by name
+		alone    bool              // the machine has no others
+		script   string
+		args     []string
+		says     []string
+	}{
+		"no cgroups": {
+			// No engine answers, and there is one to start.
+			programs: map[string]string{"curl": no, "podman": yes, "findmnt": yes},
+			script:   "engines.sh", args: []string{"run-engine", t.TempDir()},
+			says: []string{"/sys/fs/cgroup is not mounted", "--privileged", "mount -t cgroup2"},
+		},
+		"no root": {
+			programs: map[string]string{"id": "echo 1000", "apt-get": no}, alone: true,
+			script: "install-engine.sh",
+			says:   []string{"only root may install packages, and there is no sudo", "apt-get install ", " podman "},
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			path := programs(t, c.programs)
+			if !c.alone {
+				path += ":" + os.Getenv("PATH")
+			}
+			said, err := script(t, path, c.script, c.args...)
+			require.Error(t, err, said)
+			for _, text := range c.says {
+				require.Contains(t, said, text)
+			}
+		})
+	}
+}
+
+// programs makes a folder with programs, each a line of sh.
+func programs(t *testing.T, lines map[string]string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	for name, line := range lines {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+line+"\n"), 0o755))
+	}
+	return dir
+}
+
+// script runs one of scripts/ with that PATH, and gives what it said.
+func script(t *testing.T, path, name string, args ...string) (said string, err error) {
+	t.Helper()
+	bash, err := exec.LookPath("bash")
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), bash, append([]string{"../scripts/" + name}, args...)...)
+	cmd.Env = []string{"PATH=" + path, "HOME=" + t.TempDir()}
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
 // shortDir makes a folder for the test. t.TempDir's path is too long: a Unix
 // socket's address may have 107 bytes at most.
 func shortDir(t *testing.T) string {

@@ -267,6 +267,7 @@ run_engine() {
     fi
   done
   if command -v podman >/dev/null; then
+    cgroups_ready
     [ "$uid" = 0 ] || rootless_ready
     say "starting Podman's API service"
     if defaults_fail; then
@@ -277,6 +278,7 @@ run_engine() {
     await_socket "$state/podman" "$state/podman.sock"
     echo "unix://$state/podman.sock"
   elif command -v dockerd >/dev/null && [ "$uid" = 0 ] && [ ! -d /run/systemd/system ]; then
+    cgroups_ready
     say "starting dockerd"
     daemon docker dockerd --host "unix://$state/docker.sock"
     await_socket "$state/docker" "$state/docker.sock"
@@ -358,6 +360,15 @@ has_netavark() { [ -x /usr/lib/podman/netavark ] || [ -x /usr/libexec/podman/net
 lower_limit() {
   local have; have=$(ulimit "-H$1")
   if [ "$have" != unlimited ] && [ "$have" -lt "$2" ]; then echo "$have"; else echo "$2"; fi
+}
+
+# cgroups_ready says in words that this machine has no cgroups for containers.
+# Those of an ordinary user run without writing there.
+cgroups_ready() {
+  local rights=; [ "$(id -u)" != 0 ] || rights="--options rw"
+  [ -n "$(findmnt --noheadings --list --types cgroup,cgroup2 $rights)" ] ||
+    die "containers need cgroups, and /sys/fs/cgroup is not mounted${rights:+, or not to be written to}.
+Inside a container, start that one with --privileged; elsewhere, as root: mount -t cgroup2 none /sys/fs/cgroup"
 }
 
 # rootless_ready says in words what this machine lacks for rootless Podman.
