@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -222,6 +223,49 @@ func TestMakeRun_SaysWhatTheMachineLacks(t *testing.T) {
 			require.Error(t, err, said)
 			for _, text := range c.says {
 				require.Contains(t, said, text)
+			}
+		})
+	}
+}
+
+// TestMakeTest_BringsWhatTheSystemHas has the scripts install on Debian and on
+// Ubuntu, whose packages are not the same.
+func TestMakeTest_BringsWhatTheSystemHas(t *testing.T) {
+	const no, yes = "exit 1", "exit 0"
+	bash, err := exec.LookPath("bash")
+	require.NoError(t, err)
+	env, err := exec.LookPath("env")
+	require.NoError(t, err)
+	install := "echo apt-get $*"
+	browser := []string{"-c", `. ../scripts/common.sh; browser && echo "walks in $BERTH_CHROMIUM"`}
+	for what, c := range map[string]struct {
+		programs map[string]string
+		args     []string
+		says     string
+		not      string
+	}{
+		"Docker's client where it is a package": {
+			programs: map[string]string{"apt-cache": yes}, args: []string{"../scripts/install-engine.sh", "--all"}, says: " docker-cli",
+		},
+		"no such package where there is none": {
+			programs: map[string]string{"apt-cache": no}, args: []string{"../scripts/install-engine.sh", "--all"}, says: " podman ", not: "docker-cli",
+		},
+		"Chromium where it is a package": {
+			programs: map[string]string{"apt-get": ": >${0%/*}/chromium; /bin/chmod +x ${0%/*}/chromium"}, args: browser,
+			says: "walks in chromium\n",
+		},
+		"the browser that is there":  {programs: map[string]string{"google-chrome": yes}, args: browser, says: "walks in google-chrome", not: "installing"},
+		"no browser, and no package": {programs: map[string]string{"apt-get": no}, args: browser, says: "Install Google Chrome"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			lines := map[string]string{"id": "echo 0", "apt-get": install, "dpkg-query": no, "grep": no, "env": "exec " + env + ` "$@"`}
+			maps.Copy(lines, c.programs)
+			cmd := exec.CommandContext(t.Context(), bash, c.args...)
+			cmd.Env = []string{"PATH=" + programs(t, lines)}
+			said, _ := cmd.CombinedOutput()
+			require.Contains(t, string(said), c.says)
+			if c.not != "" {
+				require.NotContains(t, string(said), c.not)
 			}
 		})
 	}

@@ -28,6 +28,23 @@ packages() {
   fi
 }
 
+# browser names in BERTH_CHROMIUM what walks the dashboard, and brings it where
+# the system has it as a package. Ubuntu has it as a snap only.
+browser() {
+  local found=${BERTH_CHROMIUM:-}
+  [ -n "$found" ] || found=$(known_browser) || { (packages chromium) || true; found=$(known_browser); } ||
+    die "there is no Chromium, and no package of it. Install Google Chrome (https://www.google.com/chrome), or name a browser of its kind in BERTH_CHROMIUM"
+  export BERTH_CHROMIUM=$found
+}
+
+known_browser() {
+  local b
+  for b in chromium chromium-browser google-chrome; do
+    if have "$b"; then echo "$b"; return 0; fi
+  done
+  return 1
+}
+
 # toolchain looks for what builds Berth.
 toolchain() {
   have go || die "Go is not installed. Berth needs Go $(awk '$1 == "go" { print $2 }' go.mod) or later: https://go.dev/doc/install"

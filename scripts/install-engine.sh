@@ -38,11 +38,18 @@ newer_set() {
   if [[ $version =~ ^[0-9]+ && ${BASH_REMATCH[0]} -ge 5 ]]; then echo nft=nftables pasta=passt; fi
 }
 
+# docker_set prints Docker, and its client where that is a package of its own,
+# as since Debian 13. What packages there are shows once apt has its lists.
+docker_set() {
+  echo dockerd=docker.io
+  if apt-cache show docker-cli >/dev/null 2>&1; then echo docker=docker-cli; fi
+}
+
 without_engine=$(has docker || has podman || echo yes)
 
 wanted() {
   case ${1:-} in
-    --all) missing $podman_set $rootless_set $(newer_set) dockerd=docker.io ;;
+    --all) missing $podman_set $rootless_set $(newer_set) $(docker_set) ;;
     "")
       has curl || echo curl
       if [ "$without_engine" ]; then
@@ -74,7 +81,7 @@ install() {
   $as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends $packages >&2
 }
 
-for _ in first second; do # what Podman needs shows once it is there
+for _ in first second; do # what the engines need shows once they are there
   say "installing: $packages"
   if ! install; then
     say "trying again with fresh package lists"

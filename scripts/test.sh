@@ -44,7 +44,8 @@ main() {
 # install brings what a fresh Debian or Ubuntu lacks.
 install() {
   scripts/install-engine.sh --all
-  packages gcc libc6-dev curl ca-certificates jq chromium nginx-light caddy skopeo wrk docker-registry sqlite3
+  browser
+  packages gcc libc6-dev curl ca-certificates jq nginx-light caddy skopeo wrk docker-registry sqlite3
 }
 
 # start_engines names Docker, Podman and rootless Podman to the tests. They

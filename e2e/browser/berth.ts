@@ -1,7 +1,7 @@
 /** What every walk stands on: a browser of its own, a person signed in, and no tolerance for errors. */
 import { AxeBuilder } from '@axe-core/playwright';
 import { expect, test as base, type Locator, type Page, type TestInfo } from '@playwright/test';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
@@ -60,7 +60,7 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
 				})
 			);
 			await Promise.all(relays.map((relay, i) => new Promise<void>((listening) => relay.listen(path.join(folder, ports[i]!), listening))));
-			const chromium = process.env.BERTH_CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((p) => existsSync(p)) ?? 'chromium';
+			const chromium = process.env.BERTH_CHROMIUM ?? 'chromium';
 			await use({
 				executablePath: path.join(import.meta.dirname, 'alone.sh'),
 				env: { ...(process.env as Record<string, string>), BERTH_CHROMIUM: chromium, BERTH_RELAYS: folder, BERTH_PORTS: ports.join() },

@@ -214,7 +214,7 @@ func TestLoad_RelatesDatabaseToWorkingDirectory(t *testing.T) {
 
 func TestLoad_WarnsOfUnknownVariablesWithTheNearestName(t *testing.T) {
 	s, err := settings.Load([]string{
-		"BERTH_LISTN=:1", "BERTH_SECRET_KEYS_FILE=/x", "BERTH_WEATHER=fine", "BERTH_TOKEN=x", "BERTH_TEST_DOCKER=x", "HOME=/",
+		"BERTH_LISTN=:1", "BERTH_SECRET_KEYS_FILE=/x", "BERTH_WEATHER=fine", "BERTH_TOKEN=x", "BERTH_CHROMIUM=x", "BERTH_TEST_DOCKER=x", "HOME=/",
 	}, t.TempDir())
 
 	require.NoError(t, err)

@@ -23,7 +23,7 @@ const (
 
 // notSettings are variables with our prefix that others of Berth read: the
 // command line, and the tests.
-var notSettings = []string{"ENV_FILE", "URL", "TOKEN"}
+var notSettings = []string{"ENV_FILE", "URL", "TOKEN", "CHROMIUM"}
 
 var notSettingsPrefixes = []string{"TEST_", "SOAK_"}
 
