@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,7 +17,9 @@ import (
 
 // TestCrash_LeavesExactlyOneLiveRelease kills the server with SIGKILL before
 // and after each step of a deployment, starts it again, and looks at what is
-// left: the release that should be live, one container of it, no other.
+// left: the release that should be live, one container of it, no other. Who
+// visits the app meanwhile sees one of the two releases, as soon as the server
+// lets anybody in again.
 func TestCrash_LeavesExactlyOneLiveRelease(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, e engine) {
 		b := start(t, e)
@@ -38,7 +42,11 @@ func TestCrash_LeavesExactlyOneLiveRelease(t *testing.T) {
 				b.stop()
 				b.launch("BERTH_TEST_CRASH_AT=" + string(step) + ":" + moment)
 				b.eventually("the old release is back", func() error { return b.answers(project, old) })
-				done := b.diesDeploying(project, tag)
+				b.dies(project, tag)
+				visited := b.visited(project)
+				b.launch()
+				done := b.wait(b.newest(project, tag).ID)
+				require.Subset(t, []string{old, tag}, visited(), "the old release serves until the new one is live")
 				b.oneLive(project, old, tag, done)
 				old = liveVersion(done, old, tag)
 			}
@@ -197,6 +205,14 @@ func (b *berth) oneLive(project, old, tag string, d deploy.Deployment) {
 // starts it again, and gives what came of the deployment.
 func (b *berth) diesDeploying(project, tag string) deploy.Deployment {
 	b.t.Helper()
+	b.dies(project, tag)
+	b.launch()
+	return b.wait(b.newest(project, tag).ID)
+}
+
+// dies asks for a deployment that the crash hook kills the server in.
+func (b *berth) dies(project, tag string) {
+	b.t.Helper()
 	// The answer may not arrive: the server dies while it is asked.
 	_ = b.try("POST", "/api/projects/"+project+"/stages/prod/deployments", map[string]any{"reference": tag}, nil)
 	select {
@@ -204,8 +220,38 @@ func (b *berth) diesDeploying(project, tag string) deploy.Deployment {
 	case <-time.After(time.Minute):
 		b.t.Fatalf("the crash hook did not fire\n%s", b.output)
 	}
-	b.launch()
-	return b.wait(b.newest(project, tag).ID)
+}
+
+// visited has somebody ask for the app all the time until end, which gives the
+// versions that answered. Whatever else came after the server's first answer,
+// or as that, is among them, in words.
+func (b *berth) visited(project string) (end func() []string) {
+	done, all := make(chan struct{}), make(chan []string)
+	go func() {
+		var seen []string
+		for {
+			version, status, err := b.get(project, "/")
+			switch {
+			case err != nil && len(seen) > 0:
+				version = err.Error()
+			case err == nil && status != http.StatusOK:
+				version = http.StatusText(status)
+			}
+			if version != "" && !slices.Contains(seen, version) {
+				seen = append(seen, version)
+			}
+			select {
+			case <-done:
+				all <- seen
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}()
+	return func() []string {
+		close(done)
+		return <-all
+	}
 }
 
 // newest gives the newest deployment, which must be of tag.
