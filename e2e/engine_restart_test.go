@@ -4,13 +4,17 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"berth/internal/deploy"
 )
 
-// TestCrash_WithTheEngineRestarted kills the server in the middle of a
+// TestCrash_WithTheEngineRestarted kills the server at several steps of a
 // deployment, restarts the engine too, and starts the server again; and then
 // restarts the engine under the running server. Docker ends every container
 // when it stops, Podman's run on without its service. The engine is this
@@ -50,25 +54,37 @@ func (b *berth) rules(project string) (rules []string) {
 	return rules
 }
 
+// engineRestarts are the moments at which the server is killed, and its engine
+// restarted. Each engine has a third of them, for the sake of time.
+var engineRestarts = map[string][]string{
+	"docker":   {"probe:before", "switch:after"},
+	"podman":   {"pull:before", "start:after", "stop:before"},
+	"rootless": {"create:after", "switch:before", "drain:before"},
+}
+
 func restartEngine(t *testing.T, own *restartable) {
 	t.Helper()
 	b := start(t, own.engine)
 	project := projectPrefix(t)
-	b.stage(project, nil)
-	b.push(project, "1", image(t, "1"))
-	b.push(project, "2", image(t, "2"))
-	b.live(project, "1")
+	b.stage(project, func(s *deploy.StageSpec) { s.StopTimeout = deploy.Duration(2 * time.Second) })
+	serves := "0"
+	b.push(project, serves, image(t, serves))
+	b.live(project, serves)
 
-	b.stop()
-	b.launch("BERTH_TEST_CRASH_AT=probe:before")
-	b.eventually("the release is back", func() error { return b.answers(project, "1") })
-	b.deploy(project, "2")
-	<-b.ended
-	own.restart()
-	b.launch()
-	done := b.wait(b.newest(project, "2").ID)
-	b.oneLive(project, "1", "2", done)
-	serves := liveVersion(done, "1", "2")
+	for n, at := range engineRestarts[own.name] {
+		t.Logf("killed at %s", at)
+		tag := strconv.Itoa(n + 1)
+		b.push(project, tag, image(t, tag))
+		b.stop()
+		b.launch("BERTH_TEST_CRASH_AT=" + at)
+		b.eventually("the release is back", func() error { return b.answers(project, serves) })
+		b.dies(project, tag)
+		own.restart()
+		b.launch()
+		done := b.wait(b.newest(project, tag).ID)
+		b.oneLive(project, serves, tag, done)
+		serves = liveVersion(done, serves, tag)
+	}
 
 	own.restart()
 	b.eventually("version "+serves+" answers again", func() error { return b.answers(project, serves) })
