@@ -61,6 +61,9 @@ func startLoad(ctx context.Context, address, host string) *load {
 		"websocket": {2, (*client).websocket},
 		"events":    {2, (*client).events},
 	} {
+		l.mu.Lock()
+		l.byKind[kind] = 0
+		l.mu.Unlock()
 		for range what.clients {
 			l.done.Go(func() {
 				c := &client{load: l}

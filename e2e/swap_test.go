@@ -57,6 +57,8 @@ func TestSwap_LosesNoRequest(t *testing.T) {
 			e.name, n, l.requests.Load(), l.byKind, l.failed,
 			firstAnswers[n/2].Milliseconds(), firstAnswers[n-1].Milliseconds())
 		require.Zero(t, l.failed, "failed requests: %v", l.failures)
-		require.Positive(t, l.requests.Load())
+		for kind, requests := range l.byKind {
+			require.Positive(t, requests, kind)
+		}
 	})
 }
