@@ -93,3 +93,13 @@ func TestAccessLogMode_TakesAllOrNothingAtItsEnds(t *testing.T) {
 	assert.False(t, AccessLogOff.takes())
 	assert.True(t, AccessLogOn.takes())
 }
+
+func TestAccessLogMode_TakesItsShare(t *testing.T) {
+	taken := 0
+	for range 10_000 {
+		if AccessLogMode(0.25).takes() {
+			taken++
+		}
+	}
+	assert.InDelta(t, 2500, taken, 300) // seven standard deviations
+}
