@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/moby/moby/client"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"berth/internal/container"
@@ -30,9 +32,42 @@ func TestEngine_BehavesAsPromised(t *testing.T) {
 	for _, name := range needs.EngineNames {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // no two share an engine
-			containertest.Run(t, open(t, needs.Engine(t, name)))
+			socket := needs.Engine(t, name)
+			api, err := client.New(client.WithHost(socket))
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = api.Close() })
+			engine := &checked{Engine: open(t, socket), api: api, t: t}
+			containertest.Run(t, engine)
+			require.Positive(t, engine.checks)
 		})
 	}
+}
+
+// checked looks whether a container that is made has the health check that it
+// was to have, which no call of container.Runtime tells.
+type checked struct {
+	*docker.Engine
+
+	api    *client.Client
+	t      *testing.T
+	checks int
+}
+
+func (c *checked) Create(ctx context.Context, s container.Spec) (string, error) {
+	id, err := c.Engine.Create(ctx, s)
+	if err != nil || s.Health == nil {
+		return id, err
+	}
+	c.checks++
+	said, err := c.api.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+	if err != nil {
+		return id, err
+	}
+	if check := said.Container.Config.Healthcheck; assert.NotNil(c.t, check, "it has no health check") {
+		assert.Equal(c.t, append([]string{"CMD"}, s.Health.Command...), check.Test)
+		assert.Equal(c.t, []any{s.Health.Interval, s.Health.Timeout, s.Health.Retries}, []any{check.Interval, check.Timeout, check.Retries})
+	}
+	return id, nil
 }
 
 func TestEngine_SurvivesTheEnginesRestart(t *testing.T) {
