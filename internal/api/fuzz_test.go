@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path"
 	"strings"
 	"testing"
@@ -62,6 +63,39 @@ func FuzzBodies(f *testing.F) {
 			handler.ServeHTTP(got, r)
 			require.Less(t, got.Code, 500, "%s %s: %s", o.method, o.path, got.Body)
 			require.NotContains(t, got.Body.String(), `"code":"internal"`, "%s %s", o.method, o.path)
+		}
+	})
+}
+
+// FuzzDeviceForms sends any form to the routes by which a command line is
+// signed in, as anybody may: it is answered, and brings nobody a token.
+func FuzzDeviceForms(f *testing.F) {
+	for _, seed := range []string{
+		"", "&", "=", "%zz", "a;b", "\x00", codeForm().Encode(), tokenForm("x").Encode(), "client_id=berth", "client_id=berth&client_id=berth", "client_id=eve&machine=a", "client_id=berth&machine=a",
+		"client_id=berth&machine=%00", "client_id=berth&machine=a&lives=-1", "client_id=berth&machine=a&lives=99999999999", "client_id=berth&machine=a&scope=",
+		"client_id=berth&machine=%ff%fe&scope=read", tokenForm("").Encode() + "x", tokenForm(strings.Repeat("a", 5000)).Encode(), strings.Repeat("a=b&", 2000),
+	} {
+		f.Add(seed)
+	}
+	s := newServer(f)
+	handler, turn := s.api.Handler(), 0
+	f.Fuzz(func(t *testing.T, form string) {
+		for _, path := range []string{"/api/device/code", "/api/device/token"} {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(form))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			turn++
+			r.RemoteAddr = fmt.Sprintf("10.%d.%d.%d:1", turn>>16&255, turn>>8&255, turn&255)
+			got := httptest.NewRecorder()
+			handler.ServeHTTP(got, r)
+			require.Less(t, got.Code, 500, "%s: %s", path, got.Body)
+			require.NotContains(t, got.Body.String(), "access_token", path)
+			if got.Code != http.StatusOK {
+				continue
+			}
+			asked, err := url.ParseQuery(form)
+			require.NoError(t, err, "%q is no form", form)
+			require.Equal(t, []string{api.DeviceClient}, asked["client_id"])
+			require.LessOrEqual(t, len(form), 4<<10)
 		}
 	})
 }

@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -111,6 +113,49 @@ func FuzzForeignAnswers(f *testing.F) {
 		}
 		if len(query) == 0 || !strings.HasPrefix(said, "<") || !strings.Contains(said, "next") {
 			t.Fatalf("%q is taken for a next page: %v", said, query)
+		}
+	})
+}
+
+// FuzzTakeRange sends a chunk with any Content-Range. What is taken says where
+// the chunk goes, and that alone decides: as it would be written for this
+// chunk, it is taken for the same.
+func FuzzTakeRange(f *testing.F) {
+	for _, text := range []string{
+		"", "0-0", "0-1023", "bytes 0-1023/*", "1024-2047", "1-0", "5-3", "-1", "1-", "a-b", "00-01", " 0-1", "+0-+1", "0--1", "0-1-2", "0-1/2/3",
+		"bytes bytes 0-1", "0-4611686018427387903", "0-9223372036854775807", "18446744073709551615-0", "4611686018427387903-4611686018427387903",
+	} {
+		for _, length := range []int64{-1, 0, 1, 2, 1024} {
+			f.Add(text, length)
+		}
+	}
+	take := func(text string, length int64) (x *exchange, left string, err error) {
+		given := http.Header{"Content-Range": {text}}
+		x, req := &exchange{offset: -1}, &http.Request{Header: given, ContentLength: length}
+		err = x.takeRange(req)
+		if given.Get("Content-Range") != text {
+			err = errors.New("it changed the header of another's request")
+		}
+		return x, req.Header.Get("Content-Range"), err
+	}
+	f.Fuzz(func(t *testing.T, text string, length int64) {
+		length = max(length, -1)
+		x, left, err := take(text, length)
+		if err != nil || text == "" {
+			if x.offset != -1 {
+				t.Fatalf("%q is refused, and taken for %d", text, x.offset)
+			}
+			return
+		}
+		if x.offset < 0 || left != "" {
+			t.Fatalf("%q is taken for %d, and %q is left of it", text, x.offset, left)
+		}
+		if length <= 0 {
+			return
+		}
+		written := fmt.Sprintf("%d-%d", x.offset, x.offset+length-1)
+		if again, _, err := take(written, length); err != nil || again.offset != x.offset {
+			t.Fatalf("%q is taken for %s of %d bytes, which is refused or another: %v", text, written, length, err)
 		}
 	})
 }
