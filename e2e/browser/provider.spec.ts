@@ -332,7 +332,8 @@ test('an administrator says how people sign in', async ({ dashboard: page, brows
 		await test.step('a sign-in that waits for its second factor comes to nothing', async () => {
 			await half.getByLabel('Code of your app').fill(code(secret, 1));
 			await half.getByRole('button', { name: 'Go on' }).click();
-			await expect(half.getByRole('alert')).toBeVisible();
+			await expect(half.getByRole('alert')).toContainText('begin again');
+			await expect(half.getByRole('heading', { name: 'Sign in to Berth' })).toBeVisible();
 			expect((await half.request.get('/api/session')).status()).toBe(401);
 			await sound(half);
 			await picture(half, info, 'sign-in-half-ended');

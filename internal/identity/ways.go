@@ -111,7 +111,7 @@ func (l *LeftOut) Meant(force bool, first string) error {
 	if l.People == 0 || force {
 		return nil
 	}
-	return fault.Unmeant("%s: %s", l.InWords(), first)
+	return fault.Unmeant("by this, %s: %s", l.InWords(), first)
 }
 
 // LeftOut says, in tx, who would have no way in left without a provider. Who is

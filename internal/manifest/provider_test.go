@@ -313,7 +313,7 @@ func TestProviders_SayInThePlanWhoIsLeftOut(t *testing.T) {
 	unseen := s.request(off)
 	_, err = s.Apply(t.Context(), "ana", unseen)
 	require.Equal(t, fault.BadInput, fault.KindOf(err), "nobody saw it")
-	require.ErrorContains(t, err, "providers.away: line 1, column 30: cy would have no way in left")
+	require.ErrorContains(t, err, "providers.away: line 1, column 30: by this, cy would have no way in left")
 	seen := s.request(off)
 	seen.Fingerprint = s.plan(off).Fingerprint
 	second := ext

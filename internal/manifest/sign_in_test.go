@@ -70,7 +70,7 @@ func TestSignIn_SaysInThePlanWhoIsLeftOut(t *testing.T) {
 	require.Equal(t, []string{"with passwords of administrators alone, bo would have no way in left"}, plan.Notes)
 	_, err := s.Apply(t.Context(), "root", only)
 	require.Equal(t, fault.BadInput, fault.KindOf(err), "nobody saw it")
-	require.ErrorContains(t, err, "sign_in: line 1, column 21: bo would have no way in left")
+	require.ErrorContains(t, err, "sign_in: line 1, column 21: by this, bo would have no way in left")
 	only.Fingerprint = plan.Fingerprint
 	s.person("cy", identity.RoleMember)
 	_, err = s.Apply(t.Context(), "root", only)
@@ -110,7 +110,7 @@ func TestAdministrators_SaysInThePlanWhoIsLeftOutByTheList(t *testing.T) {
 	require.Contains(t, plan.Notes, "by the list of administrators, carol would have no way in left")
 	_, err := s.Apply(t.Context(), "root", list)
 	require.Equal(t, fault.BadInput, fault.KindOf(err), "nobody saw it")
-	require.ErrorContains(t, err, "administrators: line 1, column 28: carol would have no way in left")
+	require.ErrorContains(t, err, "administrators: line 1, column 28: by this, carol would have no way in left")
 	require.Empty(t, s.plan("{berth: 1, administrators: ['local:root', 'local:carol']}").Notes)
 	require.Empty(t, s.plan("{berth: 1, sign_in: {passwords: everybody}, administrators: ['local:root']}").Notes, "everybody's would count then")
 	require.Empty(t, s.plan("{berth: 1, administrators: []}").Notes, "without pruning there is no list to remove")
