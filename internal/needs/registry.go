@@ -19,7 +19,7 @@ func Registry(tb testing.TB, username, password string) (host string) {
 	tb.Helper()
 	Program(tb, "docker-registry")
 	dir, host := tb.TempDir(), Address(tb)
-	config := fmt.Sprintf("version: 0.1\nlog: {level: fatal, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %q}, delete: {enabled: true}}\nhttp: {addr: %q}\n",
+	config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %q}, delete: {enabled: true}}\nhttp: {addr: %q}\n",
 		filepath.Join(dir, "data"), host)
 	answer := http.StatusOK
 	if username != "" {
@@ -36,14 +36,22 @@ func Registry(tb testing.TB, username, password string) (host string) {
 	write(tb, file, config)
 	cmd := exec.CommandContext(tb.Context(), "docker-registry", "serve", file) //nolint:gosec // the file is ours
 	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
-	cmd.Stderr = tb.Output()
+	// What it writes is of use only where it does not answer: it calls each
+	// image that a client asks for before pushing it an error.
+	log, err := os.Create(filepath.Join(dir, "log")) //nolint:gosec // the folder is ours
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer log.Close()
+	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = cmd.Wait() }) // the test's context has killed it
 	for until := time.Now().Add(20 * time.Second); !answers(tb, host, answer); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(until) {
-			tb.Fatalf("docker-registry does not answer at %s", host)
+			said, _ := os.ReadFile(log.Name())
+			tb.Fatalf("docker-registry does not answer at %s: %s", host, said)
 		}
 	}
 	return host
