@@ -1,6 +1,6 @@
 // Command gateway runs Berth's gateway alone, for scripts/bench-gateway.sh:
 // one route to the backend at "app.test", and as many others as are asked for,
-// with metrics kept as berth serve keeps them.
+// with metrics, people and limits as berth serve has them by default.
 package main
 
 import (
@@ -20,8 +20,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"berth/internal/deploy"
+	"berth/internal/event"
 	"berth/internal/gateway"
 	"berth/internal/identity"
+	"berth/internal/secret"
 	"berth/internal/sqlite"
 )
 
@@ -73,8 +75,13 @@ func serve(ctx context.Context, l net.Listener, backend string, routes int) (err
 			return err
 		}
 	}
+	//nolint:contextcheck // it reads one row, at once
+	people, err := identity.New(identity.Config{DB: db, Events: event.New(event.Config{DB: db, Key: secret.New("of a benchmark, which has no secrets")})})
+	if err != nil {
+		return err
+	}
 	g, err := gateway.New(gateway.Config{
-		Table: table, DB: db, Base: http.NotFoundHandler(), IsBase: func(host string) bool { return host == "localhost" },
+		Table: table, DB: db, Identity: people, MaxConnections: 8192, MaxRequests: 2500, Base: http.NotFoundHandler(), IsBase: func(host string) bool { return host == "localhost" },
 		BaseURL: &url.URL{Scheme: "http", Host: "localhost"},
 	})
 	if err != nil {
