@@ -18,8 +18,9 @@ import (
 )
 
 // TestBrowser has Playwright walk the dashboard of a real server in Debian's
-// Chromium. The walks themselves are in browser/; each is a subtest here.
-// BERTH_TEST_WALKS names what Playwright is to walk ("guard.spec.ts
+// Chromium: in light, and at the same time, with a server and a browser of their
+// own, in the other looks. The walks themselves are in browser/; each is a subtest
+// here. BERTH_TEST_WALKS names what Playwright is to walk ("guard.spec.ts
 // --project=light"); all of it when empty.
 func TestBrowser(t *testing.T) {
 	dir, err := filepath.Abs("browser")
@@ -28,7 +29,24 @@ func TestBrowser(t *testing.T) {
 		needs.Missing(t, "e2e/browser/node_modules is missing: `make test` installs it")
 	}
 	needs.Program(t, "npx", cmp.Or(os.Getenv("BERTH_CHROMIUM"), "chromium"))
-	e := anyEngine(t)
+	if some := strings.Fields(os.Getenv("BERTH_TEST_WALKS")); len(some) > 0 {
+		walk(t, dir, "some", anyEngine(t), some...)
+		return
+	}
+	t.Run("light", func(t *testing.T) {
+		t.Parallel()
+		walk(t, dir, "light", anyEngine(t), "--project=light")
+	})
+	t.Run("others", func(t *testing.T) {
+		t.Parallel()
+		walk(t, dir, "others", engine{"any", needs.Engine(t, "docker", "podman", "rootless")}, "--project=dark", "--project=phone")
+	})
+}
+
+// walk has Playwright walk what the arguments say, with a server of its own.
+// What it keeps of failures is in browser/test-results, below the name.
+func walk(t *testing.T, dir, name string, e engine, args ...string) {
+	t.Helper()
 	b := start(t, e)
 	b.push("hello", "1", image(t, "1"))
 	b.push("hello", "2", image(t, "2"))
@@ -37,10 +55,10 @@ func TestBrowser(t *testing.T) {
 	b.push("hello", "broken", image(t, "3", "APP_CRASH=no database at db:5432"))
 
 	file := filepath.Join(t.TempDir(), "report.json")
-	walk := exec.CommandContext(t.Context(), "npx", "--no-install", "playwright", "test", "--reporter=list,json")
-	walk.Args = append(walk.Args, strings.Fields(os.Getenv("BERTH_TEST_WALKS"))...)
-	walk.Dir = dir
-	walk.Env = append(os.Environ(),
+	playwright := exec.CommandContext(t.Context(), "npx", "--no-install", "playwright", "test", "--reporter=list,json", "--output=test-results/"+name)
+	playwright.Args = append(playwright.Args, args...)
+	playwright.Dir = dir
+	playwright.Env = append(os.Environ(),
 		"BERTH_URL="+b.baseURL(),
 		"BERTH_BINARY="+binary,
 		"BERTH_ADMIN_USER=admin",
@@ -51,7 +69,7 @@ func TestBrowser(t *testing.T) {
 		"PLAYWRIGHT_JSON_OUTPUT_FILE="+file,
 		"NO_COLOR=1", "FORCE_COLOR=0",
 	)
-	out, walkErr := walk.CombinedOutput()
+	out, walkErr := playwright.CombinedOutput()
 	t.Logf("%s", out)
 	raw, err := os.ReadFile(file)
 	require.NoError(t, err, "Playwright ended without a report: %v", walkErr)
