@@ -193,11 +193,13 @@ func insertUpload(ctx context.Context, tx *sqlite.Tx, id, repository string, now
 	return err
 }
 
-func countUploads(ctx context.Context, tx *sqlite.Tx) (n int, err error) {
+// countUploads gives how many there are, and how many of them to a repository.
+func countUploads(ctx context.Context, tx *sqlite.Tx, repository string) (all, own int, err error) {
 	err = tx.QueryRowContext(ctx, `
-		SELECT COUNT(*)
-		FROM registry_uploads`).Scan(&n)
-	return n, err
+		SELECT COUNT(*), COUNT(*) FILTER (WHERE repository = ?)
+		FROM registry_uploads`,
+		repository).Scan(&all, &own)
+	return all, own, err
 }
 
 func selectUpload(ctx context.Context, tx *sqlite.Tx, repository, id string) (row uploadRow, err error) {

@@ -18,6 +18,9 @@ import (
 const (
 	// maxUploads bounds the uploads that wait for bytes.
 	maxUploads = 1000
+	// maxUploadsOfOne bounds those to one repository: a token that is bound to
+	// it must not take the room of all others.
+	maxUploadsOfOne = maxUploads / 8
 	// minChunk is what clients are told to send at least, in bytes.
 	minChunk = 1 << 20
 	// copyBuffer is what an upload holds in memory, in bytes.
@@ -51,9 +54,14 @@ type upload struct {
 func (r *Registry) startUpload(ctx context.Context, repository string) (*upload, error) {
 	u := &upload{r: r, ctx: ctx, id: sqlite.NewID(r.clock()), repository: repository}
 	err := r.db.Write(ctx, func(tx *sqlite.Tx) error {
-		open, err := countUploads(ctx, tx)
+		open, own, err := countUploads(ctx, tx, repository)
 		if err != nil {
 			return err
+		}
+		if own >= maxUploadsOfOne {
+			return refusef(http.StatusTooManyRequests, "TOOMANYREQUESTS",
+				"%d uploads to %s have begun and not ended, and one repository may have no more; end some, or try again when some have",
+				own, repository)
 		}
 		if open >= maxUploads {
 			return refusef(http.StatusTooManyRequests, "TOOMANYREQUESTS", "%d uploads have begun and not ended; try again when some have", open)

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"berth/internal/registry"
+	"berth/internal/sqlite"
 )
 
 // begin starts an upload to shop and gives its path, which holds after a
@@ -238,6 +239,44 @@ func TestUpload_BelongsToItsRepository(t *testing.T) {
 	path := b.begin()
 	res, _ := b.request(http.MethodPatch, "/v2/other"+path[len("/v2/shop"):], bytes.NewReader([]byte("bytes")))
 	require.Equal(t, http.StatusNotFound, res.StatusCode)
+}
+
+func TestUpload_OneRepositoryTakesNoMoreThanItsShareOfTheRoom(t *testing.T) {
+	b := newBerth(t)
+	begin := func(repository string) (int, string) {
+		res, body := b.request(http.MethodPost, "/v2/"+repository+"/blobs/uploads/", nil)
+		return res.StatusCode, body
+	}
+	last := b.begin()
+	for range 124 {
+		last = b.begin()
+	}
+	status, body := begin("shop")
+	require.Equal(t, http.StatusTooManyRequests, status)
+	require.Contains(t, body, "125 uploads to shop have begun and not ended")
+	res, body := b.request(http.MethodPost, "/v2/shop/blobs/uploads/?digest="+string(digest.FromString("x")), bytes.NewReader([]byte("x")))
+	require.Equal(t, http.StatusTooManyRequests, res.StatusCode, body)
+	status, body = begin("other")
+	require.Equal(t, http.StatusAccepted, status, body)
+	res, _ = b.request(http.MethodDelete, last, nil)
+	require.Equal(t, http.StatusNoContent, res.StatusCode)
+	_ = b.begin()
+
+	// All together are bounded as well.
+	require.NoError(t, b.db.Write(t.Context(), func(tx *sqlite.Tx) error {
+		for n := range 1000 - 126 {
+			_, err := tx.ExecContext(t.Context(), `
+				INSERT INTO registry_uploads (id, repository, started_at, touched_at)
+				VALUES (?, ?, 0, 0)`, fmt.Sprintf("upload%d", n), fmt.Sprintf("app%d", n%10))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	status, body = begin("other")
+	require.Equal(t, http.StatusTooManyRequests, status)
+	require.Contains(t, body, "1000 uploads have begun")
 }
 
 func globUploads(t *testing.T, b *berth) []string {
