@@ -7,8 +7,8 @@ import (
 
 // A path is forwarded as it came. Apps read paths in different ways: some
 // take an encoded slash for a slash, some a backslash, some merge slashes,
-// some drop what follows a semicolon, or an encoded "?" or "#", and some drop
-// spaces at a name's end. So a path is taken only when each of
+// some drop what follows a semicolon, or an encoded "?" or "#", some drop
+// spaces at a name's end, and some decode twice. So a path is taken only when each of
 // these readings leads to the same route, and never when one of them has a
 // dot segment or a control character: what was decided on is then what the
 // app sees, however it reads. See [readings.route].
@@ -18,6 +18,7 @@ type readings struct {
 	path    string // decoded
 	literal string // decoded but for slashes, which stay "%2F"; "" when the same
 	merged  string // as the most forgiving app reads it; "" when the same
+	twice   string // as that app reads it which decodes it once more; "" when the same
 }
 
 // read gives the readings of a request's path; it says false when one of them
@@ -30,13 +31,15 @@ func read(u *url.URL) (readings, bool) {
 	if path[0] != '/' {
 		return readings{}, false
 	}
-	plain := u.RawPath == ""
+	plain, again := u.RawPath == "", false
 	for i := range len(path) {
 		switch c := path[i]; {
 		case c < ' ' || c == 0x7f, overlong(path[i:]):
 			return readings{}, false
 		case strings.HasPrefix(path[i:], "\xef\xbc"): // where the wide forms of punctuation are
 			plain = false
+		case c == '%': // what some decode once more
+			plain, again = false, true
 		case c == '\\' || c == ';' || c == '#' || c == '?' || c == ' ':
 			plain = false
 		case c == '/' && i+1 < len(path) && (path[i+1] == '/' || path[i+1] == '.'):
@@ -51,10 +54,26 @@ func read(u *url.URL) (readings, bool) {
 		return readings{}, false
 	}
 	r := readings{path: path, merged: merged}
+	if again {
+		if r.twice, ok = readTwice(path); !ok {
+			return readings{}, false
+		}
+	}
 	if u.RawPath != "" {
 		r.literal = literal(u.EscapedPath())
 	}
 	return r, true
+}
+
+// readTwice is merge of a decoded path that is decoded once more.
+func readTwice(path string) (string, bool) {
+	again := decoded(path, "/")
+	for i := range len(again) {
+		if c := again[i]; c < ' ' || c == 0x7f || overlong(again[i:]) {
+			return "", false
+		}
+	}
+	return merge(again)
 }
 
 // overlong says that a character is written longer than it has to be, which is
@@ -97,16 +116,19 @@ func merge(path string) (string, bool) {
 }
 
 // literal decodes an escaped path but for its encoded slashes.
-func literal(escaped string) string {
+func literal(escaped string) string { return decoded(escaped, "%2F") }
+
+// decoded decodes what is encoded well, once, and has slash where a slash was.
+func decoded(text, slash string) string {
 	var b strings.Builder
-	b.Grow(len(escaped))
-	for i := 0; i < len(escaped); i++ {
-		if escaped[i] != '%' || i+2 >= len(escaped) {
-			b.WriteByte(escaped[i])
+	b.Grow(len(text))
+	for i := 0; i < len(text); i++ {
+		if text[i] != '%' || i+2 >= len(text) || !isHex(text[i+1]) || !isHex(text[i+2]) {
+			b.WriteByte(text[i])
 			continue
 		}
-		if c := unhex(escaped[i+1])<<4 | unhex(escaped[i+2]); c == '/' {
-			b.WriteString("%2F")
+		if c := unhex(text[i+1])<<4 | unhex(text[i+2]); c == '/' {
+			b.WriteString(slash)
 		} else {
 			b.WriteByte(c)
 		}
@@ -135,7 +157,7 @@ func (s *snapshot) route(host string, r readings) (*route, bool) {
 	if len(routes) > 1 && find(routes, r.path, true) != found {
 		return nil, false
 	}
-	for _, other := range [...]string{r.literal, r.merged} {
+	for _, other := range [...]string{r.literal, r.merged, r.twice} {
 		if other != "" && (find(routes, other, false) != found || find(routes, other, true) != found) {
 			return nil, false
 		}
@@ -154,8 +176,10 @@ func (r readings) toBerth() (ours, same bool) {
 		return false, true
 	}
 	ours = underOwn(r.path)
-	if r.literal != "" && underOwn(r.literal) != ours || r.merged != "" && underOwn(r.merged) != ours {
-		return false, false
+	for _, other := range [...]string{r.literal, r.merged, r.twice} {
+		if other != "" && underOwn(other) != ours {
+			return false, false
+		}
 	}
 	return ours, true
 }

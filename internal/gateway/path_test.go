@@ -65,7 +65,10 @@ func TestRead_TakesAPathOnlyWhenEachReadingLeadsToOneRoute(t *testing.T) {
 		"/a;v=1": "/", "/admin/x;v=1/y": "/admin", "/%61dmin/x": "/admin", "/.well-known/x": "/", "/a/...": "/", "/a/..b": "/", "/%C3%A9": "/", "/a%ef%bc%8fb": "/", "/%e0%a4%85": "/", "/a%5Cb": "/",
 		"/a%23b": "/", "/a%3fb/c": "/", "/a%20": "/", "/admin/C%23": "/admin", "/x%23/admin": "/",
 
+		"/a%25b": "/", "/100%25": "/", "/a%252Fb": "/", "/admin/x%252fy": "/admin", "/a%25zz%2520": "/",
+
 		// One reading leads elsewhere.
+		"/%2561dmin": "", "/admin%252Fx": "", "/admin%252fdeep": "", "/x/%252e%252e/admin": "", "/public/%25zz/%252e%252e/admin": "", "/a%2500": "", "/a/%252e": "", "/a%25c0%25ae": "",
 		"/admin%2Fx": "", "/%2Fadmin": "", "//admin": "", "/admin;x": "", "/admin;x/y": "", "/x%5C..": "", "/%5Cadmin": "", "/admin%5Cx": "", "/admin//deep": "",
 		"/admin%2fdeep": "", "/;x/admin": "", "/admin%23x": "", "/admin%3Fx/y": "", "/admin%20": "", "/%20admin/x": "", "/admin%20;x": "",
 		// Dot segments and control characters.
