@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/cookiejar"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -55,20 +56,28 @@ func TestCrash_NeverLeavesHalfAVolume(t *testing.T) {
 			r.cameTo(outcome)
 		}
 
-		t.Log("killed while it arrives")
 		large := archive(t, "says", strings.Repeat("large", 4<<20))
-		pipe, w := io.Pipe()
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
-			"http://berth/api/volumes/"+r.volume+"/restore?force=true&confirm="+r.volume, pipe)
+		t.Log("cut off while it arrives, as who sends it may not go on")
+		jar, err := cookiejar.New(nil)
 		require.NoError(t, err)
-		request.Header.Set("Content-Type", "application/x-tar")
-		went := make(chan error, 1)
-		go func() {
-			_, err := b.local.Do(request)
-			went <- err
-		}()
-		_, err = w.Write(large[:16<<20])
+		browser := &http.Client{Jar: jar}
+		answer, err := browser.Post(b.baseURL()+"/api/session", "application/json", strings.NewReader(`{"username":"admin","password":"`+adminPassword+`"}`))
 		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		w, went := r.sends(large[:16<<20], browser.Do, b.baseURL())
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, b.baseURL()+"/api/session", nil)
+		require.NoError(t, err)
+		answer, err = browser.Do(request)
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		require.Equal(t, http.StatusNoContent, answer.StatusCode)
+		require.Error(t, <-went, "it is refused without waiting for the rest")
+		_ = w.CloseWithError(errors.New("the server has ended it"))
+		r.holds(r.last)
+		r.cameTo("volume.restore_failed")
+
+		t.Log("killed while it arrives")
+		w, went = r.sends(large[:16<<20], b.local.Do, "http://berth")
 		var status deploy.VolumeStatus
 		b.call(http.MethodGet, "/api/volumes/"+r.volume, nil, &status)
 		require.NotNil(t, status.Restoring, "whoever looks sees it")
@@ -86,6 +95,30 @@ type restores struct {
 	*berth
 	project, volume string
 	last            int // the backup that is in it
+}
+
+// sends begins to restore from what the caller goes on to write to w; went has
+// an error where it did not come to its end.
+func (r *restores) sends(first []byte, do func(*http.Request) (*http.Response, error), base string) (w *io.PipeWriter, went <-chan error) {
+	r.t.Helper()
+	body, w := io.Pipe()
+	request, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, base+"/api/volumes/"+r.volume+"/restore?force=true&confirm="+r.volume, body)
+	require.NoError(r.t, err)
+	request.Header.Set("Content-Type", "application/x-tar")
+	ended := make(chan error, 1)
+	go func() {
+		answer, err := do(request)
+		if err == nil {
+			_ = answer.Body.Close()
+			if answer.StatusCode >= http.StatusBadRequest {
+				err = errors.New(answer.Status)
+			}
+		}
+		ended <- err
+	}()
+	_, err = w.Write(first)
+	require.NoError(r.t, err)
+	return w, ended
 }
 
 // backup makes a backup's file.

@@ -9,13 +9,17 @@ import (
 	"berth/internal/identity"
 )
 
-// openKinds are the events that everybody signed in may see. All others, and
-// those yet to be thought of, are for administrators.
+// openKinds are the events that members may see, as they may read what these
+// tell of. All others, and those yet to be thought of, are for administrators.
 var openKinds = []event.Kind{
 	"project.created", "project.updated", "project.removed",
 	"stage.created", "stage.updated", "stage.removed",
-	"deployment.state", "deployment.step", event.DeploymentLog,
+	"stage.paused", "stage.resumed", "stage.missed", "maintenance.begun", "maintenance.ended",
+	"deployment.state", "deployment.step", "deployment.warning", event.DeploymentLog,
 	"instance.state",
+	"job.started", "job.succeeded", "job.failed", "job.canceled", "job.missed",
+	"volume.backed_up", "volume.restore_begun", "volume.restored", "volume.restore_failed", "volume.removed",
+	"source.failing", "source.recovered",
 	"image.pushed", "image.found", "image.removed",
 	"webhook.created", "webhook.removed",
 	"secret.set", "secret.removed",

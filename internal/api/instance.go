@@ -169,7 +169,8 @@ func (a *API) downloadStageLogs(ctx context.Context, in *downloadStageLogsInput)
 // download answers with lines as a file. What goes wrong before the first of
 // them is a problem like everywhere; after it, the answer is cut off.
 func (a *API) download(ctx context.Context, name string, from lines, named bool) (*huma.StreamResponse, error) {
-	leave, err := a.streams.enter(callerOf(ctx).subject.Person.ID)
+	c := callerOf(ctx)
+	leave, err := a.streams.enter(c.subject.Person.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -183,6 +184,8 @@ func (a *API) download(ctx context.Context, name string, from lines, named bool)
 	return &huma.StreamResponse{Body: func(h huma.Context) {
 		defer leave()
 		defer stop()
+		held, release := a.identity.Hold(ctx, c.who())
+		defer release()
 		_, w := humago.Unwrap(h)
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
@@ -199,6 +202,9 @@ func (a *API) download(ctx context.Context, name string, from lines, named bool)
 				return // the client is away
 			}
 			line, err, more = next()
+			if err == nil {
+				err = held.Err()
+			}
 		}
 		if err != nil {
 			a.log.WarnContext(ctx, "log not given whole", "error", fault.Message(err))

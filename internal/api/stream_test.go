@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -209,6 +210,34 @@ func TestEvents_AreForAdministratorsWhereTheySpeakOfPeople(t *testing.T) {
 	}
 }
 
+// Whoever runs apps hears of what becomes of them, and of nothing else.
+func TestEvents_TellMembersOfTheirApps(t *testing.T) {
+	s := newServer(t)
+	tells := map[event.Kind]bool{
+		"stage.paused": true, "stage.missed": true, "maintenance.begun": true, "deployment.warning": true, "job.failed": true, "job.missed": true,
+		"volume.restored": true, "source.failing": true,
+		"exec.started": false, "route.created": false, "access.changed": false, "secret.shown": false, "channel.created": false, "administrators.changed": false,
+		"yet.unheard_of": false,
+	}
+	l := s.listen("/api/events?after=0", s.as(member))
+	for kind := range tells {
+		s.happen(kind, "", map[string]string{})
+	}
+	s.happen("project.updated", "", map[string]string{"last": "yes"})
+	heard := map[event.Kind]bool{}
+	for {
+		e, ok := l.next()
+		require.True(t, ok)
+		if strings.Contains(e.data, `"last":"yes"`) {
+			break
+		}
+		heard[event.Kind(e.name)] = true
+	}
+	for kind, told := range tells {
+		require.Equal(t, told, heard[kind], kind)
+	}
+}
+
 func TestEvents_AreBoundedForEachPerson(t *testing.T) {
 	s := newServer(t)
 	as := s.as(member)
@@ -295,6 +324,32 @@ func TestInstanceLogs_AreStreamedToTheirEnd(t *testing.T) {
 	require.Equal(t, []string{"ping", "line", "line", "line", "end"}, names)
 	require.Contains(t, s.do(member, "GET", "/api/instances/"+id, "").body, `"state":"ready"`)
 	require.Contains(t, s.do(member, "GET", "/api/instances/"+id+"/stats", "").body, `"memory":1048576`)
+}
+
+func TestLogDownload_IsCutWithTheToken(t *testing.T) {
+	s := newServer(t)
+	id := s.instance()
+	s.engine.logs = func(yield func(container.LogLine, error) bool) {
+		for yield(container.LogLine{Stream: "stdout", Text: strings.Repeat("a long one ", 10_000)}, nil) {
+			time.Sleep(time.Millisecond) // as reading a long one takes
+		}
+	}
+	p, err := s.identity.Person(t.Context(), "bo")
+	require.NoError(t, err)
+	bo := identity.Subject{Person: p, Via: identity.ViaSession}
+	text, token, err := s.identity.CreateToken(t.Context(), bo, "logs", identity.ScopeRead, time.Time{})
+	require.NoError(t, err)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/api/instances/"+id+"/logs/download", http.NoBody)
+	require.NoError(t, err)
+	r.Header.Set("Authorization", "Bearer "+text.Reveal())
+	answer, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	_, err = io.CopyN(io.Discard, answer.Body, 1<<20)
+	require.NoError(t, err)
+	require.NoError(t, s.identity.RemoveToken(t.Context(), bo, p.ID, token.ID))
+	_, err = io.Copy(io.Discard, answer.Body)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF, "cut, so that it is not taken for the whole")
 }
 
 func TestInstanceLogs_EndWithTheToken(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"berth/internal/deploy"
+	"berth/internal/fault"
 )
 
 const (
@@ -131,11 +132,26 @@ type restoreVolumeInput struct {
 type body struct {
 	io.Reader
 	control *http.ResponseController
+	held    context.Context //nolint:containedctx // of whose request it is; nil before that is held
+}
+
+// hold has it end as soon as its sender may not go on.
+func (b *body) hold(held context.Context) (stop func() bool) {
+	b.held = held
+	return context.AfterFunc(held, func() {
+		if b.control != nil {
+			_ = b.control.SetReadDeadline(time.Unix(1, 0))
+		}
+	})
 }
 
 func (b *body) Read(into []byte) (int, error) {
 	if b.control != nil {
 		_ = b.control.SetReadDeadline(time.Now().Add(archiveIdle)) // a connection without deadlines waits
+	}
+	// Asked after that: what ends in between sets the deadline anew.
+	if b.held != nil && b.held.Err() != nil {
+		return 0, fault.SignIn("whoever sends this may not go on: the session ended, or the token or the role is gone")
 	}
 	return b.Reader.Read(into)
 }
@@ -143,12 +159,16 @@ func (b *body) Read(into []byte) (int, error) {
 // Resolve takes the body before the handler runs.
 func (in *restoreVolumeInput) Resolve(h huma.Context) []error {
 	_, w := humago.Unwrap(h)
-	in.body = body{h.BodyReader(), http.NewResponseController(w)}
+	in.body = body{Reader: h.BodyReader(), control: http.NewResponseController(w)}
 	return nil
 }
 
 func (a *API) restoreVolume(ctx context.Context, in *restoreVolumeInput) (*output[deploy.VolumeStatus], error) {
-	v, err := a.deploy.RestoreVolume(ctx, callerOf(ctx).actor(), in.Volume, &in.body, deploy.Restore{Confirm: in.Confirm, Force: in.Force})
+	c := callerOf(ctx)
+	held, release := a.identity.Hold(ctx, c.who())
+	defer release()
+	defer in.body.hold(held)()
+	v, err := a.deploy.RestoreVolume(ctx, c.actor(), in.Volume, &in.body, deploy.Restore{Confirm: in.Confirm, Force: in.Force})
 	if err != nil {
 		return nil, err
 	}
