@@ -136,28 +136,15 @@ type aboutSignInMode struct {
 // LeftOutByPasswords says, in tx, who would have no way in left were these the
 // passwords that sign in. Who is disabled, or has none as it is, does not count.
 func (s *Service) LeftOutByPasswords(ctx context.Context, tx *sqlite.Tx, then Passwords) (LeftOut, error) {
-	left := LeftOut{Usernames: []string{}}
 	mode, err := selectSignInMode(ctx, tx)
 	if err != nil {
-		return left, err
+		return LeftOut{}, err
 	}
-	list, err := peopleWithPassword(ctx, tx)
+	people, err := peopleWithPassword(ctx, tx)
 	if err != nil {
-		return left, err
+		return LeftOut{}, err
 	}
-	for _, p := range list {
-		if !mode.Passwords.of(p) || then.of(p) {
-			continue
-		}
-		others, err := s.otherWays(ctx, tx, p.ID, "")
-		if err != nil {
-			return left, err
-		}
-		if len(others) == 0 {
-			left.add(p)
-		}
-	}
-	return left, nil
+	return s.leftWithout(ctx, tx, slices.DeleteFunc(people, func(p Person) bool { return !mode.Passwords.of(p) || then.of(p) }))
 }
 
 // mayProveByPassword refuses, in tx, a session that a password has a part in

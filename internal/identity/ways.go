@@ -258,23 +258,28 @@ func (s *Service) LeftOutByList(ctx context.Context, list []settings.Admin) (lef
 
 // LeftOutByListIn is LeftOutByList in tx.
 func (s *Service) LeftOutByListIn(ctx context.Context, tx *sqlite.Tx, list []settings.Admin) (LeftOut, error) {
-	left := LeftOut{Usernames: []string{}}
 	mode, err := selectSignInMode(ctx, tx)
 	if err != nil || mode.Passwords == PasswordsOfEverybody {
-		return left, err
+		return LeftOut{Usernames: []string{}}, err
 	}
 	people, err := selectAdministrators(ctx, tx)
 	if err != nil {
-		return left, err
+		return LeftOut{}, err
 	}
 	stays, err := administersBy(ctx, tx, list)
 	if err != nil {
-		return left, err
+		return LeftOut{}, err
 	}
+	return s.leftWithout(ctx, tx, slices.DeleteFunc(people, func(p Person) bool {
+		return p.Disabled || !p.HasPassword || !p.Local || stays(p)
+	}))
+}
+
+// leftWithout says, in tx, which of those whose password is to count no more
+// have no other way in.
+func (s *Service) leftWithout(ctx context.Context, tx *sqlite.Tx, people []Person) (LeftOut, error) {
+	left := LeftOut{Usernames: []string{}}
 	for _, p := range people {
-		if p.Disabled || !p.HasPassword || !p.Local || stays(p) {
-			continue
-		}
 		others, err := s.otherWays(ctx, tx, p.ID, "")
 		if err != nil {
 			return left, err
