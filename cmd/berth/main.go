@@ -29,7 +29,7 @@ type cli struct {
 	Status     statusCommand     `cmd:"" group:"apps" help:"Show projects, stages and what is live."`
 	Project    projectCommand    `cmd:"" group:"apps" help:"Projects: list, show, create, edit, remove."`
 	Volume     volumeCommand     `cmd:"" group:"apps" help:"Volumes: list, back up, restore, remove."`
-	Stage      stageCommand      `cmd:"" group:"apps" help:"Stages: show, create, edit, remove, releases, tags, metrics."`
+	Stage      stageCommand      `cmd:"" group:"apps" help:"Stages: show, create, edit, remove, releases, tags, metrics, pause, maintenance."`
 	Deploy     deployCommand     `cmd:"" group:"apps" help:"Deploy an image to a stage."`
 	Redeploy   redeployCommand   `cmd:"" group:"apps" help:"Deploy the live image again, with today's configuration."`
 	Rollback   rollbackCommand   `cmd:"" group:"apps" help:"Go back to an earlier release."`
@@ -52,15 +52,15 @@ type cli struct {
 
 	Login    loginCommand    `cmd:"" group:"access" help:"Sign in to a server and keep a token for it."`
 	Logout   logoutCommand   `cmd:"" group:"access" help:"Forget a server and remove its token."`
-	Account  accountCommand  `cmd:"" group:"access" help:"Your account: who you are, password, sessions."`
+	Account  accountCommand  `cmd:"" group:"access" help:"Your account: who you are, password, sessions, identities."`
 	Apps     appsCommand     `cmd:"" group:"access" help:"List the apps that you may enter."`
 	Token    tokenCommand    `cmd:"" group:"access" help:"API tokens: list, create, remove."`
-	People   peopleCommand   `cmd:"" group:"access" help:"People: list, add, edit, password, sessions, remove."`
+	People   peopleCommand   `cmd:"" group:"access" help:"People: list, add, edit, password, sessions, tokens, identities, factors, remove."`
 	Route    routeCommand    `cmd:"" aliases:"routes" group:"access" help:"Sign-in in front of what Berth does not run: list, show, add, edit, access, remove."`
-	Access   accessCommand   `cmd:"" group:"access" help:"Who may enter a stage: show, set."`
+	Access   accessCommand   `cmd:"" group:"access" help:"Who may enter: show, set, preview and explain; who administers, and how people sign in."`
 	Group    groupCommand    `cmd:"" group:"access" help:"Groups of people: list, add, edit, remove."`
 	Provider providerCommand `cmd:"" aliases:"providers" group:"access" help:"Where people sign in, besides with a password: list, show, add, edit, check, remove."`
-	Secret   secretCommand   `cmd:"" group:"access" help:"Stored secrets: list, set, remove."`
+	Secret   secretCommand   `cmd:"" group:"access" help:"Stored secrets: list, get, set, remove."`
 	Audit    auditCommand    `cmd:"" group:"access" help:"Audit events: list, export, verify that none was altered."`
 	Registry registryCommand `cmd:"" group:"access" help:"Accounts at other registries: list, set, remove."`
 	Webhook  webhookCommand  `cmd:"" aliases:"webhooks" group:"access" help:"Webhooks of other registries: list, add, remove, deliveries, replay."`

@@ -12,7 +12,7 @@ import (
 
 // check is what the commands that save a stage share.
 type check struct {
-	Check bool `help:"Save nothing: say what is wrong with it, or show it as it would be saved."`
+	Check bool `help:"Save nothing: say what is wrong with it, or which tags would deploy; with --json, the whole configuration."`
 }
 
 // report asks the server what saving spec would say. Flaws come as the fault

@@ -23,7 +23,7 @@ const (
 
 // notSettings are variables with our prefix that others of Berth read: the
 // command line, and the tests.
-var notSettings = []string{"ENV_FILE", "URL", "TOKEN", "CHROMIUM"}
+var notSettings = []string{"ENV_FILE", "URL", "TOKEN", "SELFTEST_SESSION", "CHROMIUM"}
 
 var notSettingsPrefixes = []string{"TEST_", "SOAK_"}
 
