@@ -1,6 +1,6 @@
 /** What every walk stands on: a browser of its own, a person signed in, and no tolerance for errors. */
 import { AxeBuilder } from '@axe-core/playwright';
-import { expect, test as base, type Locator, type Page, type TestInfo } from '@playwright/test';
+import { expect, test as base, type Locator, type Page, type Route, type TestInfo } from '@playwright/test';
 import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
@@ -129,6 +129,21 @@ export function unique(info: TestInfo, name: string): string {
 /** Hits it as people of this look do: with a finger on a phone. */
 export function press(target: Locator): Promise<void> {
 	return test.info().project.use.hasTouch ? target.tap() : target.click();
+}
+
+/** Does what is refused once, at an address, until its person proves who they are, and gives up proving it: a proof would have the session that walks share go on with another token. */
+export async function unproved(page: Page, address: string, act: () => Promise<void>) {
+	const refuse = (r: Route) =>
+		r.request().method() === 'GET'
+			? r.fallback()
+			: r.fulfill({ status: 403, contentType: 'application/problem+json', body: JSON.stringify({ title: 'Forbidden', status: 403, code: 'step_up', detail: 'prove again who you are' }) });
+	await page.route(address, refuse);
+	await act();
+	const proof = page.getByRole('dialog', { name: 'Is it still you?' });
+	await expect(proof).toBeVisible();
+	await page.unroute(address, refuse);
+	await page.keyboard.press('Escape');
+	await expect(proof).toBeHidden();
 }
 
 /** A project with one stage, "prod", made without the dashboard, for walks that are about something else. */

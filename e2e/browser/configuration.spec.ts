@@ -1,4 +1,4 @@
-import { expect, picture, sound, test, unique } from './berth.ts';
+import { expect, picture, sound, test, unique, unproved } from './berth.ts';
 
 test('a configuration is planned, applied and downloaded', async ({ dashboard: page }, info) => {
 	const project = unique(info, 'as-code');
@@ -107,12 +107,7 @@ ${more}`;
 		await picture(page, info, 'configuration-who-enters');
 
 		// What is for who has just proved who they are asks for it, and loses no plan.
-		await page.route('**/api/manifest/apply', (r) => r.fulfill({ status: 403, contentType: 'application/problem+json', body: JSON.stringify({ title: 'Forbidden', status: 403, code: 'step_up', detail: 'prove again who you are' }) }), { times: 1 });
-		await apply.click();
-		const proof = page.getByRole('dialog');
-		await expect(proof).toContainText('Is it still you?');
-		await page.keyboard.press('Escape');
-		await expect(proof).toBeHidden();
+		await unproved(page, '**/api/manifest/apply', () => apply.click());
 		await apply.click();
 		await expect(page.getByTestId('result')).toContainText(`provider ${corp}`);
 		expect((await page.request.get(`/api/providers/${corp}`)).status()).toBe(200);

@@ -1,5 +1,5 @@
 import type { Browser } from '@playwright/test';
-import { admin, expect, picture, sound, test, unique } from './berth.ts';
+import { admin, expect, picture, sound, test, unique, unproved } from './berth.ts';
 import { code, leave } from './factors.ts';
 import { client, signInThere, startProvider } from './provider.ts';
 
@@ -41,6 +41,9 @@ for (const pushed of [false, true]) {
 			await dialog.getByRole('button', { name: 'Add provider' }).click();
 			await expect(dialog.locator('[data-field-error]')).toContainText('needs https://');
 			await dialog.getByLabel('Issuer').fill(provider.issuer);
+			// It is for who has just proved who they are, and what was typed stays.
+			await unproved(page, '**/api/providers', () => dialog.getByRole('button', { name: 'Add provider' }).click());
+			await expect(dialog.getByRole('alert')).toContainText('Nothing was saved');
 			await dialog.getByRole('button', { name: 'Add provider' }).click();
 			await expect(row).toContainText('known people only');
 			await sound(page);
@@ -226,6 +229,8 @@ for (const pushed of [false, true]) {
 			await expect(page.getByRole('alertdialog')).toContainText(`${who} has no way in left then`);
 			await sound(page);
 			await picture(page, info, 'provider-remove');
+			await unproved(page, `**/api/providers/${slug}?force=true`, () => page.getByRole('button', { name: 'Remove it anyway' }).click());
+			await expect(page.getByRole('alertdialog').getByRole('alert')).toContainText('Nothing was removed');
 			await page.getByRole('button', { name: 'Remove it anyway' }).click();
 			await expect(row).toHaveCount(0);
 			await page.goto(`/people/${who}`);

@@ -1,4 +1,4 @@
-import { expect, makeStage, picture, sound, test, unique } from './berth.ts';
+import { expect, makeStage, picture, sound, test, unique, unproved } from './berth.ts';
 
 const password = 'a quay that is long enough';
 
@@ -22,6 +22,9 @@ test('a user finds the apps that they may enter, and nothing else', async ({ das
 			await dialog.getByLabel('First password').fill(password);
 			await sound(admin);
 			await picture(admin, info, 'users-add');
+			// An administrator is added by who has just proved who they are.
+			await unproved(admin, '**/api/people', () => dialog.getByRole('button', { name: 'Add person' }).click());
+			await expect(dialog.getByRole('alert')).toContainText('Nobody was added');
 			await dialog.getByRole('button', { name: 'Add person' }).click();
 			await expect(dialog).toHaveCount(0);
 		});

@@ -340,5 +340,12 @@ func (a *API) getPersonFactors(ctx context.Context, in *personInput) (*output[fa
 }
 
 func (a *API) resetPersonFactors(ctx context.Context, in *personInput) (*struct{}, error) {
+	p, err := a.identity.Person(ctx, in.Username)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.provesAgainOf(ctx, p); err != nil {
+		return nil, err
+	}
 	return nil, a.factors.ResetAll(ctx, callerOf(ctx).actor(), in.Username)
 }

@@ -190,6 +190,18 @@ func TestResetFactors_IsForAdministratorsAndIsTold(t *testing.T) {
 	require.NotContains(t, b.do(t, "GET", "/api/account/factors", "").body, `"reset"`)
 }
 
+// Whoever takes over a session would take the second factor of an administrator
+// whose password they have.
+func TestResetFactors_OfAnAdministratorTakesAFreshProof(t *testing.T) {
+	s := newServer(t)
+	stale := s.longAgo(admin)
+	got := s.do(nobody, "DELETE", "/api/people/ana/factors", "", stale)
+	require.Equal(t, http.StatusForbidden, got.StatusCode, got.body)
+	require.Contains(t, got.body, `"code":"step_up"`)
+	require.Equal(t, http.StatusNoContent, s.do(nobody, "DELETE", "/api/people/bo/factors", "", stale).StatusCode)
+	require.Equal(t, http.StatusNoContent, s.do(admin, "DELETE", "/api/people/ana/factors", "").StatusCode)
+}
+
 // newPasskeyKey makes a key of P-256. The library writes a coordinate that
 // begins with a zero byte without it, one key in 128, which no authenticator
 // does (RFC 9053 section 7.1.1): such a key is not taken.

@@ -25,16 +25,25 @@ type createPersonInput struct {
 	}
 }
 
-// provesAgain asks who makes or names an administrator, sets the password of
-// one, or reads a secret, by a session to have just proved who they are: whoever
-// takes over a session would stay one of them, and change by another account
-// what takes a fresh proof.
+// provesAgain asks who makes or names an administrator, sets the password or
+// removes the factors of one, says by which provider people come, or reads a
+// secret, by a session to have just proved who they are: whoever takes over a
+// session would stay one of them, and change by another account what takes a
+// fresh proof.
 func (a *API) provesAgain(ctx context.Context) error {
 	s := callerOf(ctx).who()
 	if s.Via != identity.ViaSession {
 		return nil
 	}
 	return a.factors.Fresh(s)
+}
+
+// provesAgainOf is provesAgain for who changes how an administrator comes in.
+func (a *API) provesAgainOf(ctx context.Context, p identity.Person) error {
+	if p.Role != identity.RoleAdministrator && p.GivenRole != identity.RoleAdministrator {
+		return nil
+	}
+	return a.provesAgain(ctx)
 }
 
 func (a *API) createPerson(ctx context.Context, in *createPersonInput) (*output[PersonDetail], error) {
@@ -129,10 +138,8 @@ func (a *API) setPassword(ctx context.Context, in *setPasswordInput) (*struct{},
 	if err != nil {
 		return nil, err
 	}
-	if p.Role == identity.RoleAdministrator || p.GivenRole == identity.RoleAdministrator {
-		if err := a.provesAgain(ctx); err != nil {
-			return nil, err
-		}
+	if err := a.provesAgainOf(ctx, p); err != nil {
+		return nil, err
 	}
 	return nil, a.identity.SetPassword(ctx, callerOf(ctx).actor(), in.Username, in.Body.Password)
 }

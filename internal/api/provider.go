@@ -112,8 +112,13 @@ type createProviderInput struct {
 	}
 }
 
+// createProvider, as updateProvider and removeProvider, is for who has just
+// proved who they are: a provider says who comes in, and who of them administers.
 func (a *API) createProvider(ctx context.Context, in *createProviderInput) (*output[ProviderDetail], error) {
 	b := in.Body
+	if err := a.provesAgain(ctx); err != nil {
+		return nil, err
+	}
 	p, err := a.signin.Create(ctx, callerOf(ctx).actor(), signin.NewProvider{
 		Slug: b.Slug, Preset: b.Preset, Label: b.Label, Order: b.Order, Enabled: b.Enabled == nil || *b.Enabled,
 		Issuer: b.Issuer, ClientID: b.ClientID, ClientSecret: b.ClientSecret, Scopes: b.Scopes, Claims: b.Claims, Create: b.Create, NewRole: b.NewRole,
@@ -167,6 +172,9 @@ type updateProviderInput struct {
 
 func (a *API) updateProvider(ctx context.Context, in *updateProviderInput) (*output[ProviderDetail], error) {
 	b := in.Body
+	if err := a.provesAgain(ctx); err != nil {
+		return nil, err
+	}
 	p, err := a.signin.Update(ctx, callerOf(ctx).actor(), in.Provider, b.Version, signin.ProviderEdit{
 		Label: b.Label, Order: b.Order, Enabled: b.Enabled, Issuer: b.Issuer, ClientID: b.ClientID, ClientSecret: b.ClientSecret,
 		Scopes: b.Scopes, Claims: b.Claims, Create: b.Create, NewRole: b.NewRole, AllowedDomains: listed(b.AllowedDomains), AllowedGroups: listed(b.AllowedGroups),
@@ -200,6 +208,9 @@ type removeProviderInput struct {
 }
 
 func (a *API) removeProvider(ctx context.Context, in *removeProviderInput) (*struct{}, error) {
+	if err := a.provesAgain(ctx); err != nil {
+		return nil, err
+	}
 	return nil, a.signin.Remove(ctx, callerOf(ctx).actor(), in.Provider, in.Force)
 }
 

@@ -50,3 +50,27 @@ func TestProvider_SaysWhoItsLossLeavesOut(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, s.do(admin, "POST", "/api/people/cy/password", `{"password":"`+password+`"}`).StatusCode)
 	require.Equal(t, http.StatusOK, s.do(nobody, "POST", "/api/session", `{"username":"cy","password":"`+password+`"}`).StatusCode)
 }
+
+// A provider of one's own makes an administrator of whomever it likes, who has
+// proved just now who they are.
+func TestProviders_AreChangedByWhoJustProvedWhoTheyAre(t *testing.T) {
+	s := newServer(t)
+	require.Equal(t, http.StatusCreated, s.do(admin, "POST", "/api/providers", homeProvider).StatusCode)
+	stale := s.longAgo(admin)
+	const theirs = `{"slug":"theirs","preset":"oidc","issuer":"https://id.example.net","client_id":"berth","create":true,"claims":{"admin":"email_verified"}}`
+	for _, ask := range []struct{ method, path, body string }{
+		{"POST", "/api/providers", theirs},
+		{"PATCH", "/api/providers/home", `{"version":1,"claims":{"admin":"email_verified"}}`},
+		{"DELETE", "/api/providers/home?force=true", ""},
+		{"POST", "/api/manifest/apply", document(t, "berth: 1\nproviders: {theirs: {issuer: 'https://id.example.net', client_id: berth, create: true, claims: {admin: email_verified}}}\n")},
+	} {
+		got := s.do(nobody, ask.method, ask.path, ask.body, stale)
+		require.Equal(t, http.StatusForbidden, got.StatusCode, "%s %s: %s", ask.method, ask.path, got.body)
+		require.Contains(t, got.body, `"code":"step_up"`, "%s %s", ask.method, ask.path)
+	}
+	left, err := s.signin.Providers(t.Context())
+	require.NoError(t, err)
+	require.Len(t, left, 1)
+	require.Equal(t, "home", left[0].Slug)
+	require.EqualValues(t, 1, left[0].Version)
+}

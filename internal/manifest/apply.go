@@ -133,16 +133,19 @@ type Prover interface {
 	Fresh(subject identity.Subject) error
 }
 
-// proved refuses a plan that changes who must have a second factor, how people
-// sign in, or who administers, by a session whose owner did not just prove who
-// they are: whoever takes over a session would take the rule away first.
+// proved refuses a plan that changes who must have a second factor, how and by
+// which provider people sign in, or who administers, by a session whose owner did
+// not just prove who they are: whoever takes over a session would take the rule
+// away first, or come in as another administrator.
 func (s *Service) proved(plan Plan, by identity.Subject) error {
 	if by.Via != identity.ViaSession {
 		return nil
 	}
 	for _, c := range plan.Changes {
-		if c.Kind == KindSecondFactor || c.Kind == KindSignIn || c.Kind == KindAdministrators {
+		switch c.Kind {
+		case KindProvider, KindAdministrators, KindSecondFactor, KindSignIn:
 			return s.prover.Fresh(by)
+		case KindProject, KindStage, KindRoute, KindRegistry, KindSecret:
 		}
 	}
 	return nil

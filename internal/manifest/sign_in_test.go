@@ -142,6 +142,21 @@ func TestSignIn_TakesAFreshProofAsTheAPIDoes(t *testing.T) {
 	list.By = r.By
 	_, err = s.Apply(t.Context(), "root", list)
 	require.Equal(t, fault.NotProved, fault.KindOf(err), "and so does the list of administrators", err)
+	s.apply("{berth: 1, providers: {corp: {issuer: 'https://id.example.com', client_id: berth}}}")
+	for _, document := range []string{
+		"{berth: 1, providers: {corp: {issuer: 'https://id.example.com', client_id: berth}, theirs: {issuer: 'https://id.example.net', client_id: berth}}}",
+		"{berth: 1, providers: {corp: {issuer: 'https://id.example.com', client_id: berth, claims: {admin: email_verified}}}}",
+		"{berth: 1, providers: {}}",
+	} {
+		providers := s.request(document)
+		providers.By, providers.Prune = r.By, true
+		_, err = s.Apply(t.Context(), "root", providers)
+		require.Equal(t, fault.NotProved, fault.KindOf(err), "and so do providers: %s: %v", document, err)
+	}
+	other := s.request("{berth: 1, projects: {shop: {image: shop}}}")
+	other.By = r.By
+	_, err = s.Apply(t.Context(), "root", other)
+	require.NoError(t, err, "the rest does not")
 	r.By.AuthenticatedAt = time.Now()
 	_, err = s.Apply(t.Context(), "root", r)
 	require.NoError(t, err)
