@@ -115,6 +115,11 @@ func TestExport_SealsSecretsThatApplyOpensHere(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, string(raw), "hunter2")
 	require.Contains(t, string(raw), "AGE ENCRYPTED FILE")
+	require.Zero(t, from.run(adminPassword, "login", from.url, "-u", "admin").code)
+	byToken := from.run("", "export", "--age-recipient", key.Recipient().String())
+	require.Equal(t, exitDenied, byToken.code)
+	require.Contains(t, byToken.err, "an API token shows no secret")
+	require.Zero(t, from.run("", "export").code, "names of secrets are no secrets")
 
 	to := newHouse(t)
 	identity := writeFile(t, to.home, "key.txt", key.String()+"\n")

@@ -15,15 +15,20 @@ import (
 
 type exportCommand struct {
 	Project      string   `placeholder:"NAME" help:"Only this project, with the secrets that its stages use."`
-	AgeRecipient []string `placeholder:"age1…" help:"Seal the secrets for this public key of age; repeatable. For administrators. Without one, secrets are named and their values left out."`
+	AgeRecipient []string `placeholder:"age1…" help:"Seal the secrets for this public key of age; repeatable. For administrators, on the server's machine: an API token gets none. Without one, secrets are named and their values left out."`
 	Output       string   `short:"o" placeholder:"FILE" help:"Write to a file, which nobody else may read, instead of stdout."`
 }
 
 // Help gives examples.
 func (*exportCommand) Help() string {
-	return `Examples:
+	return `With --age-recipient it is for administrators on the server's machine, over its
+socket, as "berth secret get" is: an API token takes no secret away. From
+elsewhere, download it in the dashboard, under System and Configuration. It is
+written down who did.
+
+Examples:
   berth export -o berth.yaml
-  berth export --age-recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p`
+  berth --data-dir /var/lib/berth export --age-recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p`
 }
 
 // Run exports the configuration.

@@ -127,8 +127,23 @@ ${more}`;
 
 	await test.step('download it', async () => {
 		const download = page.waitForEvent('download');
-		await page.getByRole('link', { name: 'Download' }).click();
+		await page.getByRole('link', { name: 'Download', exact: true }).click();
 		expect((await download).suggestedFilename()).toBe('berth.yaml');
+		await page.getByRole('button', { name: 'Download with secrets…' }).click();
+		const dialog = page.getByRole('dialog', { name: 'Download with secrets' });
+		const act = dialog.getByRole('button', { name: 'Download' });
+		await dialog.getByLabel('Public keys of age').fill('ana');
+		await act.click();
+		await expect(dialog.getByRole('alert')).toContainText('is no public key of age');
+		await dialog.getByLabel('Public keys of age').fill('age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p');
+		await sound(page);
+		await picture(page, info, 'configuration-seal');
+		await unproved(page, '**/api/manifest/export', () => act.click());
+		await expect(dialog.getByRole('alert')).toContainText('Nothing was exported');
+		const sealed = page.waitForEvent('download');
+		await act.click();
+		expect((await sealed).suggestedFilename()).toBe('berth.yaml');
+		await expect(dialog).toHaveCount(0);
 		const exported = await (await page.request.get('/api/manifest')).text();
 		expect(exported).toContain(`hostname: ${project}.localhost`);
 		await page.request.delete(`/api/projects/${project}`);

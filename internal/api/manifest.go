@@ -38,7 +38,13 @@ type sealManifestInput struct {
 	}
 }
 
+// sealManifest gives all secrets to whoever has the key, and so is for who may
+// be shown each: an administrator who has just proved who they are, or who is on
+// the machine itself.
 func (a *API) sealManifest(ctx context.Context, in *sealManifestInput) (*fileOutput, error) {
+	if err := a.provesAgain(ctx); err != nil {
+		return nil, err
+	}
 	doc, err := a.manifest.Export(ctx, manifest.Scope{Project: in.Body.Project, Accounts: true})
 	if err != nil {
 		return nil, err

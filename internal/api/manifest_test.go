@@ -143,6 +143,22 @@ func TestManifest_IsSealedOnlyForPublicKeys(t *testing.T) {
 	require.NotContains(t, got.body, "hunter2")
 }
 
+// Whoever has the key has every secret of the server by it.
+func TestManifest_IsSealedForWhoJustProvedWhoTheyAreAlone(t *testing.T) {
+	const body = `{"recipients":["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]}`
+	s := newServer(t)
+	token := s.do(adminAdmin, http.MethodPost, "/api/manifest/export", body)
+	require.Equal(t, http.StatusForbidden, token.StatusCode, token.body)
+	require.Contains(t, token.body, "an API token shows no secret, nor one that is sealed for a key")
+	long := s.do(nobody, http.MethodPost, "/api/manifest/export", body, s.longAgo(admin))
+	require.Equal(t, http.StatusForbidden, long.StatusCode, long.body)
+	require.Contains(t, long.body, `"code":"step_up"`)
+	require.NotContains(t, s.do(admin, http.MethodGet, "/api/audit", "").body, "manifest.exported")
+
+	require.Contains(t, s.do(onMachine, http.MethodPost, "/api/manifest/export", body).body, "-----BEGIN AGE ENCRYPTED FILE-----")
+	require.Contains(t, s.do(admin, http.MethodGet, "/api/audit", "").body, "manifest.exported")
+}
+
 // document is a request with a document in it, and perhaps another field.
 func document(t *testing.T, yaml string, more ...string) string {
 	t.Helper()

@@ -265,7 +265,7 @@ func (a *API) routes() []route {
 		on(a, "POST /api/sources/poll", deploy, "poll-source", "Look at a watched image as soon as may be", a.pollSource),
 
 		on(a, "GET /api/manifest", read, "export-manifest", "Export the configuration as YAML: secrets by name; routes, accounts, providers and who administers for administrators alone", a.exportManifest),
-		on(a, "POST /api/manifest/export", administer, "seal-manifest", "Export the configuration as YAML with its secrets sealed for keys of age", a.sealManifest),
+		on(a, "POST /api/manifest/export", may(identity.ActionReveal), "seal-manifest", "Export the configuration as YAML with its secrets sealed for keys of age, to who has just proved who they are; it is written down", a.sealManifest),
 		on(a, "POST /api/manifest/plan", edit, "plan-manifest", "Say what applying a configuration would change", a.planManifest),
 		on(a, "POST /api/manifest/apply", edit, "apply-manifest", "Make the server have what a configuration says", a.applyManifest),
 

@@ -18,7 +18,7 @@ const (
 	ActionEndToken                     // end the API token one came with
 	ActionOneself                      // learn who one is and which apps are open to one, and read the API's document
 	ActionOwnFactors                   // one's own passkeys and other factors, in the session they are for
-	ActionReveal                       // read a secret's value, in a session or on the machine itself
+	ActionReveal                       // read a secret's value, sealed for a key or not, in a session or on the machine itself
 	ActionExec                         // run a command in an instance: whatever the app may, and its secrets
 )
 
@@ -74,7 +74,7 @@ func Decide(s *Subject, a Action, on On) error {
 	}
 	if a == ActionReveal && s.Via != ViaSession && s.Via != ViaLocal {
 		// A token lies where secrets leak from.
-		return fault.Forbidden("an API token shows no secret: sign in with a browser, or run berth on the server's machine")
+		return fault.Forbidden("an API token shows no secret, nor one that is sealed for a key: sign in with a browser, or run berth on the server's machine")
 	}
 	if s.Via == ViaToken && !scopeMay(s.Scope, a) {
 		return fault.Forbidden("this API token has the scope %q, which is not enough", s.Scope)

@@ -1035,7 +1035,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Export the configuration as YAML with its secrets sealed for keys of age */
+        /** Export the configuration as YAML with its secrets sealed for keys of age, to who has just proved who they are; it is written down */
         post: operations["seal-manifest"];
         delete?: never;
         options?: never;
