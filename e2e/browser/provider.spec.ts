@@ -166,6 +166,11 @@ for (const pushed of [false, true]) {
 			await guest.goto('/account/identities');
 		});
 
+		await test.step('linking takes a proof of who they are', async () => {
+			await unproved(guest, '**/api/account/identities', () => guest.getByRole('button', { name: `Link ${slug}`, exact: true }).click());
+			await expect(guest).toHaveURL(`${base}/account/identities`);
+		});
+
 		await test.step('the last way in is not unlinked', async () => {
 			await guest.getByRole('button', { name: `Unlink ${slug}` }).click();
 			await guest.getByRole('button', { name: 'Unlink', exact: true }).click();

@@ -165,7 +165,7 @@ func (s *Service) Fresh(subject identity.Subject) error {
 	if err := identity.Decide(&subject, identity.ActionOwnFactors, identity.On{}); err != nil {
 		return err
 	}
-	if s.now().Sub(subject.AuthenticatedAt) >= freshFor || (subject.Person.SecondFactor && !subject.Strong()) {
+	if !subject.ProvedSince(s.now().Add(-freshFor)) {
 		return fault.ProveAgain("prove again who you are: you last did so more than %d minutes ago, or by less than you have", int(freshFor.Minutes()))
 	}
 	return nil

@@ -109,6 +109,12 @@ type Proof struct {
 // Strong says whether a session began, or was strengthened, with two factors.
 func (s *Subject) Strong() bool { return strong(s.Methods) }
 
+// ProvedSince says whether somebody proved who they are after a time, and by no
+// less than they have here.
+func (s *Subject) ProvedSince(at time.Time) bool {
+	return s.AuthenticatedAt.After(at) && (!s.Person.SecondFactor || s.Strong())
+}
+
 // second says whether a method is, or holds, a second factor.
 func (m Method) second() bool {
 	return m == MethodPasskey || m == MethodMFA || m == MethodTOTP || m == MethodRecovery

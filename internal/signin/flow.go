@@ -52,7 +52,7 @@ type Departure struct {
 // flowLives is how long somebody may take to sign in at a provider.
 const flowLives = 10 * time.Minute
 
-// freshFor is how old the sign-in may be with which somebody links another
+// freshFor is how old the proof may be with which somebody links another
 // identity, here and there.
 const freshFor = 10 * time.Minute
 
@@ -150,8 +150,8 @@ func (s *Service) mayBegin(d Departure) error {
 	if d.Subject == nil || d.Subject.Via != identity.ViaSession {
 		return fault.Forbidden("this takes a browser that is signed in")
 	}
-	if d.Purpose == ToLink && s.now().Sub(d.Subject.AuthenticatedAt) > freshFor {
-		return fault.Forbidden("sign in again first: adding a way in takes a sign-in of the last %d minutes", int(freshFor.Minutes()))
+	if d.Purpose == ToLink && !d.Subject.ProvedSince(s.now().Add(-freshFor)) {
+		return fault.ProveAgain("prove again who you are: adding a way in takes a proof of the last %d minutes, by no less than you have", int(freshFor.Minutes()))
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"berth/internal/identity"
 	"berth/internal/secret"
 	"berth/internal/signin"
+	"berth/internal/sqlite"
 )
 
 // begin has the browser leave for a purpose that takes somebody who is signed
@@ -55,12 +56,35 @@ func TestLink_TakesAFreshSignInToBoth(t *testing.T) {
 
 	// Too long ago here.
 	r.move(11 * time.Minute)
-	require.Equal(t, fault.Denied, fault.KindOf(b.begin("work", signin.ToLink)))
+	require.Equal(t, fault.NotProved, fault.KindOf(b.begin("work", signin.ToLink)))
 	r.move(-11 * time.Minute)
 	// Too long ago there.
 	work.idToken = func(claims map[string]any) { claims["auth_time"] = time.Now().Add(-time.Hour).Unix() }
 	require.NoError(t, b.begin("work", signin.ToLink))
 	require.Equal(t, "stale", b.last.Query().Get("problem"))
+}
+
+// As a change of factors, it takes the second factor of who has one: a sign-in
+// at a provider alone would add a way in that outlasts it.
+func TestLink_TakesASecondFactorOfWhoHasOne(t *testing.T) {
+	r, home, work := newRig(t), newIssuer(t), newIssuer(t)
+	r.provider("home", home, func(p *signin.NewProvider) { p.TrustFactor = true })
+	r.provider("work", work)
+	b := r.browser("1001")
+	b.signIn("home")
+	person := b.subject().Person
+	require.NoError(t, r.db.Write(t.Context(), func(tx *sqlite.Tx) error {
+		return r.identity.SetSecondFactor(t.Context(), tx, "ana", person.ID, true, "")
+	}))
+	b.signIn("home")
+	require.False(t, b.subject().Strong())
+	require.Equal(t, fault.NotProved, fault.KindOf(b.begin("work", signin.ToLink)))
+
+	home.idToken = func(claims map[string]any) { claims["amr"] = []string{"mfa"} }
+	b.signIn("home")
+	require.True(t, b.subject().Strong())
+	require.NoError(t, b.begin("work", signin.ToLink))
+	require.Equal(t, "/account/identities?linked=work", b.last.RequestURI())
 }
 
 func TestLink_NeverTakesSomebodyElsesIdentity(t *testing.T) {
