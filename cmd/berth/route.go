@@ -74,9 +74,18 @@ func (cmd *routeShow) Run(ctx context.Context, c *client, o *output) error {
 			[2]string{"protocol", string(s.Protocol)}, [2]string{"waits", time.Duration(s.RequestTimeout).String()},
 			[2]string{"largest body", largestBody(s.MaxBodyBytes)},
 		)
+		o.beside(r)
 		o.printf("\n")
 		o.policy(policyOfRoute(s))
 	})
+}
+
+// beside says which paths of a route's host are not the route's.
+func (o *output) beside(r deploy.FixedRoute) {
+	for _, b := range r.Beside {
+		o.note("%s%s is the stage %s/%s: who enters there, it says: berth access show %s %s",
+			r.Spec.Hostname, b.PathPrefix, b.Project, b.Stage, b.Project, b.Stage)
+	}
 }
 
 // largestBody says what a limit of 0 means.
@@ -177,6 +186,7 @@ func (cmd *routeAdd) Run(ctx context.Context, c *client, o *output) error {
 		if len(policyOfRoute(made.Spec).Rules) == 0 {
 			o.note("Nobody may enter yet: berth route access %s signed-in", made.Name)
 		}
+		o.beside(made)
 	})
 }
 
@@ -194,7 +204,10 @@ func (cmd *routeEdit) Run(ctx context.Context, c *client, o *output) error {
 	if err != nil {
 		return err
 	}
-	return o.result(saved, func() { o.printf("Changed the route %s.\n", saved.Name) })
+	return o.result(saved, func() {
+		o.printf("Changed the route %s.\n", saved.Name)
+		o.beside(saved)
+	})
 }
 
 // save changes a route over the version there is.

@@ -36,6 +36,16 @@ func TestRoute_IsAddedChangedAndRemoved(t *testing.T) {
 	require.Regexp(t, `another proxy\) +on`, h.must("route", "list"))
 
 	h.must("project", "create", "shop")
+	h.must("stage", "create", "shop", "dev", "--hostname", "nas.localhost", "--path", "/dev")
+	const beside = "nas.localhost/dev is the stage shop/dev: who enters there, it says: berth access show shop dev"
+	for _, told := range [][]string{
+		{"route", "show", "nas"},
+		{"route", "edit", "nas", "--wait", "6s"},
+		{"route", "add", "second", "--hostname", "nas.localhost", "--path", "/second"},
+	} {
+		require.Contains(t, h.local("", told...).err, beside, told)
+	}
+	h.must("route", "remove", "second", "--yes")
 	taken := h.local("", "stage", "create", "shop", "prod", "--hostname", "nas.localhost", "--path", "/files")
 	require.Equal(t, exitInput, taken.code)
 	require.Contains(t, taken.err, "is the address of the route nas")

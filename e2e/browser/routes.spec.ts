@@ -87,6 +87,7 @@ test('sign-in is put in front of what Berth does not run', async ({ dashboard: p
 			await expect(page.getByRole('img', { name: 'Requests: highest 8 /30 min in the last seven days' })).toBeVisible();
 			await expect(page.getByTestId('route-target')).toContainText('1 KiB');
 			await expect(page.getByTestId('route-rules')).toContainText('Every request: everybody');
+			await expect(page.getByTestId('route-beside')).toHaveCount(0);
 			await sound(page);
 			await picture(page, info, 'route');
 			await page.getByRole('button', { name: 'Latency' }).click();
@@ -128,11 +129,18 @@ test('sign-in is put in front of what Berth does not run', async ({ dashboard: p
 		await page.goto('/routes');
 	});
 
-	await test.step('a stage can not take its address', async () => {
+	await test.step('a stage can not take its address, and one beside it is told of', async () => {
 		expect((await page.request.post('/api/projects', { data: { name, image: 'hello' } })).status()).toBe(201);
 		const refused = await page.request.post(`/api/projects/${name}/stages`, { data: { name: 'prod', spec: { hostname: host, tags: { kind: 'none' } } } });
 		expect(refused.status()).toBe(422);
 		expect(await refused.text()).toContain(`is the address of the route ${name}`);
+		const beside = { name: 'prod', spec: { hostname: host, path_prefix: '/app', tags: { kind: 'none' } } };
+		expect((await page.request.post(`/api/projects/${name}/stages`, { data: beside })).status()).toBe(201);
+		await page.goto(`/routes/${name}`);
+		await expect(page.getByTestId('route-beside')).toHaveText(`/app is the stage ${name}/prod: who enters there, it says.`);
+		await sound(page);
+		await picture(page, info, 'route-beside');
+		await page.goto('/routes');
 		expect((await page.request.delete(`/api/projects/${name}`)).status()).toBe(200);
 	});
 

@@ -122,3 +122,35 @@ func TestStage_WhoEntersIsForAdministratorsToSay(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, answer.StatusCode, "left out, it would be the usual one")
 	require.Equal(t, http.StatusOK, s.do(admin, "POST", "/api/manifest/apply", yaml).StatusCode)
 }
+
+func TestFixedRoutes_KeepTheirPathsFromMembersStages(t *testing.T) {
+	s := newServer(t)
+	answer := s.do(admin, "POST", "/api/routes", `{"name":"nas","spec":{"hostname":"nas.example.com","access":{"rules":[{"allow":{"groups":["ops"]}}]}}}`)
+	require.Equal(t, http.StatusCreated, answer.StatusCode, answer.body)
+	const (
+		beside = `{"name":"dev","spec":{"hostname":"nas.example.com","path_prefix":"/admin","tags":{"kind":"none"}}}`
+		moved  = `{"version":1,"spec":{"hostname":"nas.example.com","path_prefix":"/admin","tags":{"kind":"none"}}}`
+	)
+	yaml := document(t, "berth: 1\nprojects: {shop: {image: shop, stages: {dev: {hostname: nas.example.com, path_prefix: /admin}}}}\n")
+	for _, who := range []string{member, memberAdmin} {
+		for _, c := range []struct{ method, path, body, field string }{
+			{"POST", "/api/projects/shop/stages", beside, `"location":"body.spec.hostname"`},
+			{"PUT", "/api/projects/shop/stages/prod", moved, `"location":"body.spec.hostname"`},
+			{"POST", "/api/manifest/plan", yaml, "projects.shop.stages.dev.hostname"},
+			{"POST", "/api/manifest/apply", yaml, "projects.shop.stages.dev.hostname"},
+		} {
+			answer := s.do(who, c.method, c.path, c.body)
+			require.Equal(t, http.StatusUnprocessableEntity, answer.StatusCode, "%s: %s %s: %s", who, c.method, c.path, answer.body)
+			require.Contains(t, answer.body, c.field)
+			require.Contains(t, answer.body, "only administrators put a stage beside a route")
+		}
+	}
+	explained := s.do(member, "POST", "/api/access/explain", `{"url":"https://nas.example.com/admin/x"}`).body
+	require.Contains(t, explained, `"allowed":false`)
+	require.Contains(t, explained, `"route":"nas"`)
+
+	require.Equal(t, http.StatusCreated, s.do(admin, "POST", "/api/projects/shop/stages", beside).StatusCode)
+	require.Contains(t, s.do(member, "GET", "/api/routes/nas", "").body, `"beside":[{"project":"shop","stage":"dev","path_prefix":"/admin"}]`)
+	answer = s.do(admin, "POST", "/api/routes", `{"name":"second","spec":{"hostname":"shop.example.com","path_prefix":"/files"}}`)
+	require.Contains(t, answer.body, `"beside":[{"project":"shop","stage":"prod","path_prefix":"/"}]`)
+}

@@ -25,6 +25,15 @@ type FixedRoute struct {
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 	Version   int64     `json:"version"`
+	// Beside is there where one is made, changed or shown.
+	Beside []StageBeside `json:"beside,omitempty" doc:"The stages at the same hostname: who enters their paths, they say. Lists leave it out"`
+}
+
+// StageBeside is a path of a fixed route's host that is a stage's.
+type StageBeside struct {
+	Project    string `json:"project"`
+	Stage      string `json:"stage"`
+	PathPrefix string `json:"path_prefix"`
 }
 
 // FixedSpec is everything a person sets of a fixed route. The zero value of

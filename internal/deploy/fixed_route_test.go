@@ -1,9 +1,12 @@
 package deploy_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/netip"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -130,6 +133,154 @@ func TestFixedRoute_TakesNoAddressOfAStageThatIsStillServed(t *testing.T) {
 	d, err := b.Rollback(t.Context(), "ana", "shop", "prod", first, deploy.TriggerPerson)
 	require.NoError(t, err)
 	require.Contains(t, b.end(d.ID).Error, "is the address of the route nas", "a roll back does not bring it back")
+}
+
+func TestFixedRoute_OnlyWhoSaysWhoEntersPutsAStageBesideIt(t *testing.T) {
+	for name, route := range map[string]deploy.FixedSpec{
+		"another proxy's": {Hostname: "nas.test"},
+		"off":             {Hostname: "nas.test", Disabled: true},
+		"at another path": {Hostname: "nas.test", PathPrefix: "/admin/files", Target: "http://nas.lan"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			b := w.start(options{})
+			b.shop(nil)
+			_, err := b.CreateFixedRoute(t.Context(), "root", "nas", route)
+			require.NoError(t, err)
+			refused := func(err error) {
+				t.Helper()
+				require.Equal(t, map[string]string{
+					"spec.hostname": "nas.test is the host of the route nas, and only administrators put a stage beside a route: take another hostname, or ask one",
+				}, flaws(t, err))
+			}
+			beside := deploy.StageSpec{Hostname: "NAS.test.", PathPrefix: "/admin"}
+			_, err = b.CreateStage(t.Context(), "bo", "shop", "dev", beside)
+			refused(err)
+			_, err = b.CheckStage(t.Context(), "shop", "dev", beside)
+			refused(err)
+			_, err = b.CheckStage(t.Context(), "", "", beside)
+			refused(err)
+			st := b.status()
+			st.Spec.Hostname, st.Spec.PathPrefix = "nas.test", "/admin"
+			_, err = b.CheckStage(t.Context(), "shop", "prod", st.Spec)
+			refused(err)
+			_, err = b.UpdateStage(t.Context(), "bo", "shop", "prod", st.Version, st.Spec)
+			refused(err)
+
+			_, err = b.CheckStage(t.Context(), "shop", "prod", st.Spec, deploy.AllowAccess)
+			require.NoError(t, err)
+			saved, err := b.UpdateStage(t.Context(), "root", "shop", "prod", st.Version, st.Spec, deploy.AllowAccess)
+			require.NoError(t, err)
+			saved.Spec.Replicas = 2
+			saved, err = b.UpdateStage(t.Context(), "bo", "shop", "prod", saved.Version, saved.Spec)
+			require.NoError(t, err, "what is there stays, whoever edits it")
+			saved.Spec.PathPrefix = "/other"
+			_, err = b.UpdateStage(t.Context(), "bo", "shop", "prod", saved.Version, saved.Spec)
+			refused(err)
+		})
+	}
+}
+
+func TestFixedRoute_TellsOfStagesAtItsHost(t *testing.T) {
+	w := newWorld(t)
+	w.images.push("shop", "1", appGood)
+	var late atomic.Bool // the stage has moved on and a route is made while the router is not told yet
+	made := make(chan []deploy.StageBeside, 1)
+	b := w.start(options{hook: func(b *berth, _ string, at deploy.StepName, moment string) {
+		if at == deploy.SwitchRoute && moment == "before" && late.CompareAndSwap(true, false) {
+			_ = w.db.Write(context.Background(), func(tx *sqlite.Tx) error {
+				_, err := tx.ExecContext(context.Background(), `UPDATE stages SET hostname = 'other.test'`)
+				return err
+			})
+			r, _ := b.CreateFixedRoute(context.Background(), "root", "late", deploy.FixedSpec{Hostname: "late.test"})
+			made <- r.Beside
+		}
+	}})
+	b.shop(func(s *deploy.StageSpec) {
+		s.PathPrefix, s.KeepOld = "/live", deploy.Duration(time.Hour)
+	})
+	b.goLive("1")
+	move := func(hostname, prefix string) {
+		st := b.status()
+		st.Spec.Hostname, st.Spec.PathPrefix = hostname, prefix
+		_, err := b.UpdateStage(t.Context(), "bo", "shop", "prod", st.Version, st.Spec)
+		require.NoError(t, err)
+	}
+	move("saved.test", "/saved")
+	beside := func(name, hostname string) []deploy.StageBeside {
+		made, err := b.CreateFixedRoute(t.Context(), "root", name, deploy.FixedSpec{Hostname: hostname})
+		require.NoError(t, err)
+		shown, err := b.FixedRoute(t.Context(), name)
+		require.NoError(t, err)
+		require.Equal(t, made.Beside, shown.Beside)
+		saved, err := b.UpdateFixedRoute(t.Context(), "root", name, made.Version, made.Spec)
+		require.NoError(t, err)
+		require.Equal(t, made.Beside, saved.Beside)
+		return made.Beside
+	}
+	require.Empty(t, beside("free", "free.test"))
+	require.Equal(t, []deploy.StageBeside{{Project: "shop", Stage: "prod", PathPrefix: "/saved"}}, beside("a", "saved.test"))
+	b.goLive("1")
+	require.Equal(t, []deploy.StageBeside{{Project: "shop", Stage: "prod", PathPrefix: "/live"}}, beside("b", "shop.test"), "its instances are kept")
+
+	// It was told of, so the way back is open.
+	first := b.status().Release.ID
+	list, _, err := b.Releases(t.Context(), "shop", "prod", deploy.Page{})
+	require.NoError(t, err)
+	for _, r := range list {
+		if r.ID != first {
+			_, err := b.Rollback(t.Context(), "bo", "shop", "prod", r.ID, deploy.TriggerPerson)
+			require.NoError(t, err)
+		}
+	}
+	require.NotEqual(t, first, b.status().Release.ID)
+	move("shop.test", "/live")
+
+	move("late.test", "/switched")
+	late.Store(true)
+	b.goLive("1")
+	require.Equal(t, []deploy.StageBeside{{Project: "shop", Stage: "prod", PathPrefix: "/switched"}}, <-made)
+}
+
+func TestFixedRoute_NoOlderReleaseComesBesideIt(t *testing.T) {
+	const says = "shop.test is the host of the route nas, and shop.test/admin is not the stage's address any more: have an administrator save it for the stage first"
+	w := newWorld(t)
+	w.images.push("shop", "1", appGood)
+	var late atomic.Bool // the route is made once the preflight is over
+	made := make(chan []deploy.StageBeside, 1)
+	b := w.start(options{hook: func(b *berth, _ string, at deploy.StepName, moment string) {
+		if at == deploy.CreateStep && moment == "before" && late.CompareAndSwap(true, false) {
+			r, _ := b.CreateFixedRoute(context.Background(), "root", "nas", deploy.FixedSpec{Hostname: "shop.test"})
+			made <- r.Beside
+		}
+	}})
+	b.shop(func(s *deploy.StageSpec) { s.PathPrefix = "/admin" })
+	b.goLive("1")
+	st, first := b.status(), b.status().Release.ID
+	st.Spec.Hostname = "moved.test"
+	moved, err := b.UpdateStage(t.Context(), "bo", "shop", "prod", st.Version, st.Spec)
+	require.NoError(t, err)
+	b.goLive("1")
+	late.Store(true)
+	back := func() deploy.Deployment {
+		d, err := b.Rollback(t.Context(), "bo", "shop", "prod", first, deploy.TriggerPerson)
+		require.NoError(t, err)
+		return b.end(d.ID)
+	}
+	require.Equal(t, says, back().Error, "the route is newer than its preflight")
+	require.Empty(t, <-made)
+	refused := back()
+	require.Equal(t, says, refused.Error)
+	require.Equal(t, deploy.Preflight, refused.FailedStep)
+	r, served := b.router.of("moved.test")
+	require.True(t, served)
+	require.NotEmpty(t, r.Instances)
+
+	moved.Spec.Hostname = "shop.test"
+	_, err = b.UpdateStage(t.Context(), "root", "shop", "prod", moved.Version, moved.Spec, deploy.AllowAccess)
+	require.NoError(t, err)
+	d := back()
+	require.Equal(t, deploy.Live, d.State, d.Error)
 }
 
 func TestFixedRoute_SaysOfEachFieldWhatIsWrong(t *testing.T) {

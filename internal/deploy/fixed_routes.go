@@ -38,14 +38,17 @@ func (s *Service) AllFixedRoutes(ctx context.Context) (list []FixedRoute, err er
 // FixedRoute gives one; fault.NotFound when there is none of that name.
 func (s *Service) FixedRoute(ctx context.Context, name string) (r FixedRoute, err error) {
 	err = s.db.Read(ctx, func(tx *sqlite.Tx) (err error) {
-		r, err = findFixed(ctx, tx, name)
+		if r, err = findFixed(ctx, tx, name); err == nil {
+			r.Beside, err = stagesBeside(ctx, tx, r.Spec.Hostname)
+		}
 		return err
 	})
 	return r, err
 }
 
 // CreateFixedRoute stores a route; fault.Conflict when there is one of that
-// name. It counts when it returns.
+// name. It counts when it returns. Stages that are at its host already keep
+// their paths, and are named in what is made.
 func (s *Service) CreateFixedRoute(ctx context.Context, actor, name string, spec FixedSpec) (made FixedRoute, err error) {
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		made, err = s.CreateFixedRouteIn(ctx, tx, actor, name, spec)
@@ -75,6 +78,10 @@ func (s *Service) CreateFixedRouteIn(ctx context.Context, tx *sqlite.Tx, actor, 
 		return FixedRoute{}, err
 	}
 	if err := s.emitFixedAccess(ctx, tx, actor, r, FixedSpec{}.Normalise()); err != nil {
+		return FixedRoute{}, err
+	}
+	var err error
+	if r.Beside, err = stagesBeside(ctx, tx, spec.Hostname); err != nil {
 		return FixedRoute{}, err
 	}
 	return r, s.emitFixed(ctx, tx, eventRouteCreated, actor, r)
@@ -113,6 +120,9 @@ func (s *Service) UpdateFixedRouteIn(ctx context.Context, tx *sqlite.Tx, actor, 
 	if err := s.emitFixedAccess(ctx, tx, actor, r, before); err != nil {
 		return FixedRoute{}, err
 	}
+	if r.Beside, err = stagesBeside(ctx, tx, spec.Hostname); err != nil {
+		return FixedRoute{}, err
+	}
 	return r, s.emitFixed(ctx, tx, eventRouteUpdated, actor, r)
 }
 
@@ -137,7 +147,8 @@ func (s *Service) RemoveFixedRouteIn(ctx context.Context, tx *sqlite.Tx, actor, 
 // checkFixed gives the fault that names every field that is wrong, with what
 // found has already. The address must be free: no stage may have it, saved or
 // live, no other route, and not Berth itself. Stages are held to the same in
-// their turn, by addressTaken.
+// their turn, by addressTaken, and come to the host of a route only by whoever
+// may say who enters: see routeBeside.
 func (s *Service) checkFixed(ctx context.Context, tx *sqlite.Tx, found *checks, was FixedRoute, spec FixedSpec) error {
 	found.fixed(spec, s.reserved, s.own)
 	if err := found.address(ctx, tx, spec.Hostname, spec.PathPrefix, was.ID); err != nil {

@@ -51,6 +51,7 @@ const AllowBinds Allowance = "binds"
 
 // AllowAccess lets an edit say who may enter, and whose tokens of a provider
 // the app may have: whoever deploys to the stage can act there on their behalf.
+// It also puts a stage beside a fixed route, whose paths it then decides on.
 const AllowAccess Allowance = "access"
 
 func (m Mount) normalise() Mount {

@@ -196,8 +196,24 @@ func (a *attempt) addressFree(ctx context.Context) error {
 		if err == nil && by != "" {
 			err = fault.Conflict("%s is the address of %s", spec.Hostname+spec.PathPrefix, by)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return a.noRouteBeside(ctx, tx)
 	})
+}
+
+// noRouteBeside says whether the release is at the host of a fixed route, by an
+// address that the stage does not have: a release may be older than the route,
+// and nobody was told of it when that was made.
+func (a *attempt) noRouteBeside(ctx context.Context, tx *sqlite.Tx) error {
+	spec := a.release.Spec
+	route, err := routeBeside(ctx, tx, a.stage.ID, spec)
+	if err == nil && route != "" {
+		err = fault.Conflict("%s is the host of the route %s, and %s is not the stage's address any more: have an administrator save it for the stage first",
+			spec.Hostname, route, spec.Hostname+spec.PathPrefix)
+	}
+	return err
 }
 
 // headroom says whether an image of that many compressed bytes fits where the

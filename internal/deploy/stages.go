@@ -48,7 +48,7 @@ func (s *Service) CheckStage(ctx context.Context, project, name string, spec Sta
 		if err := s.claimsOfProviders(ctx, tx, &found, before, spec.access()); err != nil {
 			return err
 		}
-		return found.address(ctx, tx, spec.Hostname, spec.PathPrefix, st.ID)
+		return found.stageAddress(ctx, tx, spec, st.ID, allow)
 	})
 	if err != nil {
 		return spec, err
@@ -61,6 +61,21 @@ func (c *checks) address(ctx context.Context, tx *sqlite.Tx, hostname, prefix, e
 	by, err := addressTaken(ctx, tx, hostname, prefix, except)
 	if by != "" {
 		c.add("spec.hostname", "%s is the address of %s", hostname+prefix, by)
+	}
+	return err
+}
+
+// stageAddress says when a stage can't have its address: because something else
+// has it, or because the host is a fixed route's and the author may not say who
+// enters there, which for the paths of the stage its own policy would.
+func (c *checks) stageAddress(ctx context.Context, tx *sqlite.Tx, spec StageSpec, stageID string, allow []Allowance) error {
+	found := len(*c)
+	if err := c.address(ctx, tx, spec.Hostname, spec.PathPrefix, stageID); err != nil || len(*c) > found || slices.Contains(allow, AllowAccess) {
+		return err
+	}
+	route, err := routeBeside(ctx, tx, stageID, spec)
+	if route != "" {
+		c.add("spec.hostname", "%s is the host of the route %s, and only administrators put a stage beside a route: take another hostname, or ask one", spec.Hostname, route)
 	}
 	return err
 }
@@ -128,7 +143,7 @@ func (s *Service) CreateStageIn(ctx context.Context, tx *sqlite.Tx, actor, proje
 		return Stage{}, err
 	}
 	found.binds(nil, spec.Mounts, allow)
-	if err := found.address(ctx, tx, spec.Hostname, spec.PathPrefix, ""); err != nil {
+	if err := found.stageAddress(ctx, tx, spec, "", allow); err != nil {
 		return Stage{}, err
 	}
 	if err := found.source(ctx, tx, project, name, spec.PromoteFrom); err != nil {
@@ -184,7 +199,7 @@ func (s *Service) UpdateStageIn(ctx context.Context, tx *sqlite.Tx, actor, proje
 		return Stage{}, err
 	}
 	found.binds(st.Spec.Mounts, spec.Mounts, allow)
-	if err := found.address(ctx, tx, spec.Hostname, spec.PathPrefix, st.ID); err != nil {
+	if err := found.stageAddress(ctx, tx, spec, st.ID, allow); err != nil {
 		return Stage{}, err
 	}
 	if err := found.source(ctx, tx, project, name, spec.PromoteFrom); err != nil {

@@ -142,6 +142,9 @@ func (a *attempt) point(ctx context.Context, tx *sqlite.Tx) error {
 	if err != nil {
 		return err
 	}
+	if err := a.noRouteBeside(ctx, tx); err != nil {
+		return err // the route was made, and the stage's address changed, since the preflight
+	}
 	a.stage.Maintenance, a.stage.Spec.Access = now.Maintenance, now.Spec.Access
 	ok, err := pointStage(ctx, tx, a.d, a.release.Spec)
 	switch {

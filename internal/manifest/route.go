@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"context"
+	"fmt"
 
 	"berth/internal/deploy"
 )
@@ -18,14 +19,19 @@ func (p *planner) routes() {
 
 func (w *writing) route(ctx context.Context, c Change) (err error) {
 	spec := w.wanted.Routes[c.Name]
+	var saved deploy.FixedRoute
 	switch c.Action {
 	case Create:
-		_, err = w.deploy.CreateFixedRouteIn(ctx, w.tx, w.actor, c.Name, spec)
+		saved, err = w.deploy.CreateFixedRouteIn(ctx, w.tx, w.actor, c.Name, spec)
 	case Update:
-		_, err = w.deploy.UpdateFixedRouteIn(ctx, w.tx, w.actor, c.Name, c.version, spec)
+		saved, err = w.deploy.UpdateFixedRouteIn(ctx, w.tx, w.actor, c.Name, c.version, spec)
 	case Remove:
 		err = w.deploy.RemoveFixedRouteIn(ctx, w.tx, w.actor, c.Name)
 	case actionDeploy: // in no plan
+	}
+	for _, b := range saved.Beside {
+		w.notes = append(w.notes, fmt.Sprintf("%s%s is the stage %s/%s: who enters there, it says, and not the route %s",
+			saved.Spec.Hostname, b.PathPrefix, b.Project, b.Stage, c.Name))
 	}
 	return err
 }

@@ -66,6 +66,15 @@ func TestRoutes_AreExportedPlannedAndApplied(t *testing.T) {
 	}, result.Applied[0].Fields)
 }
 
+func TestRoutes_TellInThePlanOfStagesAtTheirHost(t *testing.T) {
+	s := newServer(t)
+	s.apply("berth: 1\nprojects: {shop: {image: shop, stages: {prod: {hostname: nas.example.com, path_prefix: /admin}}}}\n")
+	const note = "nas.example.com/admin is the stage shop/prod: who enters there, it says, and not the route nas"
+	require.Equal(t, []string{note}, s.plan(withRoutes).Notes)
+	require.Equal(t, []string{note}, s.apply(withRoutes).Plan.Notes)
+	require.Empty(t, s.plan(withRoutes).Notes, "it was told")
+}
+
 func TestRoutes_AreForAdministratorsAndRefusedWithTheirPlace(t *testing.T) {
 	s := newServer(t)
 	r := s.request(withRoutes)

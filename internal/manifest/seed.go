@@ -90,7 +90,7 @@ func (s *Service) seed(ctx context.Context, path string, raw []byte, key secret.
 	}
 	s.log.InfoContext(ctx, "seeded", "path", path, "changes", len(plan.Changes))
 	for _, note := range plan.Notes {
-		s.log.WarnContext(ctx, "seeded, but something is missing", "path", path, "what", note)
+		s.log.WarnContext(ctx, "seeded, but look at this", "path", path, "what", note)
 	}
 	return nil
 }

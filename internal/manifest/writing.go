@@ -38,7 +38,9 @@ func (s *Service) save(ctx context.Context, tx *sqlite.Tx, actor string, wanted 
 	if r.Administrator {
 		w.allow = []deploy.Allowance{deploy.AllowBinds, deploy.AllowAccess}
 	}
-	return plan, w.all(ctx, plan.Changes, from)
+	err = w.all(ctx, plan.Changes, from)
+	plan.Notes = append(plan.Notes, w.notes...)
+	return plan, err
 }
 
 // writing saves changes in a transaction.
@@ -50,6 +52,7 @@ type writing struct {
 	meant  bool // that people have no way in left, as the plan says
 	wanted Wanted
 	allow  []deploy.Allowance
+	notes  []string // what only saving shows
 }
 
 // force says whether it is meant that a change leaves people out. Meant is what was

@@ -3233,6 +3233,8 @@ export interface components {
             tells_logout: boolean;
         };
         FixedRoute: {
+            /** @description The stages at the same hostname: who enters their paths, they say. Lists leave it out */
+            beside?: components["schemas"]["StageBeside"][];
             /** Format: date-time */
             created_at: string;
             id: string;
@@ -4628,6 +4630,11 @@ export interface components {
             updated_at: string;
             /** Format: int64 */
             version: number;
+        };
+        StageBeside: {
+            path_prefix: string;
+            project: string;
+            stage: string;
         };
         StageSpec: {
             access?: components["schemas"]["Policy"];
