@@ -118,6 +118,9 @@ type NewToken struct {
 }
 
 func (a *API) createToken(ctx context.Context, in *createTokenInput) (*output[NewToken], error) {
+	if err := a.provesAgain(ctx); err != nil {
+		return nil, err // a token outlives the session, and proves nothing again
+	}
 	s := callerOf(ctx).who()
 	text, token, err := a.identity.CreateBoundToken(ctx, s, in.Body.Bounds, in.Body.Name, in.Body.Scope, in.Body.ExpiresAt)
 	if err != nil {

@@ -221,6 +221,9 @@ type approveDeviceInput struct {
 }
 
 func (a *API) approveDevice(ctx context.Context, in *approveDeviceInput) (*struct{}, error) {
+	if err := a.provesAgain(ctx); err != nil {
+		return nil, err
+	}
 	b := in.Body
 	return nil, a.identity.ApproveDevice(ctx, callerOf(ctx).who(), b.Code, b.Scope, time.Duration(b.Lives)*time.Second)
 }

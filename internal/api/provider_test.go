@@ -3,6 +3,7 @@ package api_test
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -53,6 +54,23 @@ func TestProvider_SaysWhoItsLossLeavesOut(t *testing.T) {
 
 // A provider of one's own makes an administrator of whomever it likes, who has
 // proved just now who they are.
+// A token outlives the session that made it, and proves nothing again.
+func TestTokens_AreMadeByWhoJustProvedWhoTheyAre(t *testing.T) {
+	s := newServer(t)
+	stale := s.longAgo(member)
+	codes, err := s.identity.AskByDevice(identity.DeviceAsk{Machine: "harbour", Scope: identity.ScopeRead, Lives: time.Hour}, identity.Origin{Address: "192.0.2.1"})
+	require.NoError(t, err)
+	for path, body := range map[string]string{
+		"/api/account/tokens": `{"name":"ci","scope":"read"}`,
+		"/api/device/approve": `{"code":"` + codes.Person.Reveal() + `","scope":"read","lives":600}`,
+	} {
+		got := s.do(nobody, "POST", path, body, stale)
+		require.Equal(t, http.StatusForbidden, got.StatusCode, got.body)
+		require.Contains(t, got.body, "step_up")
+		require.Less(t, s.do(member, "POST", path, body).StatusCode, 300, path)
+	}
+}
+
 func TestProviders_AreChangedByWhoJustProvedWhoTheyAre(t *testing.T) {
 	s := newServer(t)
 	require.Equal(t, http.StatusCreated, s.do(admin, "POST", "/api/providers", homeProvider).StatusCode)
