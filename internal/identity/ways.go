@@ -238,11 +238,7 @@ func (s *Service) mayLoseWayIn(ctx context.Context, tx *sqlite.Tx, had []Person,
 			left.add(now)
 		}
 	}
-	first, err := s.WayToAdd(ctx, tx)
-	if err != nil {
-		return err
-	}
-	return left.Meant(force, first)
+	return left.Meant(force, OtherWayFirst)
 }
 
 // LeftOutByList says who would have no way in left were this the list of those
